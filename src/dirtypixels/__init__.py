@@ -16,7 +16,7 @@ _LAZY = {
 }
 _ROOMS = ("camera", "data", "deploy", "raw", "restore", "study", "tasks", "train")
 
-__all__ = ["Camera", "JointModel", "NoiseLevel", "Observation", "__version__"]  # noqa: PLE0604
+__all__ = ["Camera", "JointModel", "NoiseLevel", "Observation", "__version__"]
 
 if TYPE_CHECKING:
     from dirtypixels.camera import Camera, NoiseLevel

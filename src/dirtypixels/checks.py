@@ -46,7 +46,7 @@ def is_finite(name: str, found: Tensor) -> None:
 
 def in_range(name: str, found: Tensor | float, low: float | None = None, high: float | None = None) -> None:
     """Raise ValueError unless every value is finite and within [low, high]; None leaves a side open."""
-    values = torch.as_tensor(found)
+    values = torch.as_tensor(found).detach()
     is_finite(name, values)
     if values.numel() == 0:
         return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -59,7 +60,7 @@ class Observation:
 
     def to(self, *args: object, **kwargs: object) -> Observation:
         """The same observation on another device or in another floating-point type; arguments as Tensor.to."""
-        moved = {f.name: getattr(self, f.name) for f in fields(self)}
+        moved: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
         return replace(self, **{k: v if v is None else v.to(*args, **kwargs) for k, v in moved.items()})
 
     def __getitem__(self, index: int | slice) -> Observation:
@@ -87,7 +88,9 @@ class Observation:
             values = [getattr(part, name) for part in parts]
             present = [v is not None for v in values]
             if any(present) != all(present):
-                raise ValueError(f"{name} must be set in all parts or in none; found it in {sum(present)} of {len(parts)}")
+                raise ValueError(
+                    f"{name} must be set in all parts or in none; found it in {sum(present)} of {len(parts)}"
+                )
             if present[0] and name in ("psf", "cfa"):
                 values = [v.expand(len(p), *v.shape[1:]) for v, p in zip(values, parts, strict=True)]
             joined[name] = torch.cat(values) if present[0] else None

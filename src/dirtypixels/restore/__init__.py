@@ -1,0 +1,7 @@
+"""Low-level image processing: variance stabilisation, filters, proximal operators, unrolled solvers and units."""
+
+from dirtypixels.restore import anscombe, prox
+from dirtypixels.restore.units import Denoiser
+from dirtypixels.restore.unrolled import HQSLayer, UnrolledHQS
+
+__all__ = ["Denoiser", "HQSLayer", "UnrolledHQS", "anscombe", "prox"]

@@ -1,0 +1,179 @@
+"""The generalized Anscombe transform: Poisson-Gaussian noise to noise of variance 1, and back."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Literal, NamedTuple, get_args
+
+import torch
+from torch import Tensor
+
+from dirtypixels import checks
+from dirtypixels.restore.expectation import expected_stabilised
+
+Kind = Literal["exact", "closed_form", "algebraic"]
+
+_CACHED_TABLES = 4096
+
+
+class Table(NamedTuple):
+    """A function by its values and slopes at increasing nodes; each (N,)."""
+
+    nodes: Tensor
+    values: Tensor
+    slopes: Tensor
+
+    def to(self, other: Tensor) -> Table:
+        return Table(*(t.to(other) for t in self))
+
+
+_tables: OrderedDict[tuple[float, float, bool], Table] = OrderedDict()
+
+
+def forward(signal: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
+    """Stabilise the variance of Poisson-Gaussian noise to 1.
+
+    ``f(y) = 2/alpha sqrt(alpha y + 3/8 alpha^2 + sigma^2) - 2 sigma/alpha``
+
+    The constant ``2 sigma/alpha`` that the textbook form lacks changes no variance and no difference; with it the
+    transform is accurate in single precision for every alpha, and tends to ``y / sigma`` as alpha tends to 0, which
+    is what alpha = 0 (pure Gaussian noise) gives.
+
+    Args:
+        signal: (B, C, H, W), linear, white level 1. Where the root's argument is negative it is taken as 0.
+        alpha: (B, 1|C, 1, 1) or any shape that broadcasts, >= 0, in units of the signal.
+        sigma: as alpha, >= 0, in units of the signal.
+
+    Returns:
+        (B, C, H, W), noise of standard deviation 1.
+
+    Raises:
+        ValueError: alpha or sigma is negative or not finite, or both are 0 (there is no noise to stabilise).
+
+    Source: Murtagh, Starck and Bijaoui 1995; Mäkitalo and Foi 2013, eq. 3.
+    """
+    _check_noise(alpha, sigma)
+    return stabilise(signal, alpha, sigma)
+
+
+def inverse(stabilised: Tensor, alpha: Tensor, sigma: Tensor, kind: Kind = "exact", *, clipped: bool = False) -> Tensor:
+    """Undo the transform.
+
+    Args:
+        stabilised: (B, C, H, W), as `forward` gives it, or an estimate of its mean.
+        alpha: (B, 1|C, 1, 1) or any shape that broadcasts, >= 0, in units of the signal.
+        sigma: as alpha.
+        kind: "exact" gives the x for which ``E[f(y) | x]`` is the argument, so that a denoised picture has no bias;
+            "closed_form" is Mäkitalo and Foi's approximation of it; "algebraic" is the plain inverse of f.
+        clipped: for "exact" only: the signal was clipped to [0, 1], so invert ``E[f(clip(y, 0, 1)) | x]``.
+
+    Returns:
+        (B, C, H, W), linear. Arguments that no x in range has as its mean continue along the algebraic inverse, so
+        the result can lie outside [0, 1] there, increases with its argument and keeps its gradient.
+
+    Raises:
+        ValueError: alpha or sigma is negative or not finite, or both are 0; kind is unknown; clipped with another
+            kind than "exact".
+
+    Source: Mäkitalo and Foi 2013, sec. III (exact), eq. 10 (closed form); Foi 2009 (clipping).
+    """
+    _check_noise(alpha, sigma)
+    checks.one_of("kind", kind, get_args(Kind))
+    if clipped and kind != "exact":
+        raise ValueError(f"clipped is for kind 'exact'; found kind {kind!r}")
+    plain = _algebraic(stabilised, alpha, sigma)
+    if kind == "algebraic":
+        return plain
+    if kind == "closed_form":
+        least = 1.5**0.5  # the textbook transform of 0 without read noise
+        # 1/D for D = stabilised + 2 sigma/alpha, written so that alpha = 0 gives 0.
+        r = alpha / torch.maximum(alpha * stabilised + 2 * sigma, alpha * least)
+        r = torch.where(alpha > 0, r, torch.zeros_like(r))
+        return plain + alpha * (0.25 + r * (0.25 * least + r * (-11 / 8 + r * (5 / 8) * least)))
+    return plain + _correction(stabilised, alpha, sigma, clipped)
+
+
+def stabilise(signal: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
+    """`forward` without its checks of the arguments' values, for use inside of loops."""
+    tiny = torch.finfo(signal.dtype).tiny
+    root = (alpha * signal + 0.375 * alpha**2 + sigma**2).clamp_min(tiny).sqrt()
+    # The same as (root - sigma) 2 / alpha, without its cancellation.
+    lowest = -(0.375 * alpha + sigma**2 / alpha.clamp_min(tiny))
+    return 2 * (torch.maximum(signal, lowest) + 0.375 * alpha) / (root + sigma)
+
+
+def _algebraic(stabilised: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
+    lowest = -2 * sigma / alpha.clamp_min(torch.finfo(alpha.dtype).tiny)
+    d = torch.maximum(stabilised, lowest)
+    return d * (0.25 * alpha * d + sigma) - 0.375 * alpha
+
+
+def _check_noise(alpha: Tensor, sigma: Tensor) -> None:
+    for name, value in (("alpha", alpha), ("sigma", sigma)):
+        checks.is_tensor(name, value)
+        checks.in_range(name, value, low=0.0)
+    if bool(((alpha == 0) & (sigma == 0)).any()):
+        raise ValueError("alpha and sigma must not both be 0: a signal without noise has no variance to stabilise")
+
+
+def _correction(stabilised: Tensor, alpha: Tensor, sigma: Tensor, clipped: bool) -> Tensor:
+    """x minus the algebraic inverse, read from one table for each different (alpha, sigma)."""
+    shape = torch.broadcast_shapes(alpha.shape, sigma.shape)
+    alphas, sigmas = alpha.expand(shape).reshape(-1), sigma.expand(shape).reshape(-1)
+    if (alphas.requires_grad or sigmas.requires_grad) and torch.is_grad_enabled():
+        tables = [_table(a, s, clipped) for a, s in zip(alphas, sigmas, strict=True)]
+    else:
+        tables = [_cached_table(a, s, clipped) for a, s in zip(alphas.tolist(), sigmas.tolist(), strict=True)]
+    if all(table is tables[0] for table in tables):
+        return _interpolate(stabilised, tables[0].to(stabilised))
+    full = torch.broadcast_shapes(stabilised.shape, shape)
+    index = torch.arange(len(tables), device=stabilised.device).reshape(shape).expand(full)
+    values, result = stabilised.expand(full), torch.zeros(full, dtype=stabilised.dtype, device=stabilised.device)
+    for i, table in enumerate(tables):
+        where = index == i
+        part = _interpolate(values[where], table.to(stabilised))
+        result = result.masked_scatter(where, part)
+    return result
+
+
+def _cached_table(alpha: float, sigma: float, clipped: bool) -> Table:
+    key = (alpha, sigma, clipped)
+    if key not in _tables:
+        with torch.no_grad():
+            _tables[key] = _table(*torch.tensor([alpha, sigma], dtype=torch.float64), clipped)
+        if len(_tables) > _CACHED_TABLES:
+            _tables.popitem(last=False)
+    _tables.move_to_end(key)
+    return _tables[key]
+
+
+def _table(alpha: Tensor, sigma: Tensor, clipped: bool) -> Table:
+    """x minus the algebraic inverse over the mean stabilised value, in float64."""
+    alpha, sigma = alpha.double(), sigma.double()
+    highest = torch.ones_like(alpha) if clipped else 256 * alpha + 8 * sigma
+    low, high = (stabilise(v, alpha, sigma) for v in (torch.zeros_like(alpha), highest))
+    # Close nodes where clipping and few photons bend the curve, within 6 standard deviations of either end.
+    edge = torch.minimum(torch.full_like(low, 6.0), (high - low) / 3)
+    steps = torch.linspace(0, 1, 33, dtype=torch.float64, device=alpha.device)[:-1]
+    nodes = torch.cat(
+        [low + edge * steps, low + edge + (high - low - 2 * edge) * steps, high - edge + edge * steps, high[None]]
+    )
+    x = (_algebraic(nodes, alpha, sigma)).clamp_min(0.0)
+    mean = expected_stabilised(x, alpha, sigma, stabilise, clipped=clipped)
+    correction = x - _algebraic(mean, alpha, sigma)
+    gap = mean.diff()
+    slope = correction.diff() / gap
+    inner = (slope[:-1] * gap[1:] + slope[1:] * gap[:-1]) / (gap[:-1] + gap[1:])
+    return Table(mean, correction, torch.cat([slope[:1], inner, slope[-1:]]))
+
+
+def _interpolate(at: Tensor, table: Table) -> Tensor:
+    """Cubic Hermite interpolation; constant outside of the nodes."""
+    nodes, values, slopes = table
+    inside = torch.minimum(torch.maximum(at, nodes[0]), nodes[-1])
+    left = (torch.searchsorted(nodes.detach(), inside.detach().contiguous()) - 1).clamp(0, len(nodes) - 2)
+    # Nodes that single precision cannot tell apart get a gap that does no harm.
+    h = (nodes[left + 1] - nodes[left]).clamp_min(torch.finfo(at.dtype).tiny)
+    t = (inside - nodes[left]) / h
+    y0, y1, m0, m1 = values[left], values[left + 1], slopes[left] * h, slopes[left + 1] * h
+    return y0 + t * (m0 + t * (3 * (y1 - y0) - 2 * m0 - m1 + t * (2 * (y0 - y1) + m0 + m1)))

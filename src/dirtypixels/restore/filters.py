@@ -1,0 +1,172 @@
+"""Filter banks, the patches that they see, and maps of patches to patches in cache-sized blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.fft import dct
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+# Pixels whose patches and responses stay in a core's cache together: 16384 pixels x 25 values x 4 bytes = 1.6 MB.
+_BLOCK_PIXELS = {"cpu": 1 << 14, "cuda": 1 << 21}
+
+PatchMap = Callable[..., Tensor]
+
+
+def dct_filters(size: int = 5) -> Tensor:
+    """Orthonormal two-dimensional DCT-II basis without its constant: (size^2 - 1, 1, size, size), float32.
+
+    Source: Ahmed, Natarajan and Rao 1974; Schmidt and Roth 2014 start from the same basis.
+    """
+    basis = dct(np.eye(size), norm="ortho", axis=0)
+    bank = np.einsum("ui,vj->uvij", basis, basis).reshape(size * size, 1, size, size)
+    return torch.tensor(bank[1:], dtype=torch.float32)
+
+
+def analyse(x: Tensor, filters: Tensor) -> Tensor:
+    """Responses of a circular correlation.
+
+    ``r_k[p] = sum_{c, q} filters_k[c, q] x[c, p + q - m]``, m the filter's centre
+
+    Args:
+        x: (B, C, H, W).
+        filters: (K, C, k, k), k odd.
+
+    Returns:
+        (B, K, H, W).
+    """
+    half = filters.shape[-1] // 2
+    return torch.nn.functional.conv2d(torch.nn.functional.pad(x, (half,) * 4, mode="circular"), filters)
+
+
+def synthesise(responses: Tensor, filters: Tensor) -> Tensor:
+    """Adjoint of `analyse`: (B, K, H, W) to (B, C, H, W)."""
+    half = filters.shape[-1] // 2
+    full = torch.nn.functional.conv_transpose2d(responses, filters)
+    return _wrap(full, half)
+
+
+def power_spectrum(filters: Tensor, size: tuple[int, int]) -> Tensor:
+    """``sum_k |filters_k^|^2`` for a circular image of `size`: (C, H, W // 2 + 1), real."""
+    spectrum = torch.fft.rfft2(filters, s=size)
+    return (spectrum.real**2 + spectrum.imag**2).sum(0)
+
+
+def map_patches(fn: PatchMap, x: Tensor, size: int, *params: Tensor) -> Tensor:
+    """Apply a map to every patch of a circular image and add the results up where the patches lie.
+
+    ``sum_p P_p^T fn(P_p x)`` over all pixels p, P_p taking the patch around p. Patches pass in blocks that fit the
+    processor's cache, and the backward pass computes them again, so that memory does not grow with the number of
+    responses.
+
+    Args:
+        fn: (patches (C size^2, L), *params) -> (C size^2, L), each column by itself, differentiable.
+        x: (B, C, H, W).
+        size: side of a patch, odd, at most H and W.
+        params: tensors that fn uses and that take a gradient.
+    """
+    return _MapPatches.apply(fn, size, x, *params)  # type: ignore[no-any-return]
+
+
+class _MapPatches(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, fn: PatchMap, size: int, x: Tensor, *params: Tensor) -> Tensor:
+        ctx.fn, ctx.size = fn, size
+        ctx.save_for_backward(x, *params)
+        padded, total = _pad(x, size), _accumulator(x, size)
+        for images, rows in _blocks(x):
+            _add_patches(total, fn(_take_patches(padded, images, rows, size), *params), images, rows, size)
+        return _wrap(total, size // 2)
+
+    @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        x, *params = ctx.saved_tensors
+        size = ctx.size
+        leaves = [p.detach().requires_grad_(p.requires_grad) for p in params]
+        wanted = [p for p in leaves if p.requires_grad]
+        sums = [torch.zeros_like(p) for p in wanted]
+        padded, padded_grad = _pad(x, size), _pad(grad, size)
+        total = _accumulator(x, size) if ctx.needs_input_grad[2] else None
+        for images, rows in _blocks(x):
+            with torch.enable_grad():
+                patches = _take_patches(padded, images, rows, size).requires_grad_(total is not None)
+                mapped = ctx.fn(patches, *leaves)
+            inputs = ([patches] if total is not None else []) + wanted
+            above = _take_patches(padded_grad, images, rows, size)
+            # A map may leave a parameter unused, as a learned prox does with its penalty.
+            parts = list(torch.autograd.grad(mapped, inputs, above, allow_unused=True))
+            if total is not None and (part := parts.pop(0)) is not None:
+                _add_patches(total, part, images, rows, size)
+            for s, part in zip(sums, parts, strict=True):
+                if part is not None:
+                    s += part
+        given = iter(sums)
+        return (
+            None,
+            None,
+            None if total is None else _wrap(total, size // 2),
+            *(next(given) if p.requires_grad else None for p in leaves),
+        )
+
+
+def _blocks(x: Tensor) -> Iterator[tuple[slice, slice]]:
+    """Slices of images and rows that cover the batch, each of about a block's pixels."""
+    batch, channels, height, width = x.shape
+    budget = max(1, _BLOCK_PIXELS.get(x.device.type, 1 << 21) // channels)
+    if height * width <= budget:
+        step = budget // (height * width)
+        for first in range(0, batch, step):
+            yield slice(first, first + step), slice(0, height)
+    else:
+        # Blocks of nearly equal height, so that the last is no sliver.
+        parts = -(-height * width // budget)
+        edges = [height * i // parts for i in range(parts + 1)]
+        for image in range(batch):
+            for top, bottom in zip(edges[:-1], edges[1:], strict=True):
+                yield slice(image, image + 1), slice(top, bottom)
+
+
+def _pad(x: Tensor, size: int) -> Tensor:
+    return torch.nn.functional.pad(x, (size // 2,) * 4, mode="circular")
+
+
+def _accumulator(x: Tensor, size: int) -> Tensor:
+    batch, channels, height, width = x.shape
+    return x.new_zeros(batch, channels, height + size - 1, width + size - 1)
+
+
+def _take_patches(padded: Tensor, images: slice, rows: slice, size: int) -> Tensor:
+    """(C size^2, L) patches of a block, from an image padded on all sides."""
+    part = padded[images, :, rows.start : rows.stop + size - 1]
+    batch, channels, height, width = part.shape
+    shape = (channels, size, size, batch, height - size + 1, width - size + 1)
+    b, c, h, w = part.stride()
+    return part.as_strided(shape, (c, h, w, b, h, w)).reshape(channels * size * size, -1)
+
+
+def _add_patches(total: Tensor, patches: Tensor, images: slice, rows: slice, size: int) -> None:
+    part = total[images, :, rows.start : rows.stop + size - 1]
+    batch, channels, height, width = part.shape
+    height, width = height - size + 1, width - size + 1
+    values = patches.view(channels, size, size, batch, height, width)
+    for i in range(size):
+        for j in range(size):
+            part[:, :, i : i + height, j : j + width] += values[:, i, j].transpose(0, 1)
+
+
+def _wrap(full: Tensor, half: int) -> Tensor:
+    """Add the margins of a full correlation to the opposite sides, as circular boundaries do."""
+    if half == 0:
+        return full
+    for dim in (-2, -1):
+        size = full.shape[dim] - 2 * half
+        inner = full.narrow(dim, half, size).clone()
+        inner.narrow(dim, size - half, half).add_(full.narrow(dim, 0, half))
+        inner.narrow(dim, 0, half).add_(full.narrow(dim, size + half, half))
+        full = inner
+    return full

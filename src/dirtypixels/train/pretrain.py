@@ -1,0 +1,114 @@
+"""Pretraining of low-level units for restoration quality, by L-BFGS."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from dirtypixels import checks
+from dirtypixels.files import write_atomically
+from dirtypixels.observation import Observation
+
+Report = Callable[[int, float], None]
+Point = tuple[int, float]  # iteration, average PSNR in dB
+
+_ITERATIONS_A_STEP = 10  # between two saved states; each costs one evaluation more
+
+
+def psnr(image: Tensor, clean: Tensor) -> Tensor:
+    """Peak signal-to-noise ratio of each image in dB, peak 1: ``-10 log10 mean (image - clean)^2``; (B, ...) to (B,)."""
+    error = (image - clean).square().flatten(1).mean(1)
+    return -10 * torch.log10(error.clamp_min(1e-12))
+
+
+def pretrain(
+    unit: nn.Module,
+    clean: Tensor,
+    observations: Observation,
+    iterations: int = 400,
+    *,
+    chunk: int = 128,
+    state_file: Path | None = None,
+    report: Report | None = None,
+) -> list[Point]:
+    """Fit a unit's parameters so that the average PSNR of what it puts out is highest; changes the unit in place.
+
+    Args:
+        unit: Observation -> image (B, C, H, W).
+        clean: (N, C, H, W) in [0, 1], the scenes behind the observations.
+        observations: N captures; their noise stays the same through all iterations, as L-BFGS needs.
+        iterations: of L-BFGS (strong Wolfe line search, history 10), >= 1.
+        chunk: patches evaluated at once; bounds memory, not the result.
+        state_file: where to keep the state every 10 iterations; a run that finds one goes on from it.
+        report: called with each point of the curve.
+
+    Returns:
+        (iteration, average PSNR in dB) before the first iteration, every 10 and at the end.
+
+    Raises:
+        ValueError: shapes differ, iterations or chunk is below 1, or the PSNR stops being finite.
+
+    Source: Diamond et al. 2017, sec. 6 (400 iterations of L-BFGS on average PSNR).
+    """
+    checks.has_shape("clean", clean, tuple(observations.signal.shape))
+    for name, value in (("iterations", iterations), ("chunk", chunk)):
+        if value < 1:
+            raise ValueError(f"{name} must be at least 1; found {value}")
+    parameters = [p for p in unit.parameters() if p.requires_grad]
+    optimiser = torch.optim.LBFGS(
+        parameters,
+        max_iter=_ITERATIONS_A_STEP,
+        max_eval=10**9,
+        history_size=10,
+        line_search_fn="strong_wolfe",
+        tolerance_grad=1e-9,
+        tolerance_change=1e-12,
+    )
+    parts = [slice(i, i + chunk) for i in range(0, len(clean), chunk)]
+    curve: list[Point] = []
+
+    def closure() -> float:
+        optimiser.zero_grad()
+        total = 0.0
+        for part in parts:
+            loss = -psnr(unit(observations[part]), clean[part]).sum() / len(clean)
+            loss.backward()  # type: ignore[no-untyped-call]
+            total += float(loss)
+        if not math.isfinite(total):
+            raise ValueError(f"psnr must stay finite while pretraining; found {-total} after {done} iterations")
+        return total
+
+    def note(iteration: int, loss: float) -> None:
+        curve.append((iteration, -loss))
+        if report is not None:
+            report(iteration, -loss)
+
+    done = 0
+    if state_file is not None and state_file.is_file():
+        state = torch.load(state_file, weights_only=True)
+        unit.load_state_dict(state["unit"])
+        optimiser.load_state_dict(state["optimiser"])
+        done, curve = state["done"], [tuple(point) for point in state["curve"]]
+    while done < iterations:
+        optimiser.param_groups[0]["max_iter"] = min(_ITERATIONS_A_STEP, iterations - done)
+        note(done, float(optimiser.step(closure)))
+        taken = int(optimiser.state[parameters[0]]["n_iter"]) - done
+        if taken == 0:
+            break  # no direction improves the PSNR any more
+        done += taken
+        if state_file is not None:
+            state = {
+                "unit": unit.state_dict(),
+                "optimiser": optimiser.state_dict(),
+                "done": done,
+                "curve": [list(point) for point in curve],
+            }
+            write_atomically(state_file, lambda path, state=state: torch.save(state, path))  # type: ignore[misc]
+    if curve[-1][0] != done:
+        with torch.no_grad():
+            note(done, -float(sum(psnr(unit(observations[p]), clean[p]).sum() for p in parts)) / len(clean))
+    return curve
