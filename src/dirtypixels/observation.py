@@ -60,11 +60,18 @@ class Observation:
 
     def to(self, *args: object, **kwargs: object) -> Observation:
         """The same observation on another device or in another floating-point type; arguments as Tensor.to."""
-        moved: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
-        return replace(self, **{k: v if v is None else v.to(*args, **kwargs) for k, v in moved.items()})
+        held: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
+        moved: dict[str, Any] = {k: v if v is None else v.to(*args, **kwargs) for k, v in held.items()}
+        return replace(self, **moved)
 
     def __getitem__(self, index: int | slice) -> Observation:
-        """Some of the batch, as an Observation: an int keeps a batch of one."""
+        """Some of the batch, as an Observation: an int keeps a batch of one.
+
+        Raises:
+            IndexError: no such image in the batch; iteration ends by it.
+        """
+        if isinstance(index, int) and not -len(self) <= index < len(self):
+            raise IndexError(f"index must be in [{-len(self)}, {len(self) - 1}]; found {index}")
         part = slice(index, index + 1 or None) if isinstance(index, int) else index
         shared = {name: getattr(self, name) for name in ("psf", "cfa")}
         return Observation(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -96,7 +96,7 @@ class NoiseCurve:
         """Noise at an illuminance in lux, through the exposure rule; lux = infinity gives no noise."""
         return self.at_iso(self.exposure.iso(lux))
 
-    def _interpolate(self, gain: npt.NDArray[np.float64] | np.float64, figures: npt.NDArray[np.float64]) -> object:
+    def _interpolate(self, gain: npt.NDArray[np.float64] | np.float64, figures: npt.NDArray[np.float64]) -> Any:
         nearest = np.clip(gain, self.iso[0], self.iso[-1])
         return np.interp(nearest, self.iso, figures) * (gain / nearest)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+import zlib
 from functools import cached_property
 from hashlib import sha256
 from importlib.resources import files
@@ -187,8 +188,9 @@ def _read_profile(path: Path, names: list[str]) -> str:
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
                 return archive.read("camera.json").decode("utf-8")
-    except (OSError, KeyError, UnicodeDecodeError, zipfile.BadZipFile) as error:
+    except (OSError, KeyError, UnicodeDecodeError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(f"camera profile {str(path)!r} cannot be read: camera.json: {error}") from error
     raise ValueError(
-        f"camera must be a bundled profile ({', '.join(names)}) or the path of a profile folder or zip; found {str(path)!r}"
+        f"camera must be a bundled profile ({', '.join(names)}) or the path of a profile folder or zip; "
+        f"found {str(path)!r}"
     )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import tifffile
 import torch
 from PIL import Image, UnidentifiedImageError
@@ -78,13 +80,25 @@ def resize(scene: Tensor, size: int) -> Tensor:
     return scene[:, top : top + size, left : left + size].clamp(0, 1).contiguous()
 
 
-def _read(file: Path) -> np.ndarray:  # type: ignore[type-arg]
+def _read(file: Path) -> npt.NDArray[Any]:
     suffix = file.suffix.lower()
     if suffix == ".npy":
         return np.asarray(np.load(file, allow_pickle=False))
     if suffix in (".tif", ".tiff"):
         return np.asarray(tifffile.imread(file))
     with Image.open(file) as image:
-        if image.mode in ("I;16", "I;16B", "I"):
-            return np.asarray(image).astype(np.uint16)
+        if image.format == "PNG" and ";16" in str(image.tile[0].args):
+            return _read_png16(file)  # Pillow keeps only the upper 8 bits of each colour
         return np.asarray(image.convert("L" if image.mode in ("1", "L") else "RGB"))
+
+
+def _read_png16(file: Path) -> npt.NDArray[np.uint16]:
+    """(H, W, 1|3|4) of a PNG with 16 bits a colour; gray with transparency loses the transparency."""
+    from torchvision.io import decode_png  # slow to import, and seldom needed
+
+    try:
+        values = decode_png(torch.frombuffer(bytearray(file.read_bytes()), dtype=torch.uint8))
+    except RuntimeError as error:
+        raise ValueError(str(error)) from error
+    channels = 1 if values.shape[0] == 2 else values.shape[0]
+    return np.ascontiguousarray(values.permute(1, 2, 0).numpy()[:, :, :channels])

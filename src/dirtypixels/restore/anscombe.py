@@ -89,7 +89,8 @@ def inverse(stabilised: Tensor, alpha: Tensor, sigma: Tensor, kind: Kind = "exac
         # 1/D for D = stabilised + 2 sigma/alpha, written so that alpha = 0 gives 0.
         r = alpha / torch.maximum(alpha * stabilised + 2 * sigma, alpha * least)
         r = torch.where(alpha > 0, r, torch.zeros_like(r))
-        return plain + alpha * (0.25 + r * (0.25 * least + r * (-11 / 8 + r * (5 / 8) * least)))
+        bias: Tensor = alpha * (0.25 + r * (0.25 * least + r * (-11 / 8 + r * (5 / 8) * least)))
+        return plain + bias
     return plain + _correction(stabilised, alpha, sigma, clipped)
 
 
@@ -118,7 +119,7 @@ def _check_noise(alpha: Tensor, sigma: Tensor) -> None:
 
 def _correction(stabilised: Tensor, alpha: Tensor, sigma: Tensor, clipped: bool) -> Tensor:
     """x minus the algebraic inverse, read from one table for each different (alpha, sigma)."""
-    shape = torch.broadcast_shapes(alpha.shape, sigma.shape)
+    shape: torch.Size = torch.broadcast_shapes(alpha.shape, sigma.shape)  # type: ignore[no-untyped-call]
     alphas, sigmas = alpha.expand(shape).reshape(-1), sigma.expand(shape).reshape(-1)
     if (alphas.requires_grad or sigmas.requires_grad) and torch.is_grad_enabled():
         tables = [_table(a, s, clipped) for a, s in zip(alphas, sigmas, strict=True)]
@@ -126,7 +127,7 @@ def _correction(stabilised: Tensor, alpha: Tensor, sigma: Tensor, clipped: bool)
         tables = [_cached_table(a, s, clipped) for a, s in zip(alphas.tolist(), sigmas.tolist(), strict=True)]
     if all(table is tables[0] for table in tables):
         return _interpolate(stabilised, tables[0].to(stabilised))
-    full = torch.broadcast_shapes(stabilised.shape, shape)
+    full: torch.Size = torch.broadcast_shapes(stabilised.shape, shape)  # type: ignore[no-untyped-call]
     index = torch.arange(len(tables), device=stabilised.device).reshape(shape).expand(full)
     values, result = stabilised.expand(full), torch.zeros(full, dtype=stabilised.dtype, device=stabilised.device)
     for i, table in enumerate(tables):
@@ -140,7 +141,8 @@ def _cached_table(alpha: float, sigma: float, clipped: bool) -> Table:
     key = (alpha, sigma, clipped)
     if key not in _tables:
         with torch.no_grad():
-            _tables[key] = _table(*torch.tensor([alpha, sigma], dtype=torch.float64), clipped)
+            a, s = torch.tensor([alpha, sigma], dtype=torch.float64).unbind()
+            _tables[key] = _table(a, s, clipped)
         if len(_tables) > _CACHED_TABLES:
             _tables.popitem(last=False)
     _tables.move_to_end(key)

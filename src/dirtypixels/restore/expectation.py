@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -104,5 +105,6 @@ def _normal_cdf(z: Tensor) -> Tensor:
 
 
 @lru_cache
-def _gauss_legendre(count: int) -> tuple[np.ndarray, np.ndarray]:  # type: ignore[type-arg]
-    return np.polynomial.legendre.leggauss(count)
+def _gauss_legendre(count: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    nodes, weights = np.polynomial.legendre.leggauss(count)
+    return nodes, weights

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -53,7 +54,8 @@ def synthesise(responses: Tensor, filters: Tensor) -> Tensor:
 def power_spectrum(filters: Tensor, size: tuple[int, int]) -> Tensor:
     """``sum_k |filters_k^|^2`` for a circular image of `size`: (C, H, W // 2 + 1), real."""
     spectrum = torch.fft.rfft2(filters, s=size)
-    return (spectrum.real**2 + spectrum.imag**2).sum(0)
+    total: Tensor = (spectrum.real**2 + spectrum.imag**2).sum(0)
+    return total
 
 
 def map_patches(fn: PatchMap, x: Tensor, size: int, *params: Tensor) -> Tensor:
@@ -68,7 +70,13 @@ def map_patches(fn: PatchMap, x: Tensor, size: int, *params: Tensor) -> Tensor:
         x: (B, C, H, W).
         size: side of a patch, odd, at most H and W.
         params: tensors that fn uses and that take a gradient.
+
+    Raises:
+        ValueError: size is even, or larger than the image.
     """
+    if size % 2 == 0 or size > min(x.shape[-2:]):
+        height, width = x.shape[-2:]
+        raise ValueError(f"size must be odd and at most the image's {height} x {width}; found {size}")
     return _MapPatches.apply(fn, size, x, *params)  # type: ignore[no-any-return]
 
 
@@ -127,7 +135,7 @@ def _blocks(x: Tensor) -> Iterator[tuple[slice, slice]]:
         parts = -(-height * width // budget)
         edges = [height * i // parts for i in range(parts + 1)]
         for image in range(batch):
-            for top, bottom in zip(edges[:-1], edges[1:], strict=True):
+            for top, bottom in pairwise(edges):
                 yield slice(image, image + 1), slice(top, bottom)
 
 
@@ -153,7 +161,7 @@ def _add_patches(total: Tensor, patches: Tensor, images: slice, rows: slice, siz
     part = total[images, :, rows.start : rows.stop + size - 1]
     batch, channels, height, width = part.shape
     height, width = height - size + 1, width - size + 1
-    values = patches.view(channels, size, size, batch, height, width)
+    values = patches.reshape(channels, size, size, batch, height, width)
     for i in range(size):
         for j in range(size):
             part[:, :, i : i + height, j : j + width] += values[:, i, j].transpose(0, 1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 
@@ -21,7 +23,8 @@ class Prox(nn.Module):
 
         Subclasses may do the same with less arithmetic.
         """
-        return analysis.t() @ self((analysis @ patches)[None], penalty)[0]
+        restored: Tensor = self((analysis @ patches)[None], penalty)
+        return analysis.t() @ restored[0]
 
 
 class PointwiseCNN(Prox):
@@ -48,7 +51,7 @@ class PointwiseCNN(Prox):
             if value < least:
                 raise ValueError(f"{name} must be at least {least}; found {value}")
         widths = [channels, *[hidden] * (layers - 1), channels]
-        pairs = list(zip(widths[:-1], widths[1:], strict=True))
+        pairs = list(pairwise(widths))
         self.weights = nn.ParameterList(torch.empty(out, into) for into, out in pairs)
         self.biases = nn.ParameterList(torch.zeros(out) for _, out in pairs)
         for weight in self.weights:

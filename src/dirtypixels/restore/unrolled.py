@@ -22,15 +22,18 @@ class HQSLayer(nn.Module):
 
     Args:
         prox: the prior's proximal operator over the filter responses.
-        filters: (K, C, k, k) to start from; C is 1 for channels that are treated alike.
+        filters: (K, 1, k, k) to start from, k odd; the inverse is exact for one channel at a time.
         beta: starting value of the coupling, > 0; lambda starts at 1.
+
+    Raises:
+        ValueError: filters have another shape, or x is smaller than a filter.
 
     Source: Geman and Yang 1995; Schmidt and Roth 2014; Diamond et al. 2017, algorithm 1.
     """
 
     def __init__(self, prox: Prox, filters: Tensor, beta: float = 1.0) -> None:
         super().__init__()
-        checks.has_shape("filters", filters, ("K", "C", filters.shape[-1], filters.shape[-1]))
+        checks.has_shape("filters", filters, ("K", 1, filters.shape[-1], filters.shape[-1]))
         if filters.shape[-1] % 2 == 0:
             raise ValueError(f"filters must have an odd size; found {filters.shape[-1]}")
         self.filters = nn.Parameter(filters.clone())
@@ -46,8 +49,8 @@ class HQSLayer(nn.Module):
         """The next iterate.
 
         Args:
-            x: (B, C, H, W), circular; C as in the filters.
-            data: real Fourier transform of A^T y, (B, C, H, W // 2 + 1).
+            x: (B, 1, H, W), circular.
+            data: real Fourier transform of A^T y, (B, 1, H, W // 2 + 1).
         """
         height, width = x.shape[-2:]
         weight, beta = self.log_lambda.exp(), self.log_beta.exp()
@@ -55,13 +58,15 @@ class HQSLayer(nn.Module):
 
         def prior(patches: Tensor, analysis: Tensor, penalty: Tensor, *params: Tensor) -> Tensor:
             state = dict(zip(names, params, strict=True))
-            return functional_call(self.prior, state, (analysis, patches, penalty))
+            mapped: Tensor = functional_call(self.prior, state, (analysis, patches, penalty))
+            return mapped
 
         size = self.filters.shape[-1]
         pulled = map_patches(prior, x, size, self.filters.flatten(1), beta, *self.prior.parameters())
         right = weight * data + beta * torch.fft.rfft2(pulled)
         left = weight + beta * power_spectrum(self.filters, (height, width))
-        return torch.fft.irfft2(right / left, s=(height, width))
+        restored: Tensor = torch.fft.irfft2(right / left, s=(height, width))
+        return restored
 
 
 class UnrolledHQS(nn.Module):

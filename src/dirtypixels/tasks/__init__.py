@@ -2,5 +2,6 @@
 
 from dirtypixels.tasks.classifier import Classifier, classifier, imagenet_indices
 from dirtypixels.tasks.joint import JointModel
+from dirtypixels.tasks.names import class_names
 
-__all__ = ["Classifier", "JointModel", "classifier", "imagenet_indices"]
+__all__ = ["Classifier", "JointModel", "class_names", "classifier", "imagenet_indices"]

@@ -20,7 +20,7 @@ _ITERATIONS_A_STEP = 10  # between two saved states; each costs one evaluation m
 
 
 def psnr(image: Tensor, clean: Tensor) -> Tensor:
-    """Peak signal-to-noise ratio of each image in dB, peak 1: ``-10 log10 mean (image - clean)^2``; (B, ...) to (B,)."""
+    """Peak signal-to-noise ratio of each image in dB, (B, ...) to (B,): ``-10 log10 mean (image - clean)^2``."""
     error = (image - clean).square().flatten(1).mean(1)
     return -10 * torch.log10(error.clamp_min(1e-12))
 
@@ -95,7 +95,7 @@ def pretrain(
         done, curve = state["done"], [tuple(point) for point in state["curve"]]
     while done < iterations:
         optimiser.param_groups[0]["max_iter"] = min(_ITERATIONS_A_STEP, iterations - done)
-        note(done, float(optimiser.step(closure)))
+        note(done, float(optimiser.step(closure)))  # type: ignore[no-untyped-call]
         taken = int(optimiser.state[parameters[0]]["n_iter"]) - done
         if taken == 0:
             break  # no direction improves the PSNR any more

@@ -1,0 +1,32 @@
+# Each target sets up all it needs in .venv, so both run on a fresh machine with Python 3.11 or newer.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: demo test lint types check bench clean
+
+demo: $(STAMP)  ## about 10 minutes on 2 cores; goes on where it stopped
+	$(BIN)/dirtypixels study recipes/demo.yaml -o out/demo
+
+test: lint types $(STAMP)
+	$(BIN)/pytest
+
+lint: $(STAMP)
+	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/ruff format --check src tests benchmarks
+
+types: $(STAMP)
+	$(BIN)/mypy
+
+bench: $(STAMP)
+	$(BIN)/python benchmarks/unit_speed.py
+
+$(STAMP): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable '.[dev,weights,bm3d]'
+	touch $(STAMP)
+
+clean:
+	rm -rf $(VENV) out

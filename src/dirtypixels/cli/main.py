@@ -1,0 +1,109 @@
+"""The command line: parses, calls, prints. The heavy rooms are imported inside of the commands that need them."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    name="dirtypixels",
+    help="Put a neural network behind a real camera: simulate it, restore, train jointly, compare honestly.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+RecipeFile = Annotated[Path, typer.Argument(help="A recipe, see recipes/.", show_default=False)]
+Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for everything that is written.", show_default=False)]
+Changes = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Change a key of the recipe: key=value, e.g. finetuning.rate=0.002. May be repeated."),
+]
+
+
+@app.command()
+def cameras(
+    name: Annotated[str | None, typer.Argument(help="A profile's name or path; none lists all.")] = None,
+) -> None:
+    """List the camera profiles, or show one."""
+    from dirtypixels.cli.cameras import list_cameras, show_camera
+
+    list_cameras() if name is None else show_camera(name)
+
+
+@app.command()
+def simulate(
+    images: Annotated[list[Path], typer.Argument(help="Pictures, or folders of pictures.", show_default=False)],
+    out: Out,
+    camera: Annotated[str, typer.Option(help="Profile name or path.")] = "nexus-6p-rear",
+    lux: Annotated[float, typer.Option(help="Light on the scene in lux, above 0.")] = 3.0,
+    position: Annotated[str | None, typer.Option(help="Place on the sensor, for the lens.")] = None,
+    transfer: Annotated[str, typer.Option(help="How pictures become light: linear, or srgb.")] = "linear",
+    seed: Annotated[int, typer.Option(help="Decides the noise.")] = 0,
+    depth: Annotated[str, typer.Option("--format", help="16 or float (TIFF), or 8 (PNG, loses detail).")] = "16",
+) -> None:
+    """Photograph pictures with a simulated camera."""
+    from dirtypixels.cli.simulate import simulate_pictures
+
+    simulate_pictures(images, out, camera, lux, position, transfer, seed, depth)
+
+
+@app.command()
+def pretrain(recipe: RecipeFile, out: Out, changes: Changes = None) -> None:
+    """Pretrain the low-level units of a recipe, with L-BFGS."""
+    from dirtypixels.cli.studies import pretrain_units
+
+    pretrain_units(recipe, out, changes or [])
+
+
+@app.command()
+def train(recipe: RecipeFile, out: Out, changes: Changes = None) -> None:
+    """Train the classifiers and joint models of a recipe."""
+    from dirtypixels.cli.studies import train_models
+
+    train_models(recipe, out, changes or [])
+
+
+@app.command()
+def study(recipe: RecipeFile, out: Out, changes: Changes = None) -> None:
+    """Train what is missing, judge every method, write tables, figures and the report. Goes on where it stopped."""
+    from dirtypixels.cli.studies import run_study
+
+    run_study(recipe, out, changes or [], shlex.join(["dirtypixels", *sys.argv[1:]]))
+
+
+@app.command()
+def predict(
+    model: Annotated[Path, typer.Argument(help="A model's folder.", show_default=False)],
+    files: Annotated[list[Path], typer.Argument(help="Captures (as `simulate` writes them).", show_default=False)],
+) -> None:
+    """Name what is on captures, with confidence."""
+    from dirtypixels.cli.predict import predict_files
+
+    predict_files(model, files)
+
+
+def main() -> None:
+    """Run the command; bad input ends with one line on standard error and status 2."""
+    try:
+        app()
+    except (ValueError, TypeError, FileNotFoundError, FileExistsError, PermissionError, IsADirectoryError) as error:
+        _fail(error)
+    except (ImportError, RuntimeError) as error:
+        # Only messages meant for people; anything else is a fault of ours and keeps its traceback.
+        if "pip install" not in str(error):
+            raise
+        _fail(error)
+
+
+def _fail(error: Exception) -> None:
+    typer.echo(f"dirtypixels: {' '.join(str(error).split())}", err=True)
+    raise SystemExit(2) from None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,45 @@
+"""`dirtypixels predict`: captures in, labels out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from dirtypixels.deploy import load_model
+from dirtypixels.observation import Observation
+from dirtypixels.raw import read_capture
+from dirtypixels.tasks import class_names
+
+
+def predict_files(model: Path, files: list[Path]) -> None:
+    """Name what each capture shows; a capture is made to fit the model's size before it is judged."""
+    network, card = load_model(model)
+    names = class_names(card.classes)
+    table = Table("file", "label", "confidence", "next", title=f"{model.name}: {card.network}")
+    for file in files:
+        observation, _ = read_capture(file)
+        side = min(observation.signal.shape[-2:])
+        if side < card.image_size:
+            raise ValueError(f"capture {str(file)!r} must be at least {card.image_size} pixels a side; found {side}")
+        with torch.inference_mode():
+            confidence = network(_fit(observation, card.image_size)).softmax(1)[0]
+        best = confidence.topk(min(2, len(names)))
+        (first, second), (p, q) = best.indices.tolist(), best.values.tolist()
+        table.add_row(str(file), names[first], f"{100 * p:.1f} %", f"{names[second]} {100 * q:.1f} %")
+    Console().print(table)
+
+
+def _fit(observation: Observation, size: int) -> Observation:
+    """The middle square at the model's size.
+
+    Averaging n x n pixels divides alpha by n^2 and sigma by n; only whole n are used, so that the noise stays white
+    and the Observation stays true.
+    """
+    height, width = observation.signal.shape[-2:]
+    n = min(height, width) // size
+    top, left = (height - n * size) // 2, (width - n * size) // 2
+    part = observation.signal[..., top : top + n * size, left : left + n * size]
+    return Observation(torch.nn.functional.avg_pool2d(part, n), observation.alpha / n**2, observation.sigma / n)

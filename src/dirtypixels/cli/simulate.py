@@ -1,0 +1,61 @@
+"""`dirtypixels simulate`: pictures in, captures out."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import cast, get_args
+
+from rich.console import Console
+from rich.progress import track
+
+from dirtypixels import checks
+from dirtypixels.camera import Camera, realisation
+from dirtypixels.camera.formation import Transfer
+from dirtypixels.data.pictures import list_pictures, read_picture
+from dirtypixels.raw.captures import CaptureNote, Depth, write_capture
+
+
+def simulate_pictures(
+    images: list[Path], out: Path, camera: str, lux: float, position: str | None, transfer: str, seed: int, depth: str
+) -> None:
+    """Photograph every picture, and those in folders; nothing is written before all arguments are checked."""
+    checks.one_of("format", depth, get_args(Depth))
+    checks.one_of("transfer", transfer, get_args(Transfer))
+    if not (lux > 0 and math.isfinite(lux)):
+        raise ValueError(f"lux must be a number above 0; found {lux:g}")
+    profile = Camera.load(camera)
+    if position is not None:
+        profile.psf(position)
+    inputs: dict[str, Path] = {}
+    for given in images:
+        for path in list_pictures(given) if given.is_dir() else [given]:
+            key = path.relative_to(given).as_posix() if given.is_dir() else path.name
+            if not path.is_file():
+                raise FileNotFoundError(f"images must be pictures or folders of them; found nothing at {str(path)!r}")
+            if Path(key).with_suffix("") in {Path(k).with_suffix("") for k in inputs}:
+                raise ValueError(f"images must have different names; found {key!r} twice")
+            inputs[key] = path
+    suffix = ".png" if depth == "8" else ".tiff"
+    level = profile.noise.at_lux(lux)
+    for key, path in track(inputs.items(), "photographing", console=Console(stderr=True)):
+        observation = profile.capture(
+            read_picture(path)[None], lux, position, realisation(seed, key), transfer=cast(Transfer, transfer)
+        )
+        target = out / Path(key).with_suffix(suffix)
+        note = CaptureNote(
+            file=target.name,
+            alpha=float(level.alpha),
+            sigma=float(level.sigma),
+            camera=profile.name,
+            camera_hash=profile.hash,
+            lux=lux,
+            transfer=cast(Transfer, transfer),
+            seed=seed,
+            scene=path.name,
+        )
+        write_capture(observation, note, target.parent, cast(Depth, depth))
+    Console().print(
+        f"{len(inputs)} capture{'s' * (len(inputs) != 1)} in {out}: {profile.name}, {lux:g} lux, "
+        f"alpha {level.alpha:.4g}, sigma {level.sigma:.4g}, transfer {transfer}"
+    )

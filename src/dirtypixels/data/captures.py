@@ -1,0 +1,95 @@
+"""Labelled captures: photographs as a camera would have taken them."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from dirtypixels.camera import Camera, linear_scene, realisation
+from dirtypixels.camera.formation import Transfer
+from dirtypixels.data.photo import PhotoSet
+from dirtypixels.observation import Observation
+
+
+class Capture(NamedTuple):
+    """A batch: observations, their labels (B,), and the scenes behind them (B, 3, H, W) as light."""
+
+    observation: Observation
+    label: Tensor
+    scene: Tensor
+
+
+class Captures(Dataset[Capture]):
+    """Photographs of a data set through a camera in one light.
+
+    The noise of a photograph depends on the seed, the photograph's key and the epoch alone: not on the batch, the
+    worker or the order, so that every method sees the same captures.
+
+    Args:
+        photos: the scenes.
+        camera: what photographs them.
+        lux: light level; None for no noise.
+        seed: of the study.
+        transfer: how a picture's values become light, see `Camera.capture`.
+        training: draw new noise in every epoch (see `set_epoch`) and, with `flip`, mirror half of the photographs.
+        flip: mirror when training.
+    """
+
+    def __init__(
+        self,
+        photos: PhotoSet,
+        camera: Camera,
+        lux: float | None,
+        seed: int,
+        *,
+        transfer: Transfer = "linear",
+        training: bool = False,
+        flip: bool = False,
+    ) -> None:
+        self.photos, self.camera, self.seed, self.transfer = photos, camera, seed, transfer
+        self.lux = math.inf if lux is None else lux
+        self.training, self.flip = training, flip
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch that the noise and the mirroring of a training set belong to."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self.photos)
+
+    def __getitem__(self, index: int) -> Capture:
+        scene, label, key = self.photos[index]
+        generator = realisation(self.seed, f"train/{self.epoch}/{key}" if self.training else f"judge/{key}")
+        if self.training and self.flip and float(torch.rand((), generator=generator)) < 0.5:
+            scene = scene.flip(-1)
+        observation = self.camera.capture(scene[None], self.lux, generator=generator, transfer=self.transfer)
+        return Capture(observation, torch.tensor([label]), linear_scene(scene[None], self.transfer))
+
+
+def join(captures: list[Capture]) -> Capture:
+    """Several captures as one batch."""
+    observations, labels, scenes = zip(*captures, strict=True)
+    return Capture(Observation.cat(observations), torch.cat(labels), torch.cat(scenes))
+
+
+def loader(captures: Captures, batch: int, workers: int = 0) -> DataLoader[Capture]:
+    """Batches of captures in the data set's order; for training, in an order that depends on seed and epoch alone."""
+    sampler = _EpochOrder(captures) if captures.training else None
+    return DataLoader(captures, batch_size=batch, sampler=sampler, collate_fn=join, num_workers=workers)
+
+
+class _EpochOrder(torch.utils.data.Sampler[int]):
+    def __init__(self, captures: Captures) -> None:
+        self.captures = captures
+
+    def __len__(self) -> int:
+        return len(self.captures)
+
+    def __iter__(self):  # type: ignore[no-untyped-def]
+        generator = realisation(self.captures.seed, f"order/{self.captures.epoch}")
+        return iter(torch.randperm(len(self.captures), generator=generator).tolist())

@@ -1,0 +1,76 @@
+"""Photographs in folders by class, and photographs kept in memory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from dirtypixels.data.photo import Photo, PhotoSet
+from dirtypixels.data.pictures import list_pictures, read_picture, resize
+
+
+class FolderPhotos:
+    """Photographs in `root/split/<class>/`, made square.
+
+    Args:
+        root: folder of the data set; the photographs' keys are paths relative to it.
+        split: folder in it.
+        size: side in pixels.
+        first: how many to leave out, in a shuffled order that depends on the seed alone.
+        count: how many to take after those; None for all.
+        seed: decides the order.
+
+    Raises:
+        FileNotFoundError: a folder is missing, or holds no class folders or no pictures.
+        ValueError: there are not as many photographs as asked for.
+    """
+
+    def __init__(
+        self, root: str | Path, split: str, size: int, *, first: int = 0, count: int | None = None, seed: int = 0
+    ) -> None:
+        self.root, self.size = Path(root), size
+        base = self.root / split
+        if not base.is_dir():
+            raise FileNotFoundError(f"data.root must hold a folder {split!r}; found none at {str(base)!r}")
+        self.classes = tuple(sorted(p.name for p in base.iterdir() if p.is_dir()))
+        if len(self.classes) < 2:
+            raise FileNotFoundError(
+                f"{str(base)!r} must hold a folder for each class, 2 at least; found {self.classes}"
+            )
+        labelled = [(path, label) for label, name in enumerate(self.classes) for path in list_pictures(base / name)]
+        last = len(labelled) if count is None else first + count
+        if last > len(labelled):
+            raise ValueError(f"{str(base)!r} must hold at least {last} photographs; found {len(labelled)}")
+        order = np.random.default_rng(seed).permutation(len(labelled))[first:last]
+        self._items = [labelled[i] for i in order]
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __getitem__(self, index: int) -> Photo:
+        path, label = self._items[index]
+        return Photo(resize(read_picture(path), self.size), label, path.relative_to(self.root).as_posix())
+
+
+class InMemory:
+    """A data set whose photographs are kept, 8 bits a value, once they have been made.
+
+    Every pass sees the same rounded values, the first one included.
+    """
+
+    def __init__(self, photos: PhotoSet) -> None:
+        self.classes = photos.classes
+        self._photos = photos
+        self._kept: dict[int, Photo] = {}
+
+    def __len__(self) -> int:
+        return len(self._photos)
+
+    def __getitem__(self, index: int) -> Photo:
+        if index not in self._kept:
+            photo = self._photos[index]
+            self._kept[index] = photo._replace(scene=(photo.scene * 255).round().to(torch.uint8))
+        photo = self._kept[index]
+        return photo._replace(scene=photo.scene.float() / 255)

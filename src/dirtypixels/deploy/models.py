@@ -1,0 +1,97 @@
+"""Saving and loading trained models: a folder with `model.json` and `model.safetensors`."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from dirtypixels.recipe import Unit
+from dirtypixels.restore import Denoiser, UnrolledHQS
+from dirtypixels.restore.prox import PointwiseCNN
+from dirtypixels.tasks import JointModel, classifier
+
+
+class ModelCard(BaseModel):
+    """What `model.json` says: how to build the model again, and what it was made for."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    schema_version: Literal[1] = 1
+    network: str
+    classes: tuple[str, ...] = Field(min_length=1)
+    image_size: int = Field(ge=1)
+    unit: Unit | None
+    camera: str
+    camera_hash: str
+    lux: float | None
+    transfer: Literal["linear", "srgb"]
+    recipe: dict[str, Any]
+    versions: dict[str, str] = Field(
+        default_factory=lambda: {p: metadata.version(p) for p in ("dirtypixels", "torch", "timm")}
+    )
+
+
+def build_unit(recipe: Unit) -> Denoiser:
+    """A new denoising unit as a recipe describes it."""
+    solver = UnrolledHQS(
+        recipe.layers,
+        tied=recipe.tied,
+        filter_size=recipe.filter_size,
+        prox=lambda channels: PointwiseCNN(channels, recipe.hidden),
+        gap=recipe.gap,
+    )
+    return Denoiser(solver)
+
+
+def save_model(model: JointModel, card: ModelCard, folder: str | Path) -> None:
+    """Write a model; the folder appears whole or not at all.
+
+    Raises:
+        FileExistsError: the folder is there already.
+    """
+    target = Path(folder)
+    if target.exists():
+        raise FileExistsError(f"folder must not exist yet; found {str(target)!r}")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir()
+    try:
+        state = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+        save_file(state, temporary / "model.safetensors")
+        (temporary / "model.json").write_text(card.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        temporary.rename(target)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def load_model(folder: str | Path) -> tuple[JointModel, ModelCard]:
+    """Read a model that `save_model` wrote, on the CPU, in evaluation mode.
+
+    Raises:
+        FileNotFoundError: the folder or a file in it is missing.
+        ValueError: a file is damaged, or the weights do not fit the description.
+    """
+    source = Path(folder)
+    for name in ("model.json", "model.safetensors"):
+        if not (source / name).is_file():
+            raise FileNotFoundError(f"model must be a folder with {name}; found none at {str(source)!r}")
+    try:
+        card = ModelCard.model_validate(json.loads((source / "model.json").read_text(encoding="utf-8")))
+    except (ValidationError, ValueError) as error:
+        raise ValueError(f"{str(source / 'model.json')!r} is not a valid model description: {error}") from error
+    head = classifier(card.network, weights=None, num_classes=len(card.classes))
+    model = JointModel(None if card.unit is None else build_unit(card.unit), head)
+    try:
+        model.load_state_dict(load_file(source / "model.safetensors"))
+    except (SafetensorError, RuntimeError) as error:
+        raise ValueError(f"{str(source / 'model.safetensors')!r} does not fit model.json: {error}") from error
+    return model.eval(), card

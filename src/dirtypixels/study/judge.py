@@ -1,0 +1,96 @@
+"""Judging one method under one condition, photograph by photograph."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from dirtypixels.data.captures import Captures, loader
+from dirtypixels.files import write_atomically
+from dirtypixels.observation import Observation
+from dirtypixels.recipe import Condition, Method
+from dirtypixels.restore import classical
+from dirtypixels.study.statistics import topk
+from dirtypixels.study.workshop import Workshop
+from dirtypixels.tasks import JointModel
+from dirtypixels.train import psnr
+
+Restore = Callable[[Observation], Tensor]
+
+
+@dataclass(frozen=True)
+class Verdicts:
+    """What a method said of each photograph, in the data set's order: arrays of length N."""
+
+    top1: npt.NDArray[np.bool_]
+    top5: npt.NDArray[np.bool_]
+    answer: npt.NDArray[np.int64]
+    psnr: npt.NDArray[np.float64]  # dB, of what the classifier was given
+    seconds: float  # a photograph, restoration and classification
+
+    def save(self, path: Path) -> None:
+        def write(temporary: Path) -> None:
+            with temporary.open("wb") as file:
+                np.savez(file, **vars(self))
+
+        write_atomically(path, write)
+
+    @classmethod
+    def load(cls, path: Path) -> Verdicts:
+        with np.load(path, allow_pickle=False) as found:
+            values = {name: found[name] for name in found.files}
+        return cls(**{**values, "seconds": float(values["seconds"])})
+
+
+def method(workshop: Workshop, condition: Condition, name: Method) -> tuple[Restore, torch.nn.Module]:
+    """A method's two steps: restoration (Observation to image) and classification (image to logits)."""
+    if name in ("finetuned", "joint"):
+        model: JointModel = getattr(workshop, name)(condition)
+        return model.image, model.head
+    restore: dict[Method, Callable[[], Restore]] = {
+        "pretrained": lambda: lambda obs: obs.signal,
+        "nlm": lambda: classical.non_local_means,
+        "bm3d": lambda: classical.bm3d,
+        "unit": lambda: workshop.unit(condition).eval(),
+    }
+    return restore[name](), workshop.pretrained().head
+
+
+def judge(
+    captures: Captures,
+    restore: Restore,
+    head: torch.nn.Module,
+    batch: int = 64,
+    report: Callable[[int], None] | None = None,
+) -> Verdicts:
+    """Restore and classify every capture.
+
+    Args:
+        captures: not for training, so that every method sees the same noise.
+        restore: Observation to image.
+        head: image (B, C, H, W) to logits (B, K); top-5 counts the 5 best labels, or all if K is below 5.
+        batch: captures at once.
+        report: called with the number of captures done.
+    """
+    parts: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
+    seconds, done = 0.0, 0
+    with torch.inference_mode():
+        for observation, label, scene in loader(captures, batch):
+            start = time.perf_counter()
+            image = restore(observation)
+            logits = head(image)
+            seconds += time.perf_counter() - start
+            best = [topk(logits, label, min(k, logits.shape[1])) for k in (1, 5)]
+            parts.append((*best, logits.argmax(1), psnr(image.clamp(0, 1), scene)))
+            done += len(label)
+            if report is not None:
+                report(done)
+    top1, top5, answer, quality = (torch.cat(part).cpu().numpy() for part in zip(*parts, strict=True))
+    return Verdicts(top1, top5, answer, quality.astype(np.float64), seconds / done)

@@ -1,0 +1,225 @@
+"""What a study needs before it can judge: photographs, captures, pretrained units and trained models, each made once."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from torch import nn
+
+from dirtypixels.camera import Camera, linear_scene, realisation
+from dirtypixels.data import Captures, FolderPhotos, InMemory, Photo, PhotoSet, RoadSigns, natural_patches
+from dirtypixels.deploy import ModelCard, load_model, save_model
+from dirtypixels.deploy.models import build_unit
+from dirtypixels.files import write_text
+from dirtypixels.recipe import Condition, FineTuning, Recipe
+from dirtypixels.restore import Denoiser
+from dirtypixels.study.figures import pretraining_curve
+from dirtypixels.tasks import JointModel, classifier, imagenet_indices
+from dirtypixels.train import finetune, pretrain
+
+logger = logging.getLogger(__name__)
+
+Curve = list[tuple[int, float]]
+
+
+class Workshop:
+    """A study's folder and everything trained in it; what is there already is used, what is missing is made.
+
+    Args:
+        recipe: of the study.
+        folder: where everything is kept. It belongs to this recipe from its first use on.
+        console: where progress is shown; None for no progress.
+
+    Raises:
+        ValueError: the folder belongs to another recipe; the message names the keys that differ.
+    """
+
+    def __init__(self, recipe: Recipe, folder: str | Path, console: Console | None = None) -> None:
+        self.recipe, self.folder, self.console = recipe, Path(folder), console
+        self.camera = Camera.load(recipe.camera)
+        self._claim()
+
+    def say(self, message: str) -> None:
+        if self.console is not None:
+            self.console.print(message)
+
+    def progress(self, unit: str = "") -> Progress:
+        """A progress bar on the study's console, or one that shows nothing."""
+        columns = (
+            TextColumn("  {task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn(unit),
+            TimeElapsedColumn(), TimeRemainingColumn(),
+        )  # fmt: skip
+        return Progress(*columns, console=self.console or Console(quiet=True), transient=False)
+
+    @cached_property
+    def training_photos(self) -> PhotoSet:
+        data = self.recipe.data
+        if data.kind == "signs":
+            assert data.train is not None
+            return InMemory(RoadSigns("train", data.train, data.size, self.recipe.seed))
+        assert data.root is not None
+        return InMemory(FolderPhotos(data.root, "train", data.size, count=data.train, seed=self.recipe.seed))
+
+    @cached_property
+    def judged_photos(self) -> PhotoSet:
+        data, seed = self.recipe.data, self.recipe.seed
+        held_out = data.judge == "held_out"
+        if data.kind == "signs":
+            assert data.train is not None
+            assert data.test is not None
+            if held_out:
+                return InMemory(_From(RoadSigns("train", data.train + data.test, data.size, seed), data.train))
+            return InMemory(RoadSigns("test", data.test, data.size, seed))
+        assert data.root is not None
+        first = (data.train or 0) if held_out else 0
+        split = "train" if held_out else "val"
+        return InMemory(FolderPhotos(data.root, split, data.size, first=first, count=data.test, seed=seed))
+
+    def captures(self, condition: Condition, *, training: bool, flip: bool = False) -> Captures:
+        """The study's photographs in one condition."""
+        return Captures(
+            self.training_photos if training else self.judged_photos,
+            self.camera,
+            condition.lux,
+            self.recipe.seed,
+            transfer=self.recipe.transfer,
+            training=training,
+            flip=flip,
+        )
+
+    def unit(self, condition: Condition) -> Denoiser:
+        """The low-level unit, pretrained for a condition."""
+        unit = build_unit(self.recipe.unit)
+        file = self.folder / "units" / f"{condition.name}.pt"
+        finished = file.with_suffix(".json")
+        recipe, seed = self.recipe.pretraining, self.recipe.seed
+        if not finished.is_file():
+            torch.manual_seed(seed)
+            unit = build_unit(self.recipe.unit)
+            clean = natural_patches(recipe.patches, recipe.size, folder=recipe.folder, reduce=recipe.reduce, seed=seed)
+            generator = realisation(seed, f"pretraining/{condition.name}")
+            captured = self.camera.capture(clean, condition.lux, generator=generator, transfer=self.recipe.transfer)
+            light = linear_scene(clean, self.recipe.transfer)
+            with self.progress("iterations") as bar:
+                task = bar.add_task(f"unit, {condition.name}: L-BFGS", total=recipe.iterations)
+
+                def report(iteration: int, psnr: float) -> None:
+                    text = f"unit, {condition.name}: L-BFGS, {psnr:.2f} dB"
+                    bar.update(task, completed=iteration, description=text)
+
+                curve = pretrain(unit, light, captured, recipe.iterations, state_file=file, report=report)
+            write_text(finished, json.dumps({"curve": curve}) + "\n")
+            pretraining_curve(curve, file.with_suffix(".png"))
+        unit.load_state_dict(torch.load(file, weights_only=True)["unit"])
+        return unit
+
+    def curve(self, condition: Condition) -> Curve:
+        """PSNR over the iterations of a unit's pretraining."""
+        found = json.loads((self.folder / "units" / f"{condition.name}.json").read_text(encoding="utf-8"))
+        return [(int(i), float(p)) for i, p in found["curve"]]
+
+    def pretrained(self) -> JointModel:
+        """The classifier as it comes, trained on clean photographs first if the recipe says so; no unit."""
+        recipe = self.recipe
+        clean = Condition(name="clean", lux=None)
+        if recipe.clean_training is None:
+            return JointModel(None, self._new_head()).eval()
+        return self._trained("pretrained", clean, None, recipe.clean_training, self._new_head)
+
+    def finetuned(self, condition: Condition) -> JointModel:
+        """The classifier, trained on the condition's captures."""
+        return self._trained(
+            f"{condition.name}-finetuned", condition, None, self.recipe.finetuning, lambda: self.pretrained().head
+        )
+
+    def joint(self, condition: Condition) -> JointModel:
+        """The pretrained unit and the classifier, trained together on the condition's captures."""
+        return self._trained(
+            f"{condition.name}-joint",
+            condition,
+            lambda: self.unit(condition),
+            self.recipe.finetuning,
+            lambda: self.pretrained().head,
+        )
+
+    def _trained(
+        self,
+        name: str,
+        condition: Condition,
+        unit: Callable[[], nn.Module] | None,
+        recipe: FineTuning,
+        head: Callable[[], nn.Module],
+    ) -> JointModel:
+        folder = self.folder / "models" / name
+        if folder.exists():
+            return load_model(folder)[0]
+        model = JointModel(None if unit is None else unit(), head())
+        self.say(f"training {name}")
+        checkpoint = self.folder / "checkpoints" / f"{name}.ckpt"
+        torch.manual_seed(self.recipe.seed)
+        captures = self.captures(condition, training=True, flip=recipe.flip)
+        finetune(model, captures, recipe, checkpoint=checkpoint, progress=self.console is not None)
+        card = ModelCard(
+            network=self.recipe.head.network,
+            classes=self.training_photos.classes,
+            image_size=self.recipe.data.size,
+            unit=None if unit is None else self.recipe.unit,
+            camera=self.camera.name,
+            camera_hash=self.camera.hash,
+            lux=condition.lux,
+            transfer=self.recipe.transfer,
+            recipe=self.recipe.model_dump(mode="json"),
+        )
+        save_model(model, card, folder)
+        checkpoint.unlink(missing_ok=True)
+        # What is used is what was saved, so that a study goes on from its files to the same numbers.
+        return load_model(folder)[0]
+
+    def _new_head(self) -> nn.Module:
+        head, classes = self.recipe.head, self.training_photos.classes
+        torch.manual_seed(self.recipe.seed)
+        if head.classes == "imagenet":
+            return classifier(head.network, head.weights, classes=imagenet_indices(classes))
+        return classifier(head.network, head.weights, None if head.classes == "all" else len(classes))
+
+    def _claim(self) -> None:
+        file = self.folder / "recipe.json"
+        mine = self.recipe.model_dump(mode="json")
+        if file.is_file():
+            found = json.loads(file.read_text(encoding="utf-8"))
+            different = _differences(found, mine)
+            if different:
+                raise ValueError(
+                    f"{str(self.folder)!r} holds a study of another recipe ({'; '.join(different)}); "
+                    "choose another folder, or remove this one"
+                )
+        else:
+            write_text(file, json.dumps(mine, indent=2) + "\n")
+
+
+class _From:
+    """The photographs of a data set from some index on."""
+
+    def __init__(self, photos: PhotoSet, first: int) -> None:
+        self.classes, self._photos, self._first = photos.classes, photos, first
+
+    def __len__(self) -> int:
+        return len(self._photos) - self._first
+
+    def __getitem__(self, index: int) -> Photo:
+        return self._photos[index + self._first]
+
+
+def _differences(found: object, mine: object, key: str = "") -> list[str]:
+    """Keys in which two recipes differ, with both values."""
+    if isinstance(found, dict) and isinstance(mine, dict):
+        keys = dict.fromkeys([*found, *mine])
+        return [d for k in keys for d in _differences(found.get(k), mine.get(k), f"{key}.{k}" if key else k)]
+    return [] if found == mine else [f"{key} is {found!r} there and {mine!r} here"]
