@@ -38,6 +38,8 @@ class Data(_Part):
     test: Count | None = None
     #: "val" judges on the test photographs; "held_out" on training photographs that no training uses, for tuning.
     judge: Literal["val", "held_out"] = "val"
+    #: keep the decoded photographs in memory (8 bits a value); not for millions of them
+    memory: bool = True
 
     @model_validator(mode="after")
     def _complete(self) -> Data:
@@ -97,8 +99,11 @@ class FineTuning(_Part):
     unit_rate: float = Field(default=3.0, ge=0, allow_inf_nan=False)
     weight_decay: float = Field(default=0.05, ge=0, allow_inf_nan=False)
     warmup: float = Field(default=0.1, ge=0, lt=1)
+    #: mirror half of the photographs
     flip: bool = True
-    #: mirrors and devices as Lightning names them
+    #: processes that make captures beside the training; 0 for none
+    workers: int = Field(default=0, ge=0)
+    #: devices and precision, as Lightning names them
     accelerator: str = "auto"
     devices: int | str = "auto"
     precision: Literal["32-true", "bf16-mixed", "16-mixed", "64-true"] = "32-true"

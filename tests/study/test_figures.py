@@ -125,12 +125,12 @@ def test_panels_show_the_pictures_as_they_are(tmp_path: Path, drawn: list[Any]) 
 
 
 def test_the_curve_is_the_numbers_with_the_best_marked(tmp_path: Path, drawn: list[Any]) -> None:
-    figures.pretraining_curve([20.0, 22.5, 22.0], tmp_path / "c.png", first=0)
+    figures.pretraining_curve([(0, 20.0), (10, 22.5), (15, 22.0)], tmp_path / "c.png")
     curve, best = drawn[0].axes[0].lines
-    assert curve.get_xdata().tolist() == [0, 1, 2]
+    assert list(curve.get_xdata()) == [0, 10, 15]
     assert curve.get_ydata().tolist() == [20.0, 22.5, 22.0]
-    assert (best.get_xdata(), best.get_ydata()) == ([1], [22.5])
-    assert drawn[0].axes[0].get_title(loc="left") == "start 20.00 dB, best 22.50 dB at 1"
+    assert (best.get_xdata(), best.get_ydata()) == ([10], [22.5])
+    assert drawn[0].axes[0].get_title(loc="left") == "start 20.00 dB, best 22.50 dB at 10"
 
 
 @pytest.mark.parametrize("name", ["accuracy_by_method", "psnr_against_accuracy"])
@@ -172,8 +172,8 @@ def test_colours_can_be_told_apart(vision: str) -> None:
         (lambda path: figures.panels([], path), "rows must hold .*found no rows"),
         (lambda path: figures.panels([PanelRow("a", "b", (picture(),) * n) for n in (1, 2)], path), r"found \[1, 2\]"),
         (lambda path: figures.panels([PanelRow("a", "b", ())], path), r"found \[0\]"),
-        (lambda path: figures.pretraining_curve([], path), "psnr must hold at least one"),
-        (lambda path: figures.pretraining_curve([20.0, float("inf")], path), "psnr must be finite"),
+        (lambda path: figures.pretraining_curve([], path), "curve must hold at least one"),
+        (lambda path: figures.pretraining_curve([(0, 20.0), (1, float("inf"))], path), "curve must be finite"),
         (lambda path: picture(image=torch.rand(20, 24)), r"image must have shape \(1\|3, H, W\)"),
         (lambda path: picture(image=torch.full((3, 2, 2), float("nan"))), "image must be finite"),
     ],

@@ -93,12 +93,11 @@ def _read(file: Path) -> npt.NDArray[Any]:
 
 
 def _read_png16(file: Path) -> npt.NDArray[np.uint16]:
-    """(H, W, 1|3|4) of a PNG with 16 bits a colour; gray with transparency loses the transparency."""
+    """(H, W) or (H, W, 3|4) of a PNG with 16 bits a colour; gray with transparency loses the transparency."""
     from torchvision.io import decode_png  # slow to import, and seldom needed
 
     try:
         values = decode_png(torch.frombuffer(bytearray(file.read_bytes()), dtype=torch.uint8))
     except RuntimeError as error:
         raise ValueError(str(error)) from error
-    channels = 1 if values.shape[0] == 2 else values.shape[0]
-    return np.ascontiguousarray(values.permute(1, 2, 0).numpy()[:, :, :channels])
+    return values[0].numpy() if len(values) < 3 else values.permute(1, 2, 0).numpy()

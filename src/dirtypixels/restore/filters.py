@@ -91,7 +91,7 @@ class _MapPatches(torch.autograd.Function):
         return _wrap(total, size // 2)
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, *params = ctx.saved_tensors
         size = ctx.size

@@ -18,13 +18,13 @@ class Prox(nn.Module):
     def forward(self, v: Tensor, penalty: Tensor) -> Tensor:
         raise TypeError(f"{type(self).__name__} must define forward(v, penalty)")
 
-    def between(self, analysis: Tensor, patches: Tensor, penalty: Tensor) -> Tensor:
-        """``analysis^T prox(analysis @ patches)``, with patches (P, L) and analysis (K, P); gives (P, L).
+    def change(self, analysis: Tensor, patches: Tensor, penalty: Tensor) -> Tensor:
+        """``analysis^T (prox(v) - v)`` for the responses ``v = analysis @ patches``.
 
-        Subclasses may do the same with less arithmetic.
+        Patches are (P, L) and analysis (K, P); gives (P, L). Subclasses may do the same with less arithmetic.
         """
-        restored: Tensor = self((analysis @ patches)[None], penalty)
-        return analysis.t() @ restored[0]
+        v = (analysis @ patches)[None]
+        return analysis.t() @ (self(v, penalty) - v)[0]
 
 
 class PointwiseCNN(Prox):
@@ -69,12 +69,11 @@ class PointwiseCNN(Prox):
             inner = weight @ (inner.relu() if i else inner) + bias[:, None]
         return (flat + inner).reshape(v.shape)
 
-    def between(self, analysis: Tensor, patches: Tensor, penalty: Tensor) -> Tensor:
+    def change(self, analysis: Tensor, patches: Tensor, penalty: Tensor) -> Tensor:
         # The filters are linear and so are the outer layers: multiplied together they cost one product, not two.
         first, *inner, last = self.weights
         bias, *biases, last_bias = self.biases
         r = torch.addmm(bias[:, None], first @ analysis, patches).relu_()
         for weight, b in zip(inner, biases, strict=True):
             r = torch.addmm(b[:, None], weight, r).relu_()
-        out = torch.addmm((analysis.t() @ last_bias)[:, None], analysis.t() @ last, r)
-        return torch.addmm(out, analysis.t() @ analysis, patches)
+        return torch.addmm((analysis.t() @ last_bias)[:, None], analysis.t() @ last, r)

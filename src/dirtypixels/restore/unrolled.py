@@ -39,7 +39,7 @@ class HQSLayer(nn.Module):
         self.filters = nn.Parameter(filters.clone())
         self.log_lambda = nn.Parameter(torch.zeros(()))
         self.log_beta = nn.Parameter(torch.tensor(float(beta)).log())
-        self.prior = _Between(prox)
+        self.prior = _Change(prox)
 
     @property
     def prox(self) -> Prox:
@@ -124,12 +124,12 @@ class UnrolledHQS(nn.Module):
         return x[..., :height, :width].reshape(y.shape)
 
 
-class _Between(nn.Module):
-    """A prox between analysis filters and their adjoint, as a module of its own for `functional_call`."""
+class _Change(nn.Module):
+    """`Prox.change` as the forward of a module, which is what `functional_call` can call."""
 
     def __init__(self, prox: Prox) -> None:
         super().__init__()
         self.prox = prox
 
     def forward(self, analysis: Tensor, patches: Tensor, penalty: Tensor) -> Tensor:
-        return self.prox.between(analysis, patches, penalty)
+        return self.prox.change(analysis, patches, penalty)

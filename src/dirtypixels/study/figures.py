@@ -204,22 +204,23 @@ def panels(rows: Sequence[PanelRow], path: Path | str) -> None:
     _save(figure, path)
 
 
-def pretraining_curve(psnr: Sequence[float], path: Path | str, first: int = 1) -> None:
+def pretraining_curve(curve: Sequence[tuple[int, float]], path: Path | str) -> None:
     """The average PSNR over the iterations of the pretraining.
 
     Args:
-        psnr: in dB, finite, one per iteration.
+        curve: (iteration, PSNR in dB), finite, iterations increasing.
         path: of the PNG.
-        first: the iteration that `psnr[0]` belongs to; 0 where it is that of the start.
 
     Raises:
-        ValueError: psnr is empty or not finite.
+        ValueError: curve is empty, a PSNR is not finite, or the iterations do not increase.
     """
-    if not len(psnr):
-        raise ValueError("psnr must hold at least one number; found none")
-    values = torch.as_tensor(psnr, dtype=torch.float64)
-    checks.is_finite("psnr", values)
-    iterations = np.arange(first, first + len(psnr))
+    if not len(curve):
+        raise ValueError("curve must hold at least one point; found none")
+    iterations = [iteration for iteration, _ in curve]
+    values = torch.tensor([psnr for _, psnr in curve], dtype=torch.float64)
+    checks.is_finite("curve", values)
+    if any(b <= a for a, b in itertools.pairwise(iterations)):
+        raise ValueError(f"curve must have increasing iterations; found {iterations}")
     best = int(values.argmax())
     figure = Figure(figsize=(7.2, 4.0), dpi=DPI, layout="constrained")
     axes = figure.add_subplot()

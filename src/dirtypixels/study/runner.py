@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import torch
+from pydantic import JsonValue
 from rich.console import Console
 
 from dirtypixels.recipe import Condition, Method, Recipe
@@ -158,7 +160,7 @@ def _panels(workshop: Workshop, cells: dict[tuple[Condition, Method], Verdicts])
             answer, right = names[int(verdict.answer[index])], bool(verdict.top1[index])
             picture = _display(image, workshop.recipe)
             pictures.append(figures.Picture(picture, title, answer, right, float(verdict.psnr[index])))
-        rows.append(figures.PanelRow(condition.name, truth, pictures))
+        rows.append(figures.PanelRow(condition.name, truth, tuple(pictures)))
     return rows
 
 
@@ -170,9 +172,9 @@ def _display(image: torch.Tensor, recipe: Recipe) -> torch.Tensor:
     return torch.where(image <= 0.0031308, 12.92 * image, 1.055 * image.clamp_min(1e-8) ** (1 / 2.4) - 0.055)
 
 
-def _portable(recipe: Recipe) -> dict[str, object]:
+def _portable(recipe: Recipe) -> dict[str, JsonValue]:
     """The recipe for the record, with the folders of this machine by their last name only."""
-    content = recipe.model_dump(mode="json")
+    content: dict[str, Any] = recipe.model_dump(mode="json")
     for part, key in (("data", "root"), ("pretraining", "folder")):
         if content[part][key] is not None:
             content[part][key] = os.path.basename(content[part][key])

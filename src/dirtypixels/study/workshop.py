@@ -1,4 +1,4 @@
-"""What a study needs before it can judge: photographs, captures, pretrained units and trained models, each made once."""
+"""What a study needs before it can judge: photographs, captures, units and models, each made once."""
 
 from __future__ import annotations
 
@@ -63,9 +63,9 @@ class Workshop:
         data = self.recipe.data
         if data.kind == "signs":
             assert data.train is not None
-            return InMemory(RoadSigns("train", data.train, data.size, self.recipe.seed))
+            return self._kept(RoadSigns("train", data.train, data.size, self.recipe.seed))
         assert data.root is not None
-        return InMemory(FolderPhotos(data.root, "train", data.size, count=data.train, seed=self.recipe.seed))
+        return self._kept(FolderPhotos(data.root, "train", data.size, count=data.train, seed=self.recipe.seed))
 
     @cached_property
     def judged_photos(self) -> PhotoSet:
@@ -75,12 +75,15 @@ class Workshop:
             assert data.train is not None
             assert data.test is not None
             if held_out:
-                return InMemory(_From(RoadSigns("train", data.train + data.test, data.size, seed), data.train))
-            return InMemory(RoadSigns("test", data.test, data.size, seed))
+                return self._kept(_From(RoadSigns("train", data.train + data.test, data.size, seed), data.train))
+            return self._kept(RoadSigns("test", data.test, data.size, seed))
         assert data.root is not None
         first = (data.train or 0) if held_out else 0
         split = "train" if held_out else "val"
-        return InMemory(FolderPhotos(data.root, split, data.size, first=first, count=data.test, seed=seed))
+        return self._kept(FolderPhotos(data.root, split, data.size, first=first, count=data.test, seed=seed))
+
+    def _kept(self, photos: PhotoSet) -> PhotoSet:
+        return InMemory(photos) if self.recipe.data.memory else photos
 
     def captures(self, condition: Condition, *, training: bool, flip: bool = False) -> Captures:
         """The study's photographs in one condition."""
@@ -165,7 +168,9 @@ class Workshop:
         checkpoint = self.folder / "checkpoints" / f"{name}.ckpt"
         torch.manual_seed(self.recipe.seed)
         captures = self.captures(condition, training=True, flip=recipe.flip)
-        finetune(model, captures, recipe, checkpoint=checkpoint, progress=self.console is not None)
+        finetune(
+            model, captures, recipe, checkpoint=checkpoint, workers=recipe.workers, progress=self.console is not None
+        )
         card = ModelCard(
             network=self.recipe.head.network,
             classes=self.training_photos.classes,

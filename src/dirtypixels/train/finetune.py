@@ -69,7 +69,7 @@ class TaskTraining(lightning.LightningModule):
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def transfer_batch_to_device(self, batch: Capture, device: torch.device, dataloader_idx: int) -> Capture:
-        return Capture(*(part.to(device) for part in batch))
+        return Capture(batch.observation.to(device), batch.label.to(device), batch.scene.to(device))
 
 
 class _Epochs(Callback):
@@ -147,4 +147,7 @@ def finetune(
             trainer.fit(module, batches, ckpt_path=resume, weights_only=True)
         finally:
             quiet.setLevel(level)
+    if not trainer.is_global_zero:
+        # Lightning starts the command anew for every further device; only the first process goes on with the study.
+        raise SystemExit(0)
     model.to("cpu").eval()
