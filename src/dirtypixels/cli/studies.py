@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from rich.console import Console
-from rich.markdown import Markdown
+from rich.table import Table
 
 from dirtypixels.recipe import load_recipe
 from dirtypixels.study import tables
 from dirtypixels.study.report import headline
+from dirtypixels.study.results import Study
 from dirtypixels.study.runner import plan, run
 from dirtypixels.study.workshop import Workshop
 
@@ -40,6 +41,24 @@ def run_study(recipe: Path, out: Path, changes: list[str], command: str) -> None
     """Run a study and show its table."""
     console = Console()
     study = run(load_recipe(recipe, changes), out, command, console)
-    console.print(Markdown(tables.to_markdown(study)))
+    console.print(_short_table(study))
     console.print(headline(study))
     console.print(f"Report: {out / 'report.html'}")
+
+
+def _short_table(study: Study) -> Table:
+    """Top-1 accuracy in percent, and the gain over the fine-tuned classifier; the files have everything."""
+    conditions = tables.conditions_of(study)
+    title = f"{study.name}: top-1, and points gained on fine-tuning"
+    table = Table("", *(tables.condition_name(c) for c in conditions), title=title)
+    for method in tables.methods_of(study):
+        row = []
+        for condition in conditions:
+            texts = []
+            for cell in tables.cells_of(study, condition, method):
+                gain = cell.difference
+                text = f"{100 * cell.top1.value:.1f} %"
+                texts.append(text if gain is None else f"{text} ({100 * gain.value:+.1f})")
+            row.append(", ".join(texts) or "–")
+        table.add_row(tables.method_name(method), *row)
+    return table

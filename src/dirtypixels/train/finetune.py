@@ -120,6 +120,8 @@ def finetune(
     module = TaskTraining(model, recipe, len(batches))
     # Convolutions of the head run about twice as fast in this layout on the CPU, and faster on GPUs.
     model.head.to(memory_format=torch.channels_last)
+    # Lightning keeps whatever mode it finds, and a model from a file comes in evaluation mode.
+    module.train()
     callbacks: list[Callback] = [_Epochs(captures, checkpoint)]
     if progress:
         callbacks.append(RichProgressBar(leave=True))
@@ -131,6 +133,7 @@ def finetune(
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         warnings.filterwarnings("ignore", message=".*number of training batches.*")
         warnings.filterwarnings("ignore", category=DeprecationWarning)
+        warnings.filterwarnings("ignore", message=".*LeafSpec.*")
         try:
             trainer = lightning.Trainer(
                 max_epochs=recipe.epochs,
