@@ -124,6 +124,8 @@ class Recipe(_Part):
     pretraining: Pretraining = Pretraining()
     clean_training: FineTuning | None = None
     finetuning: FineTuning = FineTuning()
+    #: judge a slow method on this many photographs only, the first in the data set's order
+    limits: dict[Method, Count] = {}
     notes: tuple[str, ...] = ()
 
     @field_validator("conditions")

@@ -100,4 +100,5 @@ def _read_png16(file: Path) -> npt.NDArray[np.uint16]:
         values = decode_png(torch.frombuffer(bytearray(file.read_bytes()), dtype=torch.uint8))
     except RuntimeError as error:
         raise ValueError(str(error)) from error
-    return values[0].numpy() if len(values) < 3 else values.permute(1, 2, 0).numpy()
+    array: npt.NDArray[np.uint16] = (values[0] if len(values) < 3 else values.permute(1, 2, 0)).numpy()
+    return array

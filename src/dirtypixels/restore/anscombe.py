@@ -99,8 +99,12 @@ def stabilise(signal: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
     tiny = torch.finfo(signal.dtype).tiny
     root = (alpha * signal + 0.375 * alpha**2 + sigma**2).clamp_min(tiny).sqrt()
     # The same as (root - sigma) 2 / alpha, without its cancellation.
-    lowest = -(0.375 * alpha + sigma**2 / alpha.clamp_min(tiny))
-    return 2 * (torch.maximum(signal, lowest) + 0.375 * alpha) / (root + sigma)
+    return 2 * (torch.maximum(signal, _lowest(alpha, sigma)) + 0.375 * alpha) / (root + sigma)
+
+
+def _lowest(alpha: Tensor, sigma: Tensor) -> Tensor:
+    """The signal at which the root's argument is 0."""
+    return -(0.375 * alpha + sigma**2 / alpha.clamp_min(torch.finfo(alpha.dtype).tiny))
 
 
 def _algebraic(stabilised: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
@@ -161,7 +165,7 @@ def _table(alpha: Tensor, sigma: Tensor, clipped: bool) -> Table:
         [low + edge * steps, low + edge + (high - low - 2 * edge) * steps, high - edge + edge * steps, high[None]]
     )
     x = (_algebraic(nodes, alpha, sigma)).clamp_min(0.0)
-    mean = expected_stabilised(x, alpha, sigma, stabilise, clipped=clipped)
+    mean = expected_stabilised(x, alpha, sigma, stabilise, clipped=clipped, lowest=_lowest(alpha, sigma))
     correction = x - _algebraic(mean, alpha, sigma)
     gap = mean.diff()
     slope = correction.diff() / gap

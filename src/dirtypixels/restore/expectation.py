@@ -19,7 +19,15 @@ _NODES = 64
 Stabiliser = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
-def expected_stabilised(x: Tensor, alpha: Tensor, sigma: Tensor, transform: Stabiliser, *, clipped: bool) -> Tensor:
+def expected_stabilised(
+    x: Tensor,
+    alpha: Tensor,
+    sigma: Tensor,
+    transform: Stabiliser,
+    *,
+    clipped: bool,
+    lowest: Tensor | float = -math.inf,
+) -> Tensor:
     """Mean of a transform of the Poisson-Gaussian signal.
 
     ``E[f(c(alpha P + sigma N))],  P ~ Poisson(x / alpha), N ~ N(0, 1)``, with ``c(y) = clip(y, 0, 1)`` or ``c(y) = y``.
@@ -32,6 +40,7 @@ def expected_stabilised(x: Tensor, alpha: Tensor, sigma: Tensor, transform: Stab
         alpha, sigma: scalars, float64, in units of the signal; not both 0.
         transform: f(y, alpha, sigma), defined for every real y.
         clipped: whether the signal is clipped to [0, 1].
+        lowest: below it the transform is constant; quadrature starts there, since it is blind to a bend inside.
 
     Returns:
         (N,) means, differentiable in x, alpha and sigma.
@@ -42,13 +51,14 @@ def expected_stabilised(x: Tensor, alpha: Tensor, sigma: Tensor, transform: Stab
     def clipped_transform(y: Tensor) -> Tensor:
         return transform(y.clamp(0.0, 1.0) if clipped else y, alpha, sigma)
 
+    limits = (torch.zeros_like(alpha), 1.0) if clipped else (torch.as_tensor(lowest, dtype=x.dtype), math.inf)
     has_counts = bool(alpha > 0)
     few = (x <= _EXACT_PHOTONS * alpha) if has_counts else torch.zeros_like(x, dtype=torch.bool)
     result = torch.zeros_like(x)
     if bool(few.any()):
         counts = torch.arange(_COUNTS, dtype=x.dtype, device=x.device)
         spread = torch.maximum(sigma, 1e-7 * alpha)
-        given_count = _gaussian_mean(alpha * counts, spread * torch.ones_like(counts), clipped_transform, clipped)
+        given_count = _gaussian_mean(alpha * counts, spread * torch.ones_like(counts), clipped_transform, limits)
         rate = (x / alpha)[few][:, None].clamp_min(1e-30)  # keeps the gradient finite where x is 0
         log_p = counts * rate.log() - rate - torch.lgamma(counts + 1)
         result = result.masked_scatter(few, log_p.exp() @ given_count)
@@ -56,7 +66,7 @@ def expected_stabilised(x: Tensor, alpha: Tensor, sigma: Tensor, transform: Stab
         mean = x[~few]
         spread = (alpha * mean + sigma**2).sqrt()
         skew, excess = alpha**2 * mean / spread**3, alpha**3 * mean / spread**4
-        many = _gaussian_mean(mean, spread, clipped_transform, clipped, skew, excess)
+        many = _gaussian_mean(mean, spread, clipped_transform, limits, skew, excess)
         result = result.masked_scatter(~few, many)
     return result
 
@@ -65,13 +75,12 @@ def _gaussian_mean(
     mean: Tensor,
     spread: Tensor,
     f: Callable[[Tensor], Tensor],
-    clipped: bool,
+    limits: tuple[Tensor, float],
     skew: Tensor | None = None,
     excess: Tensor | None = None,
 ) -> Tensor:
-    """E[f(mean + spread Z)] for nearly Gaussian Z, split where clipping makes f kink; all (N,)."""
-    low = ((0.0 - mean) / spread).clamp(-_REACH, _REACH) if clipped else torch.full_like(mean, -_REACH)
-    high = ((1.0 - mean) / spread).clamp(-_REACH, _REACH) if clipped else torch.full_like(mean, _REACH)
+    """E[f(mean + spread Z)] for nearly Gaussian Z and an f that is constant outside of the limits; all (N,)."""
+    low, high = (((limit - mean) / spread).clamp(-_REACH, _REACH) for limit in limits)
     nodes, weights = (torch.as_tensor(v, dtype=mean.dtype, device=mean.device) for v in _gauss_legendre(_NODES))
     half = (high - low)[:, None] / 2
     z = low[:, None] + half * (1 + nodes)

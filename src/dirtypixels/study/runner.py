@@ -74,7 +74,7 @@ def _cell(workshop: Workshop, condition: Condition, name: Method) -> Verdicts:
     if file.is_file():
         return Verdicts.load(file)
     restore, head = method(workshop, condition, name)
-    captures = workshop.captures(condition, training=False)
+    captures = workshop.captures(condition, training=False, limit=workshop.recipe.limits.get(name))
     with workshop.progress("photographs") as bar:
         task = bar.add_task(f"{tables.method_name(name)}, {condition.name}", total=len(captures))
         # Classical methods take long for each photograph; small batches keep the bar moving.
@@ -92,7 +92,7 @@ def _record(
     reference = cells.get((condition, "finetuned"))
     difference = None
     if reference is not None and name != "finetuned":
-        difference = paired_difference(torch.from_numpy(verdicts.top1), torch.from_numpy(reference.top1))
+        difference = paired_difference(torch.from_numpy(verdicts.top1), torch.from_numpy(reference.top1[:count]))
     return results.Cell(
         condition=condition.name,
         lux=condition.lux,
@@ -144,7 +144,8 @@ def _panels(workshop: Workshop, cells: dict[tuple[Condition, Method], Verdicts])
         conventional = next((m for m in CONVENTIONAL if (condition, m) in cells), None)
         if conventional is None or (condition, "joint") not in cells or (condition, "pretrained") not in cells:
             continue
-        found = (~cells[condition, "pretrained"].top1 & cells[condition, "joint"].top1).nonzero()[0]
+        judged = len(cells[condition, conventional].top1)
+        found = (~cells[condition, "pretrained"].top1 & cells[condition, "joint"].top1)[:judged].nonzero()[0]
         if not len(found):
             continue
         index = int(found[0])

@@ -115,10 +115,13 @@ def method_table(study: Study) -> Table:
         picked += [(condition, field) for field in fields]
 
     by_key = {(cell.condition, cell.method, cell.seed): cell for cell in study.cells}
+    most = max((cell.count for cell in study.cells), default=0)
     rows = []
     for method, seed in runs:
         name = method_name(method) + (f", seed {seed}" if len(seeds) > 1 else "")
         found = [(by_key.get((condition, method, seed)), field) for condition, field in picked]
+        fewer = {cell.count for cell, _ in found if cell and cell.count < most}
+        name += "".join(f" (first {count:,})" for count in sorted(fewer))
         rows.append(
             (name, *(_entry(getattr(cell, field), len(references) > 1) if cell else NOTHING for cell, field in found))
         )

@@ -75,7 +75,9 @@ class Workshop:
             assert data.train is not None
             assert data.test is not None
             if held_out:
-                return self._kept(_From(RoadSigns("train", data.train + data.test, data.size, seed), data.train))
+                return self._kept(
+                    _Part(RoadSigns("train", data.train + data.test, data.size, seed), data.train, data.test)
+                )
             return self._kept(RoadSigns("test", data.test, data.size, seed))
         assert data.root is not None
         first = (data.train or 0) if held_out else 0
@@ -85,10 +87,13 @@ class Workshop:
     def _kept(self, photos: PhotoSet) -> PhotoSet:
         return InMemory(photos) if self.recipe.data.memory else photos
 
-    def captures(self, condition: Condition, *, training: bool, flip: bool = False) -> Captures:
-        """The study's photographs in one condition."""
+    def captures(
+        self, condition: Condition, *, training: bool, flip: bool = False, limit: int | None = None
+    ) -> Captures:
+        """The study's photographs in one condition; `limit` keeps the first few only."""
+        photos = self.training_photos if training else self.judged_photos
         return Captures(
-            self.training_photos if training else self.judged_photos,
+            photos if limit is None else _Part(photos, 0, min(limit, len(photos))),
             self.camera,
             condition.lux,
             self.recipe.seed,
@@ -209,14 +214,14 @@ class Workshop:
             write_text(file, json.dumps(mine, indent=2) + "\n")
 
 
-class _From:
-    """The photographs of a data set from some index on."""
+class _Part:
+    """Some photographs of a data set: `count` of them, from index `first` on."""
 
-    def __init__(self, photos: PhotoSet, first: int) -> None:
-        self.classes, self._photos, self._first = photos.classes, photos, first
+    def __init__(self, photos: PhotoSet, first: int, count: int) -> None:
+        self.classes, self._photos, self._first, self._count = photos.classes, photos, first, count
 
     def __len__(self) -> int:
-        return len(self._photos) - self._first
+        return self._count
 
     def __getitem__(self, index: int) -> Photo:
         return self._photos[index + self._first]

@@ -1,0 +1,128 @@
+"""Time and memory of the low-level unit beside the classifier that it serves, and beside plain PyTorch.
+
+    python benchmarks/unit_speed.py [--size 128] [--batch 16] [--runs 9] [--json FILE]
+
+Each contender runs in a process of its own, so that its peak memory is its own. Forward and backward, in turn over
+several rounds, so that a drift of the machine's speed meets all of them. Prints medians with quartiles; the ratio is
+taken round by round against EfficientNet-Lite0 in the faster of its two memory layouts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import resource
+import statistics
+import time
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import timm
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor, nn
+
+from dirtypixels.camera import Camera
+from dirtypixels.restore import Denoiser, UnrolledHQS
+from dirtypixels.restore.filters import dct_filters
+from dirtypixels.study.results import hardware, versions
+
+
+class PlainUnit(nn.Module):
+    """The same layer written with ordinary convolutions in NCHW, as a yardstick; zero borders, no Fourier solve."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.filters = nn.Parameter(dct_filters())
+        self.prox = nn.Sequential(
+            nn.Conv2d(24, 24, 1), nn.ReLU(), nn.Conv2d(24, 24, 1), nn.ReLU(), nn.Conv2d(24, 24, 1)
+        )
+
+    def forward(self, image: Tensor) -> Tensor:
+        x = image.flatten(0, 1)[:, None]
+        z = self.prox(nn.functional.conv2d(x, self.filters, padding=2))
+        return nn.functional.conv_transpose2d(z, self.filters, padding=2).view_as(image)
+
+
+def contender(name: str, size: int, batch: int) -> Callable[[], None]:
+    """A forward and backward pass of one contender."""
+    torch.manual_seed(0)
+    scene = torch.rand(batch, 3, size, size)
+    observation = Camera.load("nexus-6p-rear").capture(scene, lux=3, generator=torch.Generator().manual_seed(0))
+    if name.startswith("unit"):
+        unit = Denoiser(UnrolledHQS(int(name.split()[1])))
+        return lambda: unit(observation).square().mean().backward()
+    if name == "plain PyTorch layer":
+        plain = PlainUnit()
+        return lambda: plain(observation.signal).square().mean().backward()
+    layout = torch.channels_last if name.endswith("channels-last") else torch.contiguous_format
+    network = timm.create_model("tf_efficientnet_lite0").train().to(memory_format=layout)
+    signal = observation.signal.to(memory_format=layout)
+    return lambda: network(signal).square().mean().backward()
+
+
+def serve(pipe: Connection, name: str, size: int, batch: int) -> None:
+    """Run passes on demand; answer with seconds and the process's peak memory in MiB."""
+    step = contender(name, size, batch)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    step()
+    while pipe.recv():
+        start = time.perf_counter()
+        step()
+        seconds = time.perf_counter() - start
+        pipe.send((seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024 - before))
+
+
+NAMES = ("Lite0 NCHW", "Lite0 channels-last", "unit 1 layer", "unit 2 layers", "plain PyTorch layer")
+
+
+def measure(size: int, batch: int, runs: int) -> dict[str, list[tuple[float, float]]]:
+    """(seconds, peak MiB above the start) of every contender and round."""
+    context = multiprocessing.get_context("spawn")
+    pipes, processes = {}, []
+    for name in NAMES:
+        pipes[name], other = context.Pipe()
+        process = context.Process(target=serve, args=(other, name, size, batch), daemon=True)
+        process.start()
+        processes.append(process)
+    found: dict[str, list[tuple[float, float]]] = {name: [] for name in NAMES}
+    for _ in range(runs + 1):
+        for name, pipe in pipes.items():
+            pipe.send(True)
+            found[name].append(pipe.recv())
+    for pipe, process in zip(pipes.values(), processes, strict=True):
+        pipe.send(False)
+        process.join()
+    return {name: rounds[1:] for name, rounds in found.items()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--size", type=int, default=128)
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--runs", type=int, default=9)
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    found = measure(arguments.size, arguments.batch, arguments.runs)
+    seconds = {name: [s for s, _ in rounds] for name, rounds in found.items()}
+    yardstick = min(NAMES[:2], key=lambda name: statistics.median(seconds[name]))
+    title = f"forward + backward, {arguments.batch} x 3 x {arguments.size}^2, {arguments.runs} rounds, {hardware()}"
+    table = Table("", "median s", "quartiles", f"ratio to {yardstick}", "peak MiB", title=title)
+    record = {}
+    for name, times in seconds.items():
+        low, middle, high = statistics.quantiles(times, n=4)
+        ratio = statistics.median(a / b for a, b in zip(times, seconds[yardstick], strict=True))
+        memory = max(m for _, m in found[name])
+        table.add_row(name, f"{middle:.3f}", f"{low:.3f} to {high:.3f}", f"{ratio:.2f}", f"{memory:.0f}")
+        record[name] = {"median_s": middle, "quartiles_s": [low, high], "ratio": ratio, "peak_mib": memory}
+    Console(width=120).print(table)
+    if arguments.json:
+        content = {"yardstick": yardstick, "hardware": hardware(), "versions": versions(), "contenders": record}
+        arguments.json.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
