@@ -113,5 +113,5 @@ def check_psf(psf: Tensor, batch: int, channels: int) -> None:
         raise ValueError(f"psf must have odd height and width; found {height} x {width}")
     checks.in_range("psf", psf, low=0.0)
     total = psf.sum((-2, -1))
-    if float((total - 1).abs().max()) > 1e-3:
+    if bool(((total - 1).abs() > 1e-3).any()):
         raise ValueError(f"psf must sum to 1; found sums from {float(total.min()):g} to {float(total.max()):g}")

@@ -24,7 +24,8 @@ class Prox(nn.Module):
         Patches are (P, L) and analysis (K, P); gives (P, L). Subclasses may do the same with less arithmetic.
         """
         v = (analysis @ patches)[None]
-        return analysis.t() @ (self(v, penalty) - v)[0]
+        z: Tensor = self(v, penalty)
+        return analysis.t() @ (z - v)[0]
 
 
 class PointwiseCNN(Prox):

@@ -11,6 +11,7 @@ from pydantic import JsonValue
 from rich.console import Console
 
 from dirtypixels.recipe import Condition, Method, Recipe
+from dirtypixels.restore import classical
 from dirtypixels.study import figures, report, results, tables
 from dirtypixels.study.judge import Verdicts, judge, method
 from dirtypixels.study.statistics import mean_interval, paired_difference, wilson
@@ -38,7 +39,7 @@ def run(recipe: Recipe, folder: str | Path, command: str, console: Console | Non
         ImportError: a method needs a package that is not installed; raised before anything is trained.
     """
     if "bm3d" in recipe.methods:
-        require_bm3d()
+        classical.require_bm3d()
     workshop = Workshop(recipe, folder, console)
     cells = {key: _cell(workshop, *key) for key in plan(recipe)}
     study = results.Study(
@@ -180,14 +181,3 @@ def _portable(recipe: Recipe) -> dict[str, JsonValue]:
         if content[part][key] is not None:
             content[part][key] = os.path.basename(content[part][key])
     return content
-
-
-def require_bm3d() -> None:
-    """Raise ImportError with the way to install it where BM3D is missing."""
-    try:
-        import bm3d  # noqa: F401
-    except ImportError as error:
-        raise ImportError(
-            "method 'bm3d' needs the package bm3d, whose licence is for non-commercial use: "
-            "pip install 'dirtypixels[bm3d]', or leave the method out"
-        ) from error
