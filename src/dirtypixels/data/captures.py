@@ -80,7 +80,11 @@ def join(captures: list[Capture]) -> Capture:
 def loader(captures: Captures, batch: int, workers: int = 0) -> DataLoader[Capture]:
     """Batches of captures in the data set's order; for training, in an order that depends on seed and epoch alone."""
     sampler = _EpochOrder(captures) if captures.training else None
-    return DataLoader(captures, batch_size=batch, sampler=sampler, collate_fn=join, num_workers=workers)
+    # A generator of its own, because a DataLoader without one draws from torch's, and moves a training's dropout.
+    generator = torch.Generator()
+    return DataLoader(
+        captures, batch_size=batch, sampler=sampler, collate_fn=join, num_workers=workers, generator=generator
+    )
 
 
 class _EpochOrder(torch.utils.data.Sampler[int]):

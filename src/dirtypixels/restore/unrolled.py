@@ -62,10 +62,11 @@ class HQSLayer(nn.Module):
             return mapped
 
         size = self.filters.shape[-1]
-        pulled = map_patches(prior, x, size, self.filters.flatten(1), beta, *self.prior.parameters())
-        right = weight * data + beta * torch.fft.rfft2(pulled)
-        left = weight + beta * power_spectrum(self.filters, (height, width))
-        restored: Tensor = torch.fft.irfft2(right / left, s=(height, width))
+        change = map_patches(prior, x, size, self.filters.flatten(1), beta, *self.prior.parameters())
+        power = power_spectrum(self.filters, (height, width))
+        # The prior gives C^T (z - C x); what lacks to C^T z is C^T C x, a product in Fourier space.
+        pulled = torch.fft.rfft2(change) + power * torch.fft.rfft2(x)
+        restored: Tensor = torch.fft.irfft2((weight * data + beta * pulled) / (weight + beta * power), s=(height, width))
         return restored
 
 

@@ -21,7 +21,7 @@ class JointModel(nn.Module):
     Raises:
         TypeError: unit or head is not a module.
 
-    Source: Diamond et al. 2017/2021, Dirty Pixels, section 4 (the unit and the classifier trained for the task's loss).
+    Source: Diamond et al. 2017, sec. 5 (unit and classifier trained together for the task).
     """
 
     def __init__(self, unit: nn.Module | None, head: nn.Module) -> None:

@@ -37,7 +37,7 @@ class TaskTraining(lightning.LightningModule):
     def training_step(self, batch: Capture, index: int) -> Tensor:
         loss = torch.nn.functional.cross_entropy(self.model(batch.observation), batch.label)
         if not torch.isfinite(loss):
-            raise ValueError(f"the training loss must stay finite; found {float(loss)} at step {self.global_step}")
+            raise ValueError(f"the training loss must stay finite; found {float(loss.detach())} at step {self.global_step}")
         self.log("loss", loss, prog_bar=True, batch_size=len(batch.label))
         return loss
 
@@ -77,6 +77,13 @@ class _Epochs(Callback):
 
     def __init__(self, captures: Captures, checkpoint: Path | None) -> None:
         self.captures, self.checkpoint = captures, checkpoint
+        captures.set_epoch(0)
+
+    def on_load_checkpoint(
+        self, trainer: lightning.Trainer, module: lightning.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        # Worker processes start, with what the captures are then, before Lightning says which epoch starts.
+        self.captures.set_epoch(checkpoint["epoch"] + 1)
 
     def on_train_epoch_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
         epoch = trainer.current_epoch

@@ -77,7 +77,7 @@ def pretrain(
         for part in parts:
             loss = -psnr(unit(observations[part]), clean[part]).sum() / len(clean)
             loss.backward()  # type: ignore[no-untyped-call]
-            total += float(loss)
+            total += float(loss.detach())
         if not math.isfinite(total):
             raise ValueError(f"psnr must stay finite while pretraining; found {-total} after {done} iterations")
         return total
