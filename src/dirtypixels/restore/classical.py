@@ -31,7 +31,8 @@ def non_local_means(obs: Observation, strength: float = 0.6, patch_size: int = 5
 
     The defaults are the best of a grid (strength 0.4 to 0.8, patch size 3 to 7, distance 5 to 8) on 20 photographs of
     BSDS300 (train, 112 px, values as they are) with the noise of the Nexus 6P's rear camera at 3, 6, 12 and 50 lux.
-    PSNR: {NLM}
+    PSNR of
+    the signal and of this: 10.4 and 21.2 dB at 3 lux, 13.9 and 23.8 at 6, 17.7 and 26.2 at 12, 24.9 and 29.9 at 50.
 
     Args:
         obs: every sample measured; the PSF is left alone.
@@ -54,12 +55,10 @@ def non_local_means(obs: Observation, strength: float = 0.6, patch_size: int = 5
     checks.in_range("patch_distance", patch_distance, low=1)
 
     def denoise(picture: Picture) -> Picture:
-        return cast(
-            Picture,
-            denoise_nl_means(
-                picture, patch_size, patch_distance, h=strength, sigma=1.0, fast_mode=True, channel_axis=-1
-            ),
+        found = denoise_nl_means(
+            picture, patch_size, patch_distance, h=strength, sigma=1.0, fast_mode=True, channel_axis=-1
         )
+        return cast(Picture, found).reshape(picture.shape)  # scikit-image drops a single channel
 
     return _in_stabilised_domain(obs, denoise)
 
@@ -67,7 +66,8 @@ def non_local_means(obs: Observation, strength: float = 0.6, patch_size: int = 5
 def bm3d(obs: Observation, strength: float = 1.1, exact_variances: bool = False) -> Tensor:
     """BM3D: 3 channels with blocks matched in luminance, any other number one by one.
 
-    The defaults are the best of a grid (strength 0.9 to 1.1) measured as for `non_local_means`. PSNR: {BM3D}
+    The default strength is the best of 0.9 to 1.3, measured as for `non_local_means`. PSNR: 23.0 dB at 3 lux, 25.7 at
+    6, 28.0 at 12, 32.6 at 50; with exact variances 23.3 at 3 lux and 25.8 at 6.
 
     Args:
         obs: every sample measured, at least 8 x 8 pixels; the PSF is left alone.
@@ -86,7 +86,7 @@ def bm3d(obs: Observation, strength: float = 1.1, exact_variances: bool = False)
     Source: Dabov et al. 2007; Mäkinen, Azzari and Foi 2020 (exact variances); Mäkitalo and Foi 2013 (stabilisation).
     """
     _above_zero("strength", strength)
-    package = _bm3d_package()
+    package = require_bm3d()
     profile = package.BM3DProfile()
     profile.num_threads = 1  # with more, sums come in any order and results differ from run to run
     if not exact_variances:
@@ -113,7 +113,7 @@ def _in_stabilised_domain(obs: Observation, denoise: Callable[[Picture], Picture
     if obs.cfa is not None and not bool((obs.cfa == 1).all()):
         raise ValueError("obs must have every sample measured; found a cfa with missing samples (demosaic it first)")
     signal = obs.signal.detach()
-    shape = torch.broadcast_shapes(obs.alpha.shape, obs.sigma.shape)
+    shape = np.broadcast_shapes(obs.alpha.shape, obs.sigma.shape)
     alpha, sigma = obs.alpha.detach().expand(shape), obs.sigma.detach().expand(shape)
     scale = torch.tensor(
         [_remaining_std(a, s) for a, s in zip(alpha.flatten().tolist(), sigma.flatten().tolist(), strict=True)]
@@ -145,7 +145,8 @@ def _above_zero(name: str, value: float) -> None:
         raise ValueError(f"{name} must be above 0; found {value:g}")
 
 
-def _bm3d_package() -> Any:
+def require_bm3d() -> Any:
+    """The package bm3d; where it is missing, ImportError with the way to install it."""
     try:
         return importlib.import_module("bm3d")
     except ModuleNotFoundError as error:

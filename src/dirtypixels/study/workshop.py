@@ -123,8 +123,8 @@ class Workshop:
                     bar.update(task, completed=iteration, description=text)
 
                 curve = pretrain(unit, light, captured, recipe.iterations, state_file=file, report=report)
-            write_text(finished, json.dumps({"curve": curve}) + "\n")
             pretraining_curve(curve, file.with_suffix(".png"))
+            write_text(finished, json.dumps({"curve": curve}) + "\n")  # last: it says that all of this is done
         unit.load_state_dict(torch.load(file, weights_only=True)["unit"])
         return unit
 

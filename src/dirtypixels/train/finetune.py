@@ -27,7 +27,7 @@ class TaskTraining(lightning.LightningModule):
     Args:
         model: what to train.
         recipe: optimiser, rates and schedule.
-        steps: batches in an epoch.
+        steps: batches in an epoch, of all devices together.
     """
 
     def __init__(self, model: JointModel, recipe: FineTuning, steps: int) -> None:
@@ -48,12 +48,13 @@ class TaskTraining(lightning.LightningModule):
             # The unit's few weights are a physical filter bank and a prior; decay would pull them to no image at all.
             unit = {"params": list(self.model.unit.parameters()), "lr": recipe.rate * recipe.unit_rate}
             groups.append({**unit, "weight_decay": 0.0})
-        total = self.steps * recipe.epochs
+        # Several devices share the batches of an epoch.
+        steps = -(-self.steps // self.trainer.world_size)
+        total = steps * recipe.epochs
         if recipe.optimiser == "rmsprop":
             optimiser: torch.optim.Optimizer = RMSpropTF(
                 groups, lr=recipe.rate, alpha=0.9, eps=1.0, weight_decay=recipe.weight_decay
             )
-            steps = self.steps
 
             def factor(step: int) -> float:
                 return float(0.94 ** (step // steps))
@@ -91,8 +92,12 @@ class _Epochs(Callback):
         torch.manual_seed(realisation(self.captures.seed, f"dropout/{epoch}").initial_seed())
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
-        if self.checkpoint is not None:
+        if self.checkpoint is None:
+            return
+        if trainer.is_global_zero:
             write_atomically(self.checkpoint, lambda path: trainer.save_checkpoint(path, weights_only=False))
+        else:
+            trainer.save_checkpoint(self.checkpoint, weights_only=False)  # takes part, but writes nothing
 
 
 def finetune(
