@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails
 
 Method = Literal["pretrained", "nlm", "bm3d", "unit", "finetuned", "joint"]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -113,7 +114,7 @@ class Recipe(_Part):
     """A study: photographs, a camera, the conditions, and the methods to compare."""
 
     name: str = Field(min_length=1)
-    seed: int = 0
+    seed: int = Field(default=0, ge=0)
     camera: str = "nexus-6p-rear"
     transfer: Literal["linear", "srgb"] = "linear"
     conditions: tuple[Condition, ...] = Field(min_length=1)
@@ -135,6 +136,14 @@ class Recipe(_Part):
         if len(set(names)) < len(names):
             raise ValueError(f"conditions must have different names; found {names}")
         return conditions
+
+    @field_validator("limits")
+    @classmethod
+    def _limits_leave_what_others_are_compared_with(cls, limits: dict[Method, int]) -> dict[Method, int]:
+        whole = [name for name in limits if name not in ("nlm", "bm3d", "unit")]
+        if whole:
+            raise ValueError(f"limits must be for nlm, bm3d or unit, others are compared with; found {whole}")
+        return limits
 
 
 def load_recipe(path: str | Path, changes: tuple[str, ...] | list[str] = ()) -> Recipe:
@@ -163,7 +172,8 @@ def load_recipe(path: str | Path, changes: tuple[str, ...] | list[str] = ()) -> 
         recipe = Recipe.model_validate(content)
     except ValidationError as error:
         wrong = "; ".join(
-            f"{'.'.join(map(str, e['loc'])) or 'recipe'}: {e['msg']} (found {e.get('input')!r})" for e in error.errors()
+            f"{'.'.join(map(str, e['loc'])) or 'recipe'}: {e['msg']}{_allowed(e)} (found {e.get('input')!r})"
+            for e in error.errors()
         )
         raise ValueError(f"recipe {str(file)!r} is not valid: {wrong}") from error
     return recipe.model_copy(
@@ -172,6 +182,17 @@ def load_recipe(path: str | Path, changes: tuple[str, ...] | list[str] = ()) -> 
             "pretraining": recipe.pretraining.model_copy(update={"folder": _beside(file, recipe.pretraining.folder)}),
         }
     )
+
+
+def _allowed(error: ErrorDetails) -> str:
+    """Which keys there are, where a key is wrong; in all other cases the error's message says what is allowed."""
+    if error["type"] != "extra_forbidden":
+        return ""
+    part: Any = Recipe
+    if len(error["loc"]) > 1:
+        annotation = Recipe.model_fields[str(error["loc"][0])].annotation
+        part = next(t for t in (annotation, *get_args(annotation)) if isinstance(t, type) and issubclass(t, _Part))
+    return f"; the keys are {', '.join(part.model_fields)}"
 
 
 def _apply(content: dict[str, object], change: str) -> None:

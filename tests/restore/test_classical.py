@@ -52,8 +52,7 @@ def test_denoises_a_photograph(method: Callable[[Observation], Tensor], lux: int
     assert image.shape == clean.shape
     assert image.min() >= 0
     assert image.max() <= 1
-    # Measured: 4.9 to 13 dB; without the noise level or its inverse it is below 3.
-    assert psnr(image, clean) > psnr(obs.signal, clean) + 4
+    assert psnr(image, clean) > psnr(obs.signal, clean) + 7  # measured: 8.6 to 12.0 dB
 
 
 @methods
@@ -73,8 +72,6 @@ def test_every_sample_by_its_own_noise(method: Callable[[Observation], Tensor]) 
     for i in range(2):
         torch.testing.assert_close(together[i : i + 1], method(obs[i]))
     swapped = method(Observation(obs.signal, obs.alpha.flip(0), obs.sigma.flip(0)))
-    for image in (together[i] for i in range(2)):
-        assert torch.isfinite(image).all()
     assert psnr(together[1:], scene()) > psnr(swapped[1:], scene()) + 3
 
 
@@ -112,13 +109,14 @@ def test_pure_gaussian_noise(method: Callable[[Observation], Tensor]) -> None:
 
 @pytest.mark.parametrize(("alpha", "sigma"), [*LUX.values(), (0.001, 0.002), (0.0, 0.2)])
 def test_remaining_std_is_what_sampling_gives(alpha: float, sigma: float) -> None:
-    """32,000 draws at each of 33 levels: the mean of their standard deviations is known within 0.001 (4 errors)."""
+    """The standard error of a standard deviation below 1 from N draws is about 1 / sqrt(2 N), so that of the mean over
+    33 levels of 32,000 draws is below 0.0007; four of them are allowed."""
     levels = torch.linspace(0, 1, 33).repeat(32000, 1)
     generator = torch.Generator().manual_seed(1)
     signal = sigma * torch.randn(levels.shape, generator=generator)
     signal += alpha * torch.poisson(levels / alpha, generator=generator) if alpha else levels
     drawn = anscombe.forward(signal.clamp(0, 1), torch.tensor(alpha), torch.tensor(sigma)).std(0).mean()
-    assert abs(classical._remaining_std(alpha, sigma) - float(drawn)) < 0.003
+    assert abs(classical._remaining_std(alpha, sigma) - float(drawn)) < 0.0028
 
 
 @methods
@@ -164,7 +162,7 @@ def test_bm3d_needs_a_block() -> None:
 
 @needs_bm3d
 def test_exact_variances_differ_a_little() -> None:
-    clean = scene()
+    clean = scene(side=32)
     obs = capture(clean, *LUX[3])
     fast, exact = classical.bm3d(obs), classical.bm3d(obs, exact_variances=True)
     assert not torch.equal(fast, exact)

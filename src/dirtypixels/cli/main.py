@@ -5,14 +5,13 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
 app = typer.Typer(
     name="dirtypixels",
     help="Put a neural network behind a real camera: simulate it, restore, train jointly, compare honestly.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
@@ -90,17 +89,23 @@ def predict(
 def main() -> None:
     """Run the command; bad input ends with one line on standard error and status 2."""
     try:
-        app()
-    except (ValueError, TypeError, FileNotFoundError, FileExistsError, PermissionError, IsADirectoryError) as error:
+        status = app(sys.argv[1:] or ["--help"], standalone_mode=False)
+    except typer.Abort:
+        sys.exit(130)
+    except (ValueError, TypeError, OSError) as error:
         _fail(error)
-    except (ImportError, RuntimeError) as error:
+    except Exception as error:
         # Only messages meant for people; anything else is a fault of ours and keeps its traceback.
-        if "pip install" not in str(error):
+        if hasattr(error, "format_message"):  # wrong usage; Typer's versions have no common class for it
+            _fail(f"{error.format_message()} (see dirtypixels --help)")
+        if not isinstance(error, ImportError | RuntimeError) or "pip install" not in str(error):
             raise
         _fail(error)
+    else:
+        sys.exit(status)
 
 
-def _fail(error: Exception) -> None:
+def _fail(error: Exception | str) -> NoReturn:
     typer.echo(f"dirtypixels: {' '.join(str(error).split())}", err=True)
     raise SystemExit(2) from None
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from dirtypixels.deploy import load_model
 from dirtypixels.observation import Observation
@@ -18,7 +18,8 @@ def predict_files(model: Path, files: list[Path]) -> None:
     """Name what each capture shows; a capture is made to fit the model's size before it is judged."""
     network, card = load_model(model)
     names = class_names(card.classes)
-    table = Table("file", "label", "confidence", "next", title=f"{model.name}: {card.network}")
+    # A name that is cut short could not be found again.
+    table = Table(Column("file", overflow="fold"), "label", "confidence", "next", title=f"{model.name}: {card.network}")
     for file in files:
         observation, _ = read_capture(file)
         side = min(observation.signal.shape[-2:])

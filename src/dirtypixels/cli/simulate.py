@@ -28,14 +28,20 @@ def simulate_pictures(
     if position is not None:
         profile.psf(position)
     inputs: dict[str, Path] = {}
+    taken: set[Path] = set()
     for given in images:
         for path in list_pictures(given) if given.is_dir() else [given]:
             key = path.relative_to(given).as_posix() if given.is_dir() else path.name
             if not path.is_file():
                 raise FileNotFoundError(f"images must be pictures or folders of them; found nothing at {str(path)!r}")
-            if Path(key).with_suffix("") in {Path(k).with_suffix("") for k in inputs}:
-                raise ValueError(f"images must have different names; found {key!r} twice")
+            name = Path(key).with_suffix("")
+            if name in taken:
+                raise ValueError(f"images must have different names; found {str(name)!r} twice")
+            taken.add(name)
             inputs[key] = path
+    # A damaged picture is found before the first capture is written; the bar leaves nothing on a log.
+    for path in track(inputs.values(), "checking", console=Console(stderr=True), transient=True):
+        read_picture(path)
     suffix = ".png" if depth == "8" else ".tiff"
     level = profile.noise.at_lux(lux)
     for key, path in track(inputs.items(), "photographing", console=Console(stderr=True)):

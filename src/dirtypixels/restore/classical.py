@@ -31,8 +31,8 @@ def non_local_means(obs: Observation, strength: float = 0.6, patch_size: int = 5
 
     The defaults are the best of a grid (strength 0.4 to 0.8, patch size 3 to 7, distance 5 to 8) on 20 photographs of
     BSDS300 (train, 112 px, values as they are) with the noise of the Nexus 6P's rear camera at 3, 6, 12 and 50 lux.
-    PSNR of
-    the signal and of this: 10.4 and 21.2 dB at 3 lux, 13.9 and 23.8 at 6, 17.7 and 26.2 at 12, 24.9 and 29.9 at 50.
+    PSNR of the signal and of this: 10.4 and 21.2 dB at 3 lux, 13.9 and 23.8 at 6, 17.7 and 26.2 at 12, 24.9 and 29.9
+    at 50.
 
     Args:
         obs: every sample measured; the PSF is left alone.

@@ -50,17 +50,17 @@ class Verdicts:
 
 
 def method(workshop: Workshop, condition: Condition, name: Method) -> tuple[Restore, torch.nn.Module]:
-    """A method's two steps: restoration (Observation to image) and classification (image to logits)."""
+    """A method's two steps, on the workshop's device: Observation to image, and image to logits."""
     if name in ("finetuned", "joint"):
-        model: JointModel = getattr(workshop, name)(condition)
+        model: JointModel = getattr(workshop, name)(condition).to(workshop.device)
         return model.image, model.head
     restore: dict[Method, Callable[[], Restore]] = {
         "pretrained": lambda: lambda obs: obs.signal,
         "nlm": lambda: classical.non_local_means,
         "bm3d": lambda: classical.bm3d,
-        "unit": lambda: workshop.unit(condition).eval(),
+        "unit": lambda: workshop.unit(condition).to(workshop.device).eval(),
     }
-    return restore[name](), workshop.pretrained().head
+    return restore[name](), workshop.pretrained().head.to(workshop.device)
 
 
 def judge(
@@ -79,18 +79,19 @@ def judge(
         batch: captures at once.
         report: called with the number of captures done.
     """
+    device = next(head.parameters(), torch.empty(0)).device
     parts: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
     seconds, done = 0.0, 0
     with torch.inference_mode():
         for observation, label, scene in loader(captures, batch):
             start = time.perf_counter()
-            image = restore(observation)
-            logits = head(image)
+            image = restore(observation.to(device))
+            logits, image = head(image).cpu(), image.cpu()
             seconds += time.perf_counter() - start
             best = [topk(logits, label, min(k, logits.shape[1])) for k in (1, 5)]
             parts.append((*best, logits.argmax(1), psnr(image.clamp(0, 1), scene)))
             done += len(label)
             if report is not None:
                 report(done)
-    top1, top5, answer, quality = (torch.cat(part).cpu().numpy() for part in zip(*parts, strict=True))
+    top1, top5, answer, quality = (torch.cat(part).numpy() for part in zip(*parts, strict=True))
     return Verdicts(top1, top5, answer, quality.astype(np.float64), seconds / done)

@@ -81,6 +81,7 @@ def _cell(workshop: Workshop, condition: Condition, name: Method) -> Verdicts:
         # Classical methods take long for each photograph; small batches keep the bar moving.
         batch = 8 if name in ("nlm", "bm3d") else 64
         verdicts = judge(captures, restore, head, batch, lambda done: bar.update(task, completed=done))
+    workshop.claim()
     verdicts.save(file)
     return verdicts
 
@@ -157,7 +158,7 @@ def _panels(workshop: Workshop, cells: dict[tuple[Condition, Method], Verdicts])
             verdict = cells[condition, key]
             restore, _ = method(workshop, condition, key)
             with torch.inference_mode():
-                image = restore(observation)[0]
+                image = restore(observation.to(workshop.device))[0].cpu()
             title = {"pretrained": "capture", "joint": "joint unit"}.get(key, tables.method_name(key))
             answer, right = names[int(verdict.answer[index])], bool(verdict.top1[index])
             picture = _display(image, workshop.recipe)

@@ -34,7 +34,7 @@ class Workshop:
 
     Args:
         recipe: of the study.
-        folder: where everything is kept. It belongs to this recipe from its first use on.
+        folder: where everything is kept. It belongs to this recipe from the first thing on that is made in it.
         console: where progress is shown; None for no progress.
 
     Raises:
@@ -44,7 +44,8 @@ class Workshop:
     def __init__(self, recipe: Recipe, folder: str | Path, console: Console | None = None) -> None:
         self.recipe, self.folder, self.console = recipe, Path(folder), console
         self.camera = Camera.load(recipe.camera)
-        self._claim()
+        self.device = torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
+        self._check_owner()
 
     def say(self, message: str) -> None:
         if self.console is not None:
@@ -82,7 +83,15 @@ class Workshop:
         assert data.root is not None
         first = (data.train or 0) if held_out else 0
         split = "train" if held_out else "val"
-        return self._kept(FolderPhotos(data.root, split, data.size, first=first, count=data.test, seed=seed))
+        photos = FolderPhotos(data.root, split, data.size, first=first, count=data.test, seed=seed)
+        trained, judged = self.training_photos.classes, photos.classes
+        if trained != judged:
+            # Labels count the folders, so that one more or less would give every class after it another number.
+            raise ValueError(
+                f"data.root must hold the same classes in 'train' and {split!r}; found only in one of them: "
+                f"{sorted(set(trained) ^ set(judged))}"
+            )
+        return self._kept(photos)
 
     def _kept(self, photos: PhotoSet) -> PhotoSet:
         return InMemory(photos) if self.recipe.data.memory else photos
@@ -115,6 +124,7 @@ class Workshop:
             generator = realisation(seed, f"pretraining/{condition.name}")
             captured = self.camera.capture(clean, condition.lux, generator=generator, transfer=self.recipe.transfer)
             light = linear_scene(clean, self.recipe.transfer)
+            self.claim()
             with self.progress("iterations") as bar:
                 task = bar.add_task(f"unit, {condition.name}: L-BFGS", total=recipe.iterations)
 
@@ -122,11 +132,13 @@ class Workshop:
                     text = f"unit, {condition.name}: L-BFGS, {psnr:.2f} dB"
                     bar.update(task, completed=iteration, description=text)
 
-                curve = pretrain(unit, light, captured, recipe.iterations, state_file=file, report=report)
+                on_device = unit.to(self.device), light.to(self.device), captured.to(self.device)
+                curve = pretrain(*on_device, recipe.iterations, state_file=file, report=report)
             pretraining_curve(curve, file.with_suffix(".png"))
             write_text(finished, json.dumps({"curve": curve}) + "\n")  # last: it says that all of this is done
-        unit.load_state_dict(torch.load(file, weights_only=True)["unit"])
-        return unit
+        state = torch.load(file, map_location="cpu", weights_only=True)
+        unit.load_state_dict(state["unit"])
+        return unit.cpu()
 
     def curve(self, condition: Condition) -> Curve:
         """PSNR over the iterations of a unit's pretraining."""
@@ -169,6 +181,7 @@ class Workshop:
         if folder.exists():
             return load_model(folder)[0]
         model = JointModel(None if unit is None else unit(), head())
+        self.claim()
         self.say(f"training {name}")
         checkpoint = self.folder / "checkpoints" / f"{name}.ckpt"
         torch.manual_seed(self.recipe.seed)
@@ -197,21 +210,33 @@ class Workshop:
         torch.manual_seed(self.recipe.seed)
         if head.classes == "imagenet":
             return classifier(head.network, head.weights, classes=imagenet_indices(classes))
-        return classifier(head.network, head.weights, None if head.classes == "all" else len(classes))
+        found = classifier(head.network, head.weights, None if head.classes == "all" else len(classes))
+        if head.classes == "all" and found.network.num_classes != len(classes):
+            raise ValueError(
+                f"head.classes 'all' needs data with the {found.network.num_classes} classes of {head.network}; "
+                f"found {len(classes)} classes"
+            )
+        return found
 
-    def _claim(self) -> None:
-        file = self.folder / "recipe.json"
-        mine = self.recipe.model_dump(mode="json")
-        if file.is_file():
-            found = json.loads(file.read_text(encoding="utf-8"))
-            different = _differences(found, mine)
-            if different:
-                raise ValueError(
-                    f"{str(self.folder)!r} holds a study of another recipe ({'; '.join(different)}); "
-                    "choose another folder, or remove this one"
-                )
-        else:
-            write_text(file, json.dumps(mine, indent=2) + "\n")
+    @property
+    def _claim_file(self) -> Path:
+        return self.folder / "recipe.json"
+
+    def claim(self) -> None:
+        """Note in the folder which recipe it belongs to; done before anything is made in it, and not before that."""
+        if not self._claim_file.is_file():
+            write_text(self._claim_file, json.dumps(self.recipe.model_dump(mode="json"), indent=2) + "\n")
+
+    def _check_owner(self) -> None:
+        if not self._claim_file.is_file():
+            return
+        found = json.loads(self._claim_file.read_text(encoding="utf-8"))
+        different = _differences(found, self.recipe.model_dump(mode="json"))
+        if different:
+            raise ValueError(
+                f"{str(self.folder)!r} holds a study of another recipe ({'; '.join(different)}); "
+                "choose another folder, or remove this one"
+            )
 
 
 class _Part:

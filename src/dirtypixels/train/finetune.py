@@ -27,7 +27,7 @@ class TaskTraining(lightning.LightningModule):
     Args:
         model: what to train.
         recipe: optimiser, rates and schedule.
-        steps: batches in an epoch, of all devices together.
+        steps: batches in an epoch, on one device.
     """
 
     def __init__(self, model: JointModel, recipe: FineTuning, steps: int) -> None:
@@ -37,7 +37,8 @@ class TaskTraining(lightning.LightningModule):
     def training_step(self, batch: Capture, index: int) -> Tensor:
         loss = torch.nn.functional.cross_entropy(self.model(batch.observation), batch.label)
         if not torch.isfinite(loss):
-            raise ValueError(f"the training loss must stay finite; found {float(loss.detach())} at step {self.global_step}")
+            found = float(loss.detach())
+            raise ValueError(f"the training loss must stay finite; found {found} at step {self.global_step}")
         self.log("loss", loss, prog_bar=True, batch_size=len(batch.label))
         return loss
 
@@ -48,8 +49,7 @@ class TaskTraining(lightning.LightningModule):
             # The unit's few weights are a physical filter bank and a prior; decay would pull them to no image at all.
             unit = {"params": list(self.model.unit.parameters()), "lr": recipe.rate * recipe.unit_rate}
             groups.append({**unit, "weight_decay": 0.0})
-        # Several devices share the batches of an epoch.
-        steps = -(-self.steps // self.trainer.world_size)
+        steps = self.steps
         total = steps * recipe.epochs
         if recipe.optimiser == "rmsprop":
             optimiser: torch.optim.Optimizer = RMSpropTF(
@@ -64,7 +64,7 @@ class TaskTraining(lightning.LightningModule):
 
             def factor(step: int) -> float:
                 rise = min((step + 1) / (recipe.warmup * total + 1), 1.0)
-                return rise * 0.5 * (1 + math.cos(math.pi * min(step / total, 1.0)))
+                return float(rise * 0.5 * (1 + math.cos(math.pi * min(step / total, 1.0))))
 
         schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, factor)
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
@@ -129,11 +129,10 @@ def finetune(
     if len(captures) < 2:
         raise ValueError(f"captures must hold at least 2 photographs; found {len(captures)}")
     batches = loader(captures, min(recipe.batch, len(captures)), workers)
-    module = TaskTraining(model, recipe, len(batches))
     # Convolutions of the head run about twice as fast in this layout on the CPU, and faster on GPUs.
     model.head.to(memory_format=torch.channels_last)
     # Lightning keeps whatever mode it finds, and a model from a file comes in evaluation mode.
-    module.train()
+    model.train()
     callbacks: list[Callback] = [_Epochs(captures, checkpoint)]
     if progress:
         callbacks.append(RichProgressBar(leave=True))
@@ -158,6 +157,8 @@ def finetune(
                 enable_progress_bar=progress,
                 callbacks=callbacks,
             )
+            # Devices share the batches of an epoch.
+            module = TaskTraining(model, recipe, -(-len(batches) // trainer.world_size))
             resume = checkpoint if checkpoint is not None and checkpoint.is_file() else None
             trainer.fit(module, batches, ckpt_path=resume, weights_only=True)
         finally:

@@ -89,7 +89,7 @@ def pretrain(
 
     done = 0
     if state_file is not None and state_file.is_file():
-        state = torch.load(state_file, weights_only=True)
+        state = torch.load(state_file, map_location=clean.device, weights_only=True)
         unit.load_state_dict(state["unit"])
         optimiser.load_state_dict(state["optimiser"])
         done, curve = state["done"], [tuple(point) for point in state["curve"]]
