@@ -295,3 +295,14 @@ def test_inverse_refuses_unknown_kinds() -> None:
         anscombe.inverse(row([1.0]), level(0.1), level(0.1), "asymptotic")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="clipped is for kind 'exact'; found kind 'algebraic'"):
         anscombe.inverse(row([1.0]), level(0.1), level(0.1), "algebraic", clipped=True)
+
+
+def test_a_table_made_in_inference_mode_serves_a_backward_pass() -> None:
+    alpha, sigma = (torch.full((1, 1, 1, 1), v, dtype=torch.float64) for v in (0.0317, 0.0419))
+    signal = torch.rand(1, 1, 4, 4, dtype=torch.float64)
+    with torch.inference_mode():
+        anscombe.inverse(signal, alpha, sigma, clipped=True)
+    signal.requires_grad_()
+    anscombe.inverse(signal, alpha, sigma, clipped=True).sum().backward()
+    assert signal.grad is not None
+    assert (signal.grad > 0).all()

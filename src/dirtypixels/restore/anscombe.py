@@ -144,7 +144,8 @@ def _correction(stabilised: Tensor, alpha: Tensor, sigma: Tensor, clipped: bool)
 def _cached_table(alpha: float, sigma: float, clipped: bool) -> Table:
     key = (alpha, sigma, clipped)
     if key not in _tables:
-        with torch.no_grad():
+        # Made as an ordinary tensor even inside of inference mode, because a later backward pass may need it.
+        with torch.inference_mode(False), torch.no_grad():
             a, s = torch.tensor([alpha, sigma], dtype=torch.float64).unbind()
             _tables[key] = _table(a, s, clipped)
         if len(_tables) > _CACHED_TABLES:

@@ -1,0 +1,115 @@
+"""Natural patches: from the shipped pictures without a network, and from a folder."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from dirtypixels.data.natural import natural_patches, natural_pictures
+
+OFFLINE = """
+import socket
+
+def refuse(*arguments, **named):
+    raise AssertionError("a connection was asked for")
+
+socket.socket.connect = socket.create_connection = socket.getaddrinfo = refuse
+from dirtypixels.data.natural import natural_pictures
+print(len(natural_pictures()))
+"""
+
+
+def test_shipped_pictures_need_no_network(tmp_path: Path) -> None:
+    # A fresh home, so that nothing that was downloaded before can help.
+    home = {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path), "SKIMAGE_DATADIR": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", OFFLINE], env=os.environ | home, capture_output=True, text=True, timeout=600, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) >= 5
+
+
+def test_shipped_pictures_are_scenes() -> None:
+    for picture in natural_pictures():
+        assert picture.dtype == torch.float32
+        assert picture.ndim == 3
+        assert picture.shape[0] == 3
+        assert min(picture.shape[1:]) >= 128
+        assert float(picture.min()) >= 0
+        assert 0.5 < float(picture.max()) <= 1
+        assert float(picture.std()) > 0.05
+
+
+@pytest.mark.parametrize(("gray", "channels"), [(True, 1), (False, 3)])
+@pytest.mark.parametrize("reduce", [1, 2])
+def test_shape_and_range(gray: bool, channels: int, reduce: int) -> None:
+    patches = natural_patches(11, 24, gray=gray, reduce=reduce)
+    assert patches.shape == (11, channels, 24, 24)
+    assert patches.dtype == torch.float32
+    assert float(patches.min()) >= 0
+    assert float(patches.max()) <= 1
+    assert float(patches.std()) > 0.05
+
+
+def test_the_seed_decides() -> None:
+    first = natural_patches(5, 16, seed=3)
+    torch.testing.assert_close(natural_patches(5, 16, seed=3), first, rtol=0, atol=0)
+    torch.testing.assert_close(natural_patches(9, 16, seed=3)[:5], first, rtol=0, atol=0)  # more only adds
+    assert not torch.equal(natural_patches(5, 16, seed=4), first)
+
+
+def two_pictures(folder: Path) -> tuple[torch.Tensor, torch.Tensor]:
+    random = np.random.default_rng(0)
+    pictures = []
+    for name in ("a.npy", "b.npy"):
+        values = random.random((20, 30, 3)).astype(np.float32)
+        np.save(folder / name, values)
+        pictures.append(torch.from_numpy(values).permute(2, 0, 1))
+    return pictures[0], pictures[1]
+
+
+def test_patches_are_pieces_of_the_folders_pictures_in_turn(tmp_path: Path) -> None:
+    pictures = two_pictures(tmp_path)
+    patches = natural_patches(6, 7, gray=False, folder=tmp_path)
+    for i, patch in enumerate(patches):
+        windows = pictures[i % 2].unfold(1, 7, 1).unfold(2, 7, 1)
+        same = (windows == patch[:, None, None]).all(-1).all(-1).all(0)
+        assert int(same.sum()) == 1
+
+
+def test_gray_is_luma_and_reducing_is_averaging(tmp_path: Path) -> None:
+    two_pictures(tmp_path)
+    colour = natural_patches(4, 20, gray=False, folder=tmp_path, seed=1)
+    luma = 0.299 * colour[:, 0] + 0.587 * colour[:, 1] + 0.114 * colour[:, 2]
+    torch.testing.assert_close(natural_patches(4, 20, folder=tmp_path, seed=1)[:, 0], luma)
+    halved = natural_patches(4, 10, gray=False, folder=tmp_path, reduce=2, seed=1)
+    quarters = colour[..., ::2, ::2] + colour[..., 1::2, ::2] + colour[..., ::2, 1::2] + colour[..., 1::2, 1::2]
+    torch.testing.assert_close(halved, quarters / 4)
+
+
+@pytest.mark.parametrize("name", ["count", "size", "reduce"])
+def test_numbers_are_checked(name: str) -> None:
+    with pytest.raises(ValueError, match=f"{name} must be at least 1; found 0"):
+        natural_patches(**{"count": 2, "size": 8} | {name: 0})
+
+
+def test_pictures_must_be_large_enough_and_there(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="folder must hold pictures"):
+        natural_patches(2, 8, folder=tmp_path)
+    two_pictures(tmp_path)
+    with pytest.raises(ValueError, match=re.escape("size x reduce must be at most 20 for these pictures; found 21")):
+        natural_patches(2, 21, folder=tmp_path)
+    with pytest.raises(ValueError, match=re.escape("size x reduce must be at most 20 for these pictures; found 24")):
+        natural_patches(2, 8, reduce=3, folder=tmp_path)
+
+
+def test_bsds300(shared_data: Path) -> None:
+    patches = natural_patches(3, 100, folder=shared_data / "bsds300" / "test")
+    assert patches.shape == (3, 1, 100, 100)
