@@ -29,7 +29,9 @@ def parts(batch: int = 3, channels: int = 3, height: int = 4, width: int = 5) ->
     }
 
 
-@pytest.mark.parametrize(("batch", "channels", "height", "width"), [(1, 1, 1, 1), (3, 3, 4, 5), (2, 4, 7, 2), (0, 3, 4, 4)])
+@pytest.mark.parametrize(
+    ("batch", "channels", "height", "width"), [(1, 1, 1, 1), (3, 3, 4, 5), (2, 4, 7, 2), (0, 3, 4, 4)]
+)
 def test_any_size(batch: int, channels: int, height: int, width: int) -> None:
     obs = Observation(**parts(batch, channels, height, width))
     assert len(obs) == batch

@@ -133,7 +133,9 @@ def test_clipping_is_what_the_clipped_inverse_undoes() -> None:
     # At 3 lux a black pixel's mean is lifted by 0.13; the other inverses keep most of that.
     alpha, sigma = 0.1248, 0.3155
     mean = clipped_mean(np.array([1e-6]), alpha, sigma)
-    signal_mean = sigma / math.sqrt(2 * math.pi) - sigma * (stats.norm.pdf(1 / sigma) - stats.norm.sf(1 / sigma) / sigma)
+    signal_mean = sigma / math.sqrt(2 * math.pi) - sigma * (
+        stats.norm.pdf(1 / sigma) - stats.norm.sf(1 / sigma) / sigma
+    )
     assert signal_mean == pytest.approx(0.126, abs=1e-3)
     assert abs(float(anscombe.inverse(row(mean), level(alpha), level(sigma), clipped=True))) < 0.005 * alpha
     assert float(anscombe.inverse(row(mean), level(alpha), level(sigma))) > 0.1
@@ -149,7 +151,9 @@ def test_alpha_zero_is_gaussian_noise(dtype: torch.dtype) -> None:
     # The mean of a clipped Gaussian in closed form.
     x = np.linspace(0, 1, 11)
     a, b = -x / 0.2, (1 - x) / 0.2
-    mean = x * (stats.norm.cdf(b) - stats.norm.cdf(a)) + 0.2 * (stats.norm.pdf(a) - stats.norm.pdf(b)) + stats.norm.sf(b)
+    mean = (
+        x * (stats.norm.cdf(b) - stats.norm.cdf(a)) + 0.2 * (stats.norm.pdf(a) - stats.norm.pdf(b)) + stats.norm.sf(b)
+    )
     got = anscombe.inverse(row(mean / 0.2, dtype), zero, sigma, clipped=True).flatten().double().numpy()
     np.testing.assert_allclose(got, x, rtol=0, atol=0.005 * 0.2)
 
@@ -188,7 +192,9 @@ def test_algebraic_inverse_gives_the_signal_back_in_single_precision(alpha: floa
 def test_values_and_gradients_are_finite_over_the_whole_range(dtype: torch.dtype, arguments: dict[str, Any]) -> None:
     signal = row([0.0, torch.finfo(dtype).tiny, 1e-6, 0.5, 1 - 1e-6, 1.0], dtype).repeat(len(EXTREMES), 1, 1, 1)
     signal.requires_grad_()
-    alpha, sigma = (torch.tensor(v, dtype=dtype).view(-1, 1, 1, 1).requires_grad_() for v in zip(*EXTREMES, strict=True))
+    alpha, sigma = (
+        torch.tensor(v, dtype=dtype).view(-1, 1, 1, 1).requires_grad_() for v in zip(*EXTREMES, strict=True)
+    )
     stabilised = anscombe.forward(signal, alpha, sigma)
     # What a network makes of it can lie anywhere.
     wild = torch.cat([stabilised, row([-1e3, -1.0, 0.0, 1e4], dtype).expand(len(EXTREMES), 1, 1, 4)], -1)
@@ -217,7 +223,9 @@ def test_gradcheck(alpha: float, sigma: float, arguments: dict[str, Any] | None)
 
 
 @pytest.mark.parametrize("arguments", [None, *KINDS], ids=str)
-@pytest.mark.parametrize("shapes", [((3, 1, 1, 1), (3, 1, 1, 1)), ((3, 2, 1, 1), (3, 1, 1, 1)), ((1, 1, 1, 1), (3, 2, 1, 1))])
+@pytest.mark.parametrize(
+    "shapes", [((3, 1, 1, 1), (3, 1, 1, 1)), ((3, 2, 1, 1), (3, 1, 1, 1)), ((1, 1, 1, 1), (3, 2, 1, 1))]
+)
 @pytest.mark.parametrize("differentiated", [False, True])
 def test_parameters_per_sample_and_channel_equal_one_by_one(
     arguments: dict[str, Any] | None, shapes: tuple[tuple[int, ...], tuple[int, ...]], differentiated: bool
@@ -238,7 +246,9 @@ def test_parameters_per_sample_and_channel_equal_one_by_one(
             torch.testing.assert_close(together[i, c], alone, rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize(("alpha", "sigma"), [(0.0624, 0.1578), (0.1248, 0.3155), (0.1248, 0.0), (1e-4, 1e-3), (0.0, 0.1)])
+@pytest.mark.parametrize(
+    ("alpha", "sigma"), [(0.0624, 0.1578), (0.1248, 0.3155), (0.1248, 0.0), (1e-4, 1e-3), (0.0, 0.1)]
+)
 @pytest.mark.parametrize("clipped", [False, True])
 def test_forward_and_exact_inverse_increase(alpha: float, sigma: float, clipped: bool) -> None:
     stabilised = anscombe.forward(row(np.linspace(0, 1, 2001)), level(alpha), level(sigma))

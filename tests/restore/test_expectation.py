@@ -32,12 +32,14 @@ def test_raw_moments_of_the_signal(alpha: float, ratio: float) -> None:
     expected = [torch.ones_like(x), x, variance + x**2, third + 3 * variance * x + x**3]
     for order, moment in enumerate(expected):
         got = expected_stabilised(x, scalar(alpha), scalar(sigma), power(order), clipped=False)  # type: ignore[arg-type]
-        # Integrals end at 9 standard deviations, beyond which lies 2e-19; where sigma is 0 a spread of 1e-7 alpha stands
-        # in for it, whose square is the error.
+        # Integrals end at 9 standard deviations, beyond which lies 2e-19; where sigma is 0 a spread of 1e-7 alpha
+        # stands in for it, whose square is the error.
         torch.testing.assert_close(got, moment, rtol=1e-10, atol=1e-12 * (alpha + sigma) ** order)
 
 
-@pytest.mark.parametrize(("alpha", "sigma"), [(0.1248, 0.3155), (0.0624, 0.1578), (0.5, 0.0), (0.02, 0.01), (0.01, 0.05)])
+@pytest.mark.parametrize(
+    ("alpha", "sigma"), [(0.1248, 0.3155), (0.0624, 0.1578), (0.5, 0.0), (0.02, 0.01), (0.01, 0.05)]
+)
 def test_mean_of_the_clipped_signal(alpha: float, sigma: float) -> None:
     x = np.linspace(0, 1, 21)
     counts = np.arange(0, 250)

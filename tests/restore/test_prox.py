@@ -75,7 +75,9 @@ def test_each_pixel_by_itself() -> None:
     assert changed.nonzero().tolist() == [[2, 3]]
 
 
-@pytest.mark.parametrize("prox", [trained(), trained(6, 9, 2), trained(6, 3, 5), SoftThreshold()], ids=lambda p: type(p).__name__)
+@pytest.mark.parametrize(
+    "prox", [trained(), trained(6, 9, 2), trained(6, 3, 5), SoftThreshold()], ids=lambda p: type(p).__name__
+)
 def test_change_equals_its_definition(prox: Prox) -> None:
     analysis, patches = random(6, 9, seed=1), random(9, 40, seed=2)
     v = analysis @ patches

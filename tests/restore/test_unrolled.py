@@ -127,8 +127,8 @@ def test_starts_near_the_identity() -> None:
         unit = UnrolledHQS(layers).double()
         with torch.no_grad():
             change = float((unit(y) - y).square().mean().sqrt())
-        # A layer passes on at most beta |C| / (lambda + beta |C|^2) <= 1/2 of what the prox adds to the responses, whose
-        # root mean square is at most 5 (25 filters of norm 1) times that of y times the 0.05 of test_prox.
+        # A layer passes on at most beta |C| / (lambda + beta |C|^2) <= 1/2 of what the prox adds to the responses,
+        # whose root mean square is at most 5 (25 filters of norm 1) times that of y times the 0.05 of test_prox.
         assert 0 < change < layers * 0.5 * 0.05 * 5
 
 
@@ -330,7 +330,7 @@ def test_arguments_are_checked(arguments: dict[str, Any], message: str) -> None:
 def test_inputs_are_checked() -> None:
     with pytest.raises(ValueError, match=re.escape("y must have shape (B, C, H, W); found (3, 4, 4)")):
         UnrolledHQS()(torch.zeros(3, 4, 4))
-    with pytest.raises(TypeError, match="y must be a floating-point tensor; found torch.uint8"):
+    with pytest.raises(TypeError, match=r"y must be a floating-point tensor; found torch\.uint8"):
         UnrolledHQS()(torch.zeros(1, 3, 4, 4, dtype=torch.uint8))
     with pytest.raises(ValueError, match=re.escape("filters must have shape (K, 1, 3, 3); found (2, 3, 3, 3)")):
         HQSLayer(PointwiseCNN(2), torch.zeros(2, 3, 3, 3))

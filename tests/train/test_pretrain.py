@@ -97,7 +97,9 @@ def test_a_stopped_run_goes_on_to_the_same_numbers(
     torch.testing.assert_close(numbers(resumed), numbers(whole), rtol=0, atol=0)
     # A finished run is not computed again.
     finished, reported = small_unit(), []
-    assert pretrain(finished, clean, obs, 25, state_file=state_file, report=lambda *point: reported.append(point)) == curve
+    assert (
+        pretrain(finished, clean, obs, 25, state_file=state_file, report=lambda *point: reported.append(point)) == curve
+    )
     assert reported == curve[-1:]
     torch.testing.assert_close(numbers(finished), numbers(whole), rtol=0, atol=0)
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import tifffile
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".npy")
@@ -45,13 +45,13 @@ def read_picture(path: str | Path) -> Tensor:
         raise FileNotFoundError(f"picture must be a file; found nothing at {str(file)!r}")
     try:
         values = _read(file)
-    except (OSError, ValueError, EOFError, SyntaxError, UnidentifiedImageError, tifffile.TiffFileError) as error:
+    except Exception as error:  # the libraries raise whatever a damaged file makes them stumble over
         raise ValueError(f"picture {str(file)!r} cannot be read: {error}") from error
     if values.ndim == 2:
         values = values[:, :, None].repeat(3, axis=2)
     if values.ndim == 3 and values.shape[2] not in (3, 4) and values.shape[0] == 3:
         values = values.transpose(1, 2, 0)
-    if values.ndim != 3 or values.shape[2] not in (3, 4):
+    if values.ndim != 3 or values.shape[2] not in (3, 4) or not values.size:
         raise ValueError(f"picture {str(file)!r} must be gray or have 3 colours; found shape {values.shape}")
     if np.issubdtype(values.dtype, np.unsignedinteger):
         scene = values[:, :, :3].astype(np.float32) / np.iinfo(values.dtype).max
@@ -96,9 +96,6 @@ def _read_png16(file: Path) -> npt.NDArray[np.uint16]:
     """(H, W) or (H, W, 3|4) of a PNG with 16 bits a colour; gray with transparency loses the transparency."""
     from torchvision.io import decode_png  # slow to import, and seldom needed
 
-    try:
-        values = decode_png(torch.frombuffer(bytearray(file.read_bytes()), dtype=torch.uint8))
-    except RuntimeError as error:
-        raise ValueError(str(error)) from error
+    values = decode_png(torch.frombuffer(bytearray(file.read_bytes()), dtype=torch.uint8))
     array: npt.NDArray[np.uint16] = (values[0] if len(values) < 3 else values.permute(1, 2, 0)).numpy()
     return array

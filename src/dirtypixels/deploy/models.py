@@ -88,8 +88,11 @@ def load_model(folder: str | Path) -> tuple[JointModel, ModelCard]:
         card = ModelCard.model_validate(json.loads((source / "model.json").read_text(encoding="utf-8")))
     except (ValidationError, ValueError) as error:
         raise ValueError(f"{str(source / 'model.json')!r} is not a valid model description: {error}") from error
-    head = classifier(card.network, weights=None, num_classes=len(card.classes))
-    model = JointModel(None if card.unit is None else build_unit(card.unit), head)
+    try:
+        head = classifier(card.network, weights=None, num_classes=len(card.classes))
+        model = JointModel(None if card.unit is None else build_unit(card.unit), head)
+    except ValueError as error:
+        raise ValueError(f"{str(source / 'model.json')!r} describes a model that cannot be built: {error}") from error
     try:
         model.load_state_dict(load_file(source / "model.safetensors"))
     except (SafetensorError, RuntimeError) as error:

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from dirtypixels import checks
 from dirtypixels.files import write_atomically, write_text
 from dirtypixels.observation import Observation
 
@@ -89,5 +90,6 @@ def read_capture(path: str | Path) -> tuple[Observation, CaptureNote]:
         raise ValueError(f"capture {str(file)!r} must have 3 channels; found shape {values.shape}")
     largest = np.iinfo(values.dtype).max if np.issubdtype(values.dtype, np.integer) else 1
     signal = torch.from_numpy(values.astype(np.float32) / largest).permute(2, 0, 1)[None].contiguous()
+    checks.in_range(f"signal of {str(file)!r}", signal, 0.0, 1.0)
     alpha, sigma = (torch.full((1, 1, 1, 1), v) for v in (note.alpha, note.sigma))
     return Observation(signal, alpha, sigma), note

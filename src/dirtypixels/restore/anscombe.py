@@ -69,7 +69,8 @@ def inverse(stabilised: Tensor, alpha: Tensor, sigma: Tensor, kind: Kind = "exac
 
     Returns:
         (B, C, H, W), linear. Arguments that no x in range has as its mean continue along the algebraic inverse, so
-        the result can lie outside [0, 1] there, increases with its argument and keeps its gradient.
+        the result can lie outside [0, 1] there, increases with its argument and keeps its gradient, down to
+        -2 sigma/alpha, below which `forward` gives nothing and the result is constant.
 
     Raises:
         ValueError: alpha or sigma is negative or not finite, or both are 0; kind is unknown; clipped with another

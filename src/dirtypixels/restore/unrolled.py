@@ -66,7 +66,8 @@ class HQSLayer(nn.Module):
         power = power_spectrum(self.filters, (height, width))
         # The prior gives C^T (z - C x); what lacks to C^T z is C^T C x, a product in Fourier space.
         pulled = torch.fft.rfft2(change) + power * torch.fft.rfft2(x)
-        restored: Tensor = torch.fft.irfft2((weight * data + beta * pulled) / (weight + beta * power), s=(height, width))
+        spectrum = (weight * data + beta * pulled) / (weight + beta * power)
+        restored: Tensor = torch.fft.irfft2(spectrum, s=(height, width))
         return restored
 
 

@@ -17,4 +17,4 @@ def class_names(classes: Sequence[str]) -> tuple[str, ...]:
         return tuple(classes)
     info = ImageNetInfo()
     known = {info.index_to_label_name(i): info.index_to_description(i) for i in range(info.num_classes())}
-    return tuple(known.get(name, name).split(",")[0] for name in classes)
+    return tuple(known[name].split(",")[0] if name in known else name for name in classes)

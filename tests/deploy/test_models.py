@@ -1,0 +1,255 @@
+"""Models as folders: the same logits after a round trip, whole folders or none, and damage that is named."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from dirtypixels.deploy import ModelCard, load_model, save_model
+from dirtypixels.deploy.models import build_unit
+from dirtypixels.observation import Observation
+from dirtypixels.recipe import Unit
+from dirtypixels.tasks import JointModel, classifier
+
+NETWORK = "test_efficientnet"
+CLASSES = ("stop", "give way", "no entry")
+UNIT = Unit(hidden=4, filter_size=3)
+
+
+def card(unit: Unit | None = UNIT, **changes: object) -> ModelCard:
+    content = {
+        "network": NETWORK, "classes": CLASSES, "image_size": 32, "unit": unit, "camera": "nexus-6p-rear",
+        "camera_hash": "0123", "lux": 6.0, "transfer": "linear", "recipe": {"name": "tiny", "seed": 3},
+    }  # fmt: skip
+    return ModelCard.model_validate({**content, **changes})
+
+
+def model(unit: Unit | None = UNIT) -> JointModel:
+    """Random weights, and BatchNorm statistics that are not those of a new network."""
+    torch.manual_seed(5)
+    made = JointModel(None if unit is None else build_unit(unit), classifier(NETWORK, None, len(CLASSES)))
+    made(observation(8))
+    return made.eval()
+
+
+def observation(batch: int = 2) -> Observation:
+    signal = torch.rand(batch, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    return Observation(signal, torch.full((batch, 1, 1, 1), 0.06), torch.full((batch, 1, 1, 1), 0.16))
+
+
+def logits(made: JointModel) -> Tensor:
+    with torch.inference_mode():
+        found: Tensor = made(observation())
+    return found
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    save_model(model(), card(), tmp_path / "model")
+    return tmp_path / "model"
+
+
+class TestRoundTrip:
+    @pytest.mark.parametrize("unit", [None, UNIT, Unit(layers=2, tied=True), Unit(layers=2, filter_size=3, hidden=5)])
+    def test_the_same_logits_to_the_last_bit(self, tmp_path: Path, unit: Unit | None) -> None:
+        made = model(unit)
+        save_model(made, card(unit), tmp_path / "model")
+        found, said = load_model(tmp_path / "model")
+        assert torch.equal(logits(found), logits(made))
+        assert said == card(unit)
+        assert not any(module.training for module in found.modules())
+
+    def test_a_model_in_channels_last_keeps_its_weights(self, tmp_path: Path) -> None:
+        # Training leaves heads in this layout, and a file of tensors knows no layout.
+        made = model()
+        made.head.to(memory_format=torch.channels_last)
+        save_model(made, card(), tmp_path / "model")
+        found = load_model(tmp_path / "model")[0].state_dict()
+        assert found.keys() == made.state_dict().keys()
+        assert all(torch.equal(found[k], v) for k, v in made.state_dict().items())
+
+    def test_the_card_names_the_versions(self, saved: Path) -> None:
+        written = json.loads((saved / "model.json").read_text())
+        assert written["schema_version"] == 1
+        assert written["versions"]["torch"] == torch.__version__.partition("+")[0]
+        assert set(written["versions"]) == {"dirtypixels", "torch", "timm"}
+        assert written["recipe"] == {"name": "tiny", "seed": 3}
+
+    def test_two_files_and_nothing_else(self, saved: Path) -> None:
+        assert sorted(p.name for p in saved.iterdir()) == ["model.json", "model.safetensors"]
+        assert [p.name for p in saved.parent.iterdir()] == ["model"]
+
+    def test_folders_above_it_are_made(self, tmp_path: Path) -> None:
+        save_model(model(None), card(None), tmp_path / "a" / "b" / "model")
+        assert load_model(tmp_path / "a" / "b" / "model")[1] == card(None)
+
+
+class TestWholeOrNotAtAll:
+    @pytest.mark.parametrize("wrong", ["weights", "description"])
+    def test_nothing_is_left_of_a_model_that_could_not_be_written(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrong: str
+    ) -> None:
+        def full(*_: object, **__: object) -> None:
+            raise OSError(28, "No space left on device")
+
+        if wrong == "weights":
+            monkeypatch.setattr("dirtypixels.deploy.models.save_file", full)
+        else:
+            monkeypatch.setattr(ModelCard, "model_dump_json", full)
+        with pytest.raises(OSError, match="No space left"):
+            save_model(model(None), card(None), tmp_path / "model")
+        assert not list(tmp_path.iterdir())
+
+    def test_the_folder_has_both_files_from_its_first_moment_on(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        seen = []
+        rename = Path.rename
+
+        def watched(self: Path, target: Path) -> Path:
+            seen.append((target.exists(), sorted(p.name for p in self.iterdir())))
+            return rename(self, target)
+
+        monkeypatch.setattr(Path, "rename", watched)
+        save_model(model(None), card(None), tmp_path / "model")
+        assert seen == [(False, ["model.json", "model.safetensors"])]
+
+    def test_what_is_there_is_never_replaced(self, saved: Path) -> None:
+        before = {p.name: p.read_bytes() for p in saved.iterdir()}
+        with pytest.raises(FileExistsError, match=r"folder must not exist yet; found '.*model'"):
+            save_model(model(None), card(None), saved)
+        assert {p.name: p.read_bytes() for p in saved.iterdir()} == before
+
+    def test_a_file_in_the_place_of_the_folder(self, tmp_path: Path) -> None:
+        (tmp_path / "model").write_text("mine")
+        with pytest.raises(FileExistsError, match="folder must not exist yet"):
+            save_model(model(None), card(None), tmp_path / "model")
+        assert (tmp_path / "model").read_text() == "mine"
+
+
+class TestDamage:
+    def test_a_missing_folder(self, tmp_path: Path) -> None:
+        with pytest.raises(FileNotFoundError, match=r"model must be a folder with model\.json; found none at '.*none'"):
+            load_model(tmp_path / "none")
+
+    @pytest.mark.parametrize("name", ["model.json", "model.safetensors"])
+    def test_a_missing_file(self, saved: Path, name: str) -> None:
+        (saved / name).unlink()
+        with pytest.raises(FileNotFoundError, match=rf"model must be a folder with {name}; found none at"):
+            load_model(saved)
+
+    @pytest.mark.parametrize(
+        ("change", "words"),
+        [
+            (b"", ["Expecting value"]),
+            (b"{", ["Expecting property name"]),
+            (b"[]", ["dictionary"]),
+            (b"\xff\xfe", ["decode"]),
+            ({"schema_version": 2}, ["schema_version", "1"]),
+            ({"classes": []}, ["classes", "at least 1"]),
+            ({"image_size": 0}, ["image_size", "greater than or equal to 1"]),
+            ({"transfer": "gamma"}, ["transfer", "'linear' or 'srgb'"]),
+            ({"unit": {"layers": 0}}, ["unit.layers", "greater than or equal to 1"]),
+            ({"weights": "x"}, ["weights", "not permitted"]),
+        ],
+    )
+    def test_a_description_that_is_not_valid(self, saved: Path, change: object, words: list[str]) -> None:
+        file = saved / "model.json"
+        if isinstance(change, dict):
+            change = json.dumps(json.loads(file.read_text()) | change).encode()
+        assert isinstance(change, bytes)
+        file.write_bytes(change)
+        with pytest.raises(ValueError, match=r"model\.json' is not a valid model description") as raised:
+            load_model(saved)
+        assert all(word in str(raised.value) for word in words), str(raised.value)
+
+    @pytest.mark.parametrize(
+        ("change", "words"),
+        [({"network": "test_efficientnot"}, ["network of timm", "test_efficientnet"]), ({"unit": {"gap": 2}}, ["gap"])],
+    )
+    def test_a_description_of_what_cannot_be_built(
+        self, saved: Path, change: dict[str, object], words: list[str]
+    ) -> None:
+        file = saved / "model.json"
+        file.write_text(json.dumps(json.loads(file.read_text()) | change))
+        with pytest.raises(ValueError, match=r"model\.json' describes a model that cannot be built") as raised:
+            load_model(saved)
+        assert all(word in str(raised.value) for word in words), str(raised.value)
+
+    def test_weights_that_end_too_early(self, saved: Path) -> None:
+        file = saved / "model.safetensors"
+        whole = file.read_bytes()
+        for length in (0, 4, 8, 100, len(whole) // 2, len(whole) - 1):
+            file.write_bytes(whole[:length])
+            with pytest.raises(ValueError, match=r"model\.safetensors' does not fit model\.json"):
+                load_model(saved)
+
+    @pytest.mark.parametrize(
+        ("change", "word"),
+        [({"classes": ["a", "b"]}, "size mismatch"), ({"unit": None}, "Unexpected key"), ({"unit": {"layers": 3}}, "Missing")],
+    )
+    def test_weights_of_another_model(self, saved: Path, change: dict[str, object], word: str) -> None:
+        file = saved / "model.json"
+        file.write_text(json.dumps(json.loads(file.read_text()) | change))
+        with pytest.raises(ValueError, match=r"model\.safetensors' does not fit model\.json") as raised:
+            load_model(saved)
+        assert word in str(raised.value)
+
+    def test_a_missing_tensor_is_named(self, saved: Path) -> None:
+        file = saved / "model.safetensors"
+        state = load_file(file)
+        removed = next(name for name in state if name.startswith("unit."))
+        del state[removed]
+        save_file(state, file)
+        with pytest.raises(ValueError, match="does not fit") as raised:
+            load_model(saved)
+        assert removed in str(raised.value)
+
+
+class Bomb:
+    """Makes a file where it is unpickled."""
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (Path.touch, (self.target,))
+
+
+class TestNothingIsUnpickled:
+    def test_a_pickle_in_the_place_of_the_weights(self, saved: Path, tmp_path: Path) -> None:
+        file, target = saved / "model.safetensors", tmp_path / "exploded"
+        pickle.loads(pickle.dumps(Bomb(target)))
+        assert target.exists()  # so it would have been seen
+        target.unlink()
+        file.write_bytes(pickle.dumps(Bomb(target)))
+        with pytest.raises(ValueError, match="does not fit"):
+            load_model(saved)
+        torch.save({"head.network.conv_stem.weight": Bomb(target)}, file)
+        with pytest.raises(ValueError, match="does not fit"):
+            load_model(saved)
+        assert not target.exists()
+
+    def test_loading_calls_no_unpickler(self, saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        def refuse(*_: object, **__: object) -> None:
+            raise AssertionError("unpickled")
+
+        for name in ("load", "loads", "Unpickler"):
+            monkeypatch.setattr(pickle, name, refuse)
+        monkeypatch.setattr(torch, "load", refuse)
+        assert torch.equal(logits(load_model(saved)[0]), logits(model()))
+
+
+def test_a_unit_is_built_as_its_recipe_says() -> None:
+    solver = build_unit(Unit(layers=3, filter_size=7, hidden=9, gap=12)).solver
+    assert (solver.layers, len(solver.iterations), solver.gap) == (3, 3, 12)
+    assert solver.iterations[0].filters.shape == (48, 1, 7, 7)
+    assert solver.iterations[0].prox.weights[0].shape == (9, 48)
+    tied = build_unit(Unit(layers=3, tied=True)).solver
+    assert (tied.layers, len(tied.iterations)) == (3, 1)

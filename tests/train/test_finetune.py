@@ -1,0 +1,299 @@
+"""Fine-tuning: what the optimisers do, what is trained, and that a stopped training goes on to the same weights."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from timm.optim import RMSpropTF
+from torch import Tensor, nn
+
+from dirtypixels.camera import Camera
+from dirtypixels.data import Capture, Captures, InMemory, Photo, RoadSigns, join
+from dirtypixels.deploy.models import build_unit
+from dirtypixels.observation import Observation
+from dirtypixels.recipe import FineTuning, load_recipe
+from dirtypixels.tasks import JointModel, classifier
+from dirtypixels.train import finetune
+from dirtypixels.train.finetune import TaskTraining
+
+SIGNS = InMemory(RoadSigns("train", 40, 32, seed=0))
+CLASSES = len(SIGNS.classes)
+
+
+class Unit(nn.Module):
+    """Adds a learned filter's answer to the signal."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.filter = nn.Conv2d(3, 3, 3, padding=1)
+
+    def forward(self, obs: Observation) -> Tensor:
+        return obs.signal + self.filter(obs.signal)
+
+
+def model(unit: bool = True, dropout: float = 0.3) -> JointModel:
+    torch.manual_seed(0)
+    head = nn.Sequential(
+        nn.Conv2d(3, 8, 3, stride=2),
+        nn.BatchNorm2d(8),
+        nn.ReLU(),
+        nn.Dropout(dropout),
+        nn.AdaptiveAvgPool2d(4),
+        nn.Flatten(),
+        nn.Linear(128, CLASSES),
+    )
+    return JointModel(Unit() if unit else None, head)
+
+
+def captures(lux: float | None = 6.0) -> Captures:
+    return Captures(SIGNS, Camera.load("nexus-6p-rear"), lux, seed=0, training=True, flip=True)
+
+
+def recipe(**changes: Any) -> FineTuning:
+    return FineTuning(**{"epochs": 3, "batch": 16, "accelerator": "cpu", **changes})
+
+
+def train(made: JointModel, given: Captures, how: FineTuning, **options: Any) -> JointModel:
+    finetune(made, given, how, progress=False, **options)
+    return made
+
+
+def same(a: JointModel, b: JointModel) -> bool:
+    one, other = a.state_dict(), b.state_dict()
+    return one.keys() == other.keys() and all(torch.equal(one[k], other[k]) for k in one)
+
+
+def average_loss(made: JointModel) -> float:
+    given = captures()
+    whole = join([given[i] for i in range(len(given))])
+    with torch.no_grad():
+        return float(nn.functional.cross_entropy(made.eval()(whole.observation), whole.label))
+
+
+class TestLearning:
+    @pytest.mark.parametrize("how", [{"optimiser": "adamw", "rate": 0.01}, {"optimiser": "rmsprop", "rate": 0.1}])
+    def test_the_loss_falls(self, how: dict[str, Any]) -> None:
+        made = model(dropout=0.0)
+        before = average_loss(made)
+        train(made, captures(), recipe(epochs=8, unit_rate=0.3, **how))
+        assert average_loss(made) < 0.8 * before
+
+    def test_a_network_of_timm_learns(self) -> None:
+        torch.manual_seed(0)
+        made = JointModel(Unit(), classifier("test_efficientnet", None, CLASSES))
+        before = average_loss(made)
+        train(made, captures(), recipe(epochs=8, rate=0.01, batch=20, unit_rate=0.1))
+        assert average_loss(made) < before
+
+    @pytest.mark.parametrize("unit", [True, False])
+    def test_unit_and_head_both_change(self, unit: bool) -> None:
+        made, before = model(unit), model(unit).state_dict()
+        train(made, captures(), recipe(epochs=1))
+        unchanged = [k for k, v in made.named_parameters() if torch.equal(v, before[k])]
+        assert not unchanged
+
+    def test_a_unit_of_rate_0_stays(self) -> None:
+        made, before = model(), model().state_dict()
+        train(made, captures(), recipe(epochs=1, unit_rate=0))
+        for name, value in made.named_parameters():
+            assert torch.equal(value, before[name]) == name.startswith("unit."), name
+
+    def test_the_same_training_gives_the_same_weights(self) -> None:
+        assert same(train(model(), captures(), recipe()), train(model(), captures(), recipe()))
+
+    def test_workers_change_nothing(self) -> None:
+        assert same(train(model(), captures(), recipe()), train(model(), captures(), recipe(), workers=2))
+
+    def test_captures_that_served_before_start_from_the_first_epoch(self) -> None:
+        used = captures()
+        used.set_epoch(7)
+        assert same(train(model(), used, recipe(epochs=1), workers=2), train(model(), captures(), recipe(epochs=1)))
+
+
+class TestBatchNorm:
+    def test_it_is_in_training_mode_even_if_the_model_came_in_evaluation_mode(self) -> None:
+        # Lightning keeps the mode that it finds; statistics that stay at those of a new network would ruin the training.
+        made = model().eval()
+        norm = made.head[1]  # type: ignore[index]
+        train(made, captures(), recipe(epochs=2))
+        assert int(norm.num_batches_tracked) == 2 * 3
+        assert not torch.equal(norm.running_mean, torch.zeros(8))
+        assert same(made, train(model(), captures(), recipe(epochs=2)))
+
+    def test_the_model_comes_back_in_evaluation_mode_on_the_cpu(self) -> None:
+        made = train(model(), captures(), recipe(epochs=1))
+        assert not any(module.training for module in made.modules())
+        assert {p.device.type for p in made.parameters()} == {"cpu"}
+
+
+class Watch:
+    """Notes the epoch, the learning rates and the labels of every step."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, stop: tuple[int, int] | None = None) -> None:
+        self.epochs: list[int] = []
+        self.rates: list[list[float]] = []
+        self.optimiser: Any = None
+        step = TaskTraining.training_step
+
+        def watched(module: TaskTraining, batch: Capture, index: int) -> Tensor:
+            if (module.trainer.current_epoch, index) == stop:
+                raise KeyError("stopped")
+            self.epochs.append(module.trainer.current_epoch)
+            self.optimiser = module.trainer.optimizers[0]
+            self.rates.append([group["lr"] for group in self.optimiser.param_groups])
+            return step(module, batch, index)
+
+        monkeypatch.setattr(TaskTraining, "training_step", watched)
+
+
+class TestSchedules:
+    def test_rmsprop_is_tensorflows_with_the_papers_figures(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        watch = Watch(monkeypatch)
+        train(model(), captures(), recipe(optimiser="rmsprop", rate=0.02, unit_rate=3, weight_decay=0.1, epochs=3))
+        assert isinstance(watch.optimiser, RMSpropTF)
+        head, unit = watch.optimiser.param_groups
+        assert (head["alpha"], head["eps"], unit["alpha"], unit["eps"]) == (0.9, 1.0, 0.9, 1.0)
+        assert (head["weight_decay"], unit["weight_decay"]) == (0.1, 0.0)
+        assert watch.epochs == [0] * 3 + [1] * 3 + [2] * 3  # 40 photographs in batches of 16
+        expected = [[0.02 * 0.94**epoch, 0.06 * 0.94**epoch] for epoch in watch.epochs]
+        torch.testing.assert_close(torch.tensor(watch.rates), torch.tensor(expected))
+
+    def test_one_step_of_rmsprop_by_hand(self) -> None:
+        # TensorFlow's rule: the mean square starts at 1, and epsilon is within the root.
+        made, given = model(unit=False, dropout=0.0), captures()
+        reference = model(unit=False, dropout=0.0).train()
+        whole = join([given[i] for i in range(len(given))])
+        nn.functional.cross_entropy(reference(whole.observation), whole.label).backward()  # type: ignore[no-untyped-call]
+        how = recipe(optimiser="rmsprop", rate=0.5, weight_decay=0, epochs=1, batch=40)
+        train(made, given, how)
+        for (name, after), before in zip(made.named_parameters(), reference.parameters(), strict=True):
+            g = before.grad
+            assert g is not None
+            expected = before - 0.5 * g / (0.9 * 1.0 + 0.1 * g**2 + 1.0).sqrt()
+            # The photographs come in another order, so sums differ in their last digits.
+            torch.testing.assert_close(after, expected, rtol=1e-4, atol=1e-6, msg=name)
+
+    def test_adamw_warms_up_and_ends_near_0(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        watch = Watch(monkeypatch)
+        train(model(), captures(), recipe(rate=0.004, unit_rate=0.5, warmup=0.25, epochs=8, weight_decay=0.2))
+        assert isinstance(watch.optimiser, torch.optim.AdamW)
+        head, unit = watch.optimiser.param_groups
+        assert (head["weight_decay"], unit["weight_decay"]) == (0.2, 0.0)
+        total = 24
+        cosine = [0.5 * (1 + math.cos(math.pi * k / total)) for k in range(total)]
+        factors = [min((k + 1) / (0.25 * total + 1), 1) * c for k, c in enumerate(cosine)]
+        expected = [[0.004 * f, 0.002 * f] for f in factors]
+        torch.testing.assert_close(torch.tensor(watch.rates), torch.tensor(expected))
+        assert max(watch.rates).index(max(watch.rates[5])) == 0  # the head's
+        assert watch.rates.index(max(watch.rates)) == 5  # the last step of the warm-up is behind it
+        assert watch.rates[-1][0] < 0.01 * 0.004
+
+    def test_unit_and_head_have_groups_of_their_own(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        watch, made = Watch(monkeypatch), model()
+        train(made, captures(), recipe(epochs=1))
+        groups = [{id(p) for p in group["params"]} for group in watch.optimiser.param_groups]
+        assert made.unit is not None
+        assert groups == [{id(p) for p in part.parameters()} for part in (made.head, made.unit)]
+        train(model(unit=False), captures(), recipe(epochs=1))
+        assert len(watch.optimiser.param_groups) == 1
+
+
+class TestGoingOn:
+    @pytest.mark.parametrize(
+        ("optimiser", "workers", "stop"),
+        [("adamw", 0, (1, 0)), ("adamw", 0, (2, 1)), ("rmsprop", 2, (1, 2)), ("adamw", 2, (2, 0))],
+    )
+    def test_a_training_that_was_stopped_ends_with_the_same_weights(
+        self, tmp_path: Path, optimiser: str, workers: int, stop: tuple[int, int]
+    ) -> None:
+        how = recipe(optimiser=optimiser, rate=0.01)
+        whole = train(model(), captures(), how)
+        checkpoint = tmp_path / "new" / "training.ckpt"
+        with pytest.MonkeyPatch.context() as patch:
+            Watch(patch, stop)
+            with pytest.raises(KeyError, match="stopped"):
+                train(model(), captures(), how, checkpoint=checkpoint, workers=workers)
+        assert checkpoint.is_file()
+        torch.manual_seed(99)  # whatever the new process has drawn before
+        with pytest.MonkeyPatch.context() as patch:
+            watch = Watch(patch)
+            rest = train(model(), captures(), how, checkpoint=checkpoint, workers=workers)
+        assert watch.epochs == [e for e in range(stop[0], 3) for _ in range(3)]  # no finished epoch again
+        assert same(rest, whole)
+
+    def test_a_training_that_was_stopped_at_its_end_is_only_loaded(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        checkpoint = tmp_path / "training.ckpt"
+        whole = train(model(), captures(), recipe(), checkpoint=checkpoint)
+        watch = Watch(monkeypatch)
+        again = train(model(), captures(), recipe(), checkpoint=checkpoint)
+        assert watch.epochs == []
+        assert same(again, whole)
+        assert not any(module.training for module in again.modules())
+
+    def test_keeping_checkpoints_changes_nothing_and_leaves_one_file(self, tmp_path: Path) -> None:
+        kept = train(model(), captures(), recipe(), checkpoint=tmp_path / "training.ckpt")
+        assert same(kept, train(model(), captures(), recipe()))
+        assert [p.name for p in tmp_path.iterdir()] == ["training.ckpt"]
+
+
+class TestErrors:
+    def test_captures_must_be_for_training(self) -> None:
+        judged = Captures(SIGNS, Camera.load("nexus-6p-rear"), 6.0, seed=0)
+        with pytest.raises(ValueError, match="training=True; found training=False"):
+            train(model(), judged, recipe())
+
+    def test_two_photographs_at_least(self) -> None:
+        one = Captures(RoadSigns("train", 1, 32), Camera.load("nexus-6p-rear"), 6.0, seed=0, training=True)
+        with pytest.raises(ValueError, match="captures must hold at least 2 photographs; found 1"):
+            train(model(), one, recipe())
+
+    def test_a_loss_that_is_not_finite(self, tmp_path: Path) -> None:
+        made = model()
+        with torch.no_grad():
+            made.head[0].weight[0] = math.nan  # type: ignore[index]
+        with pytest.raises(ValueError, match="the training loss must stay finite; found nan at step 0"):
+            train(made, captures(), recipe(), checkpoint=tmp_path / "training.ckpt")
+        assert not (tmp_path / "training.ckpt").exists()
+
+    def test_a_batch_may_be_larger_than_the_data(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        watch = Watch(monkeypatch)
+        train(model(), captures(), recipe(batch=1000, epochs=2))
+        assert watch.epochs == [0, 1]
+
+
+class TwoSigns:
+    """Two generated photographs at 299 px, of the first ten classes."""
+
+    def __init__(self) -> None:
+        self.classes = SIGNS.classes[:10]
+        signs = RoadSigns("train", 44, 299)
+        self.photos = [p for p in (signs[i] for i in range(8)) if p.label < 10][:2]
+
+    def __len__(self) -> int:
+        return len(self.photos)
+
+    def __getitem__(self, index: int) -> Photo:
+        return self.photos[index]
+
+
+def test_the_imagenet_recipe_takes_a_step() -> None:
+    whole = load_recipe(Path(__file__).parents[2] / "recipes" / "imagenet.yaml")
+    photos = TwoSigns()
+    assert len(photos) == 2
+    given = Captures(photos, Camera.load(whole.camera), 3.0, whole.seed, transfer=whole.transfer, training=True)
+    assert given[0].observation.signal.shape == (1, 3, whole.data.size, whole.data.size)
+    torch.manual_seed(whole.seed)
+    made = JointModel(build_unit(whole.unit), classifier(whole.head.network, None, len(photos.classes)))
+    before = {name: value.clone() for name, value in made.named_parameters()}
+    here = {"epochs": 1, "accelerator": "cpu", "devices": 1, "precision": "32-true"}
+    train(made, given, whole.finetuning.model_copy(update=here))
+    for name, value in made.named_parameters():
+        assert bool(value.isfinite().all()), name
+    changed = [name for name, value in made.named_parameters() if not torch.equal(value, before[name])]
+    assert len(changed) == len(before)
