@@ -188,8 +188,6 @@ class TestSchedules:
         factors = [min((k + 1) / (0.25 * total + 1), 1) * c for k, c in enumerate(cosine)]
         expected = [[0.004 * f, 0.002 * f] for f in factors]
         torch.testing.assert_close(torch.tensor(watch.rates), torch.tensor(expected))
-        assert max(watch.rates).index(max(watch.rates[5])) == 0  # the head's
-        assert watch.rates.index(max(watch.rates)) == 5  # the last step of the warm-up is behind it
         assert watch.rates[-1][0] < 0.01 * 0.004
 
     def test_unit_and_head_have_groups_of_their_own(self, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 
 import torch
@@ -64,7 +65,7 @@ class PointwiseCNN(Prox):
         channels = self.weights[0].shape[1]
         if v.ndim < 2 or v.shape[1] != channels:
             raise ValueError(f"v must have shape (B, {channels}, ...); found {tuple(v.shape)}")
-        flat = v.reshape(v.shape[0], channels, -1)
+        flat = v.reshape(v.shape[0], channels, math.prod(v.shape[2:]))
         inner = flat
         for i, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
             inner = weight @ (inner.relu() if i else inner) + bias[:, None]

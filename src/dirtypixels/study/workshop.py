@@ -178,12 +178,13 @@ class Workshop:
         head: Callable[[], nn.Module],
     ) -> JointModel:
         folder = self.folder / "models" / name
+        checkpoint = self.folder / "checkpoints" / f"{name}.ckpt"
         if folder.exists():
+            checkpoint.unlink(missing_ok=True)  # of a study that was stopped between the two
             return load_model(folder)[0]
         model = JointModel(None if unit is None else unit(), head())
         self.claim()
         self.say(f"training {name}")
-        checkpoint = self.folder / "checkpoints" / f"{name}.ckpt"
         torch.manual_seed(self.recipe.seed)
         captures = self.captures(condition, training=True, flip=recipe.flip)
         finetune(

@@ -1,0 +1,280 @@
+"""The workshop: photographs as the recipe says, units and models made once, and folders that belong to one recipe."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from dirtypixels.data import InMemory
+from dirtypixels.recipe import Condition, Recipe
+from dirtypixels.study.workshop import Workshop
+from dirtypixels.tasks import JointModel
+from dirtypixels.train.finetune import TaskTraining
+
+CLEAN, DARK = Condition(name="clean", lux=None), Condition(name="6lux", lux=6)
+TINY: dict[str, Any] = {
+    "name": "tiny",
+    "conditions": [CLEAN, DARK],
+    "methods": ["pretrained", "finetuned", "joint"],
+    "data": {"kind": "signs", "size": 32, "train": 24, "test": 6},
+    "head": {"network": "test_efficientnet", "weights": None},
+    "unit": {"filter_size": 3, "hidden": 4},
+    "pretraining": {"patches": 4, "size": 16, "iterations": 12},
+    "finetuning": {"epochs": 1, "batch": 12, "accelerator": "cpu"},
+}
+
+
+def recipe(**changes: Any) -> Recipe:
+    return Recipe.model_validate({**TINY, **changes})
+
+
+def of_signs(**changes: Any) -> dict[str, Any]:
+    return {"data": {**TINY["data"], **changes}}
+
+
+def keys(photos: Any) -> list[str]:
+    return [photos[i].key for i in range(len(photos))]
+
+
+def same(a: torch.nn.Module, b: torch.nn.Module) -> bool:
+    one, other = a.state_dict(), b.state_dict()
+    return one.keys() == other.keys() and all(torch.equal(one[k], other[k]) for k in one)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "study"
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """4 photographs for training and 2 for judging in each of three classes."""
+    for split, count in (("train", 4), ("val", 2)):
+        for name in ("n01440764", "n02102040", "n02979186"):
+            (tmp_path / "photos" / split / name).mkdir(parents=True)
+            for i in range(count):
+                gray = np.full((20, 20, 3), 10 * i, dtype=np.uint8)
+                Image.fromarray(gray).save(tmp_path / "photos" / split / name / f"{i}.png")
+    return tmp_path / "photos"
+
+
+class TestPhotographs:
+    def test_signs(self, folder: Path) -> None:
+        workshop = Workshop(recipe(), folder)
+        assert keys(workshop.training_photos) == [f"signs/train/{i:06d}" for i in range(24)]
+        assert keys(workshop.judged_photos) == [f"signs/test/{i:06d}" for i in range(6)]
+
+    def test_held_out_signs_are_training_signs_that_no_training_uses(self, folder: Path) -> None:
+        workshop = Workshop(recipe(**of_signs(judge="held_out")), folder)
+        assert keys(workshop.judged_photos) == [f"signs/train/{i:06d}" for i in range(24, 30)]
+        assert keys(workshop.training_photos) == [f"signs/train/{i:06d}" for i in range(24)]
+
+    def test_folders(self, folder: Path, root: Path) -> None:
+        workshop = Workshop(recipe(data={"kind": "folder", "root": root, "size": 16, "train": 7}), folder)
+        assert len(workshop.training_photos) == 7
+        assert len(workshop.judged_photos) == 6
+        assert {key.split("/")[0] for key in keys(workshop.judged_photos)} == {"val"}
+        assert workshop.training_photos[0].scene.shape == (3, 16, 16)
+
+    def test_held_out_photographs_of_a_folder(self, folder: Path, root: Path) -> None:
+        data = {"kind": "folder", "root": root, "size": 16, "train": 7, "test": 5, "judge": "held_out"}
+        workshop = Workshop(recipe(data=data), folder)
+        trained, judged = keys(workshop.training_photos), keys(workshop.judged_photos)
+        assert (len(trained), len(judged)) == (7, 5)
+        assert not set(trained) & set(judged)
+        assert all(key.startswith("train/") for key in judged)
+
+    @pytest.mark.parametrize("memory", [True, False])
+    def test_memory(self, folder: Path, memory: bool) -> None:
+        assert isinstance(Workshop(recipe(**of_signs(memory=memory)), folder).training_photos, InMemory) == memory
+
+    def test_classes_must_be_the_same_in_both_splits(self, folder: Path, root: Path) -> None:
+        # A folder more would give the classes after it other labels.
+        (root / "val" / "n01440764").rename(root / "val" / "n00000000")
+        workshop = Workshop(recipe(data={"kind": "folder", "root": root, "size": 16}), folder)
+        with pytest.raises(ValueError, match=r"same classes in 'train' and 'val'; .*\['n00000000', 'n01440764'\]"):
+            workshop.judged_photos  # noqa: B018
+
+    def test_captures_of_some(self, folder: Path) -> None:
+        workshop = Workshop(recipe(), folder)
+        whole, few = workshop.captures(DARK, training=False), workshop.captures(DARK, training=False, limit=2)
+        assert (len(whole), len(few)) == (6, 2)
+        assert len(workshop.captures(DARK, training=False, limit=100)) == 6
+        assert torch.equal(whole[1].observation.signal, few[1].observation.signal)
+
+    def test_captures_are_those_of_the_recipe(self, folder: Path) -> None:
+        workshop = Workshop(recipe(seed=4, transfer="srgb", camera="semco"), folder)
+        made = workshop.captures(DARK, training=True, flip=True)
+        assert (made.seed, made.transfer, made.camera.name, made.lux) == (4, "srgb", "semco", 6.0)
+        assert (made.training, made.flip) == (True, True)
+        assert workshop.captures(CLEAN, training=False).lux == float("inf")
+
+
+class TestOwnership:
+    def test_a_folder_belongs_to_a_recipe_once_something_is_made_in_it(self, folder: Path) -> None:
+        Workshop(recipe(), folder)
+        assert not folder.exists()
+        Workshop(recipe(seed=1), folder).claim()
+        assert json.loads((folder / "recipe.json").read_text()) == recipe(seed=1).model_dump(mode="json")
+        Workshop(recipe(seed=1), folder)
+
+    def test_another_recipe_is_refused_with_the_keys_that_differ(self, folder: Path) -> None:
+        Workshop(recipe(), folder).claim()
+        changes = {"seed": 5, "finetuning": {**TINY["finetuning"], "rate": 0.5}, "clean_training": {"epochs": 2}}
+        with pytest.raises(ValueError, match="holds a study of another recipe") as raised:
+            Workshop(recipe(**changes), folder)
+        message = str(raised.value)
+        assert "seed is 0 there and 5 here" in message
+        assert "finetuning.rate is 0.001 there and 0.5 here" in message
+        assert "clean_training is None there and {'optimiser'" in message
+        assert "choose another folder" in message
+        assert "camera" not in message
+
+    def test_photographs_that_are_missing_leave_nothing_behind(self, folder: Path) -> None:
+        workshop = Workshop(recipe(data={"kind": "folder", "root": folder / "none", "size": 16}), folder)
+        with pytest.raises(FileNotFoundError, match=r"data\.root must hold a folder 'train'"):
+            workshop.finetuned(DARK)
+        assert not folder.exists()
+
+    def test_an_unknown_network_leaves_nothing_behind(self, folder: Path) -> None:
+        workshop = Workshop(recipe(head={"network": "efficientnet_lite99", "weights": None}), folder)
+        with pytest.raises(ValueError, match="network of timm; found 'efficientnet_lite99'"):
+            workshop.finetuned(DARK)
+        assert not folder.exists()
+
+    def test_an_unknown_camera(self, folder: Path) -> None:
+        with pytest.raises(ValueError, match="camera must be a bundled profile"):
+            Workshop(recipe(camera="none"), folder)
+
+
+class TestHeads:
+    def test_a_new_layer_has_the_data_sets_classes(self, folder: Path) -> None:
+        workshop = Workshop(recipe(), folder)
+        model = workshop.pretrained()
+        assert model.unit is None
+        with torch.inference_mode():
+            assert model(workshop.captures(DARK, training=False)[0].observation).shape == (1, 22)
+        assert same(model, workshop.pretrained())
+        assert not same(model, Workshop(recipe(seed=1), folder).pretrained())
+
+    def test_imagenets_classes_are_those_of_the_folders(self, folder: Path, root: Path) -> None:
+        data = {"kind": "folder", "root": root, "size": 32}
+        head = {"network": "test_efficientnet", "weights": None, "classes": "imagenet"}
+        model = Workshop(recipe(data=data, head=head), folder).pretrained()
+        assert model.head.network.num_classes == 3  # type: ignore[union-attr]
+        with pytest.raises(ValueError, match=r"wnids must be among ImageNet's 1000 WordNet identifiers.*speed limit 30"):
+            Workshop(recipe(head=head), folder).pretrained()
+
+    def test_all_classes_need_data_with_all_of_them(self, folder: Path) -> None:
+        head = {"network": "test_efficientnet", "weights": None, "classes": "all"}
+        with pytest.raises(ValueError, match=r"head\.classes 'all' needs data with the 1000 classes .* found 22 classes"):
+            Workshop(recipe(head=head), folder).pretrained()
+
+
+class TestUnits:
+    def test_made_once_and_loaded_the_same(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        workshop = Workshop(recipe(), folder)
+        made = workshop.unit(DARK)
+        assert sorted(p.name for p in (folder / "units").iterdir()) == ["6lux.json", "6lux.png", "6lux.pt"]
+        curve = workshop.curve(DARK)
+        assert [iteration for iteration, _ in curve] == [0, 10, 12]
+        assert curve[-1][1] > curve[0][1]
+
+        def never(*_: object, **__: object) -> None:
+            raise AssertionError("pretrained twice")
+
+        monkeypatch.setattr("dirtypixels.study.workshop.pretrain", never)
+        assert same(Workshop(recipe(), folder).unit(DARK), made)
+
+    def test_it_depends_on_the_recipe_alone(self, folder: Path, tmp_path: Path) -> None:
+        made = Workshop(recipe(), folder).unit(DARK)
+        torch.manual_seed(77)
+        assert same(Workshop(recipe(), tmp_path / "b").unit(DARK), made)
+        assert not same(Workshop(recipe(seed=1), tmp_path / "c").unit(DARK), made)
+
+    def test_a_curve_that_could_not_be_drawn_is_drawn_the_next_time(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def full(*_: object) -> None:
+            raise OSError(28, "No space left on device")
+
+        with monkeypatch.context() as patch:
+            patch.setattr("dirtypixels.study.workshop.pretraining_curve", full)
+            with pytest.raises(OSError, match="No space left"):
+                Workshop(recipe(), folder).unit(DARK)
+        Workshop(recipe(), folder).unit(DARK)
+        assert (folder / "units" / "6lux.png").is_file()
+
+
+class TestModels:
+    def test_made_once_from_the_pretrained_parts(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        workshop = Workshop(recipe(clean_training={**TINY["finetuning"], "rate": 0.01}), folder)
+        started: list[tuple[bool, JointModel]] = []
+
+        def watched(model: JointModel, *args: Any, **options: Any) -> None:
+            started.append((model.unit is None, model))
+            for name, value in model.named_parameters():
+                starts[len(started) - 1, name] = value.detach().clone()
+            finetune(model, *args, **options)
+
+        starts: dict[tuple[int, str], torch.Tensor] = {}
+        from dirtypixels.train import finetune
+
+        monkeypatch.setattr("dirtypixels.study.workshop.finetune", watched)
+        joint, finetuned = workshop.joint(DARK), workshop.finetuned(DARK)
+        # Clean training first, whose head both go on from; the unit comes pretrained.
+        assert [without_unit for without_unit, _ in started] == [True, False, True]
+        for name, value in workshop.pretrained().named_parameters():
+            assert torch.equal(starts[1, name], value)
+            assert torch.equal(starts[2, name], value)
+        for name, value in workshop.unit(DARK).named_parameters():
+            assert torch.equal(starts[1, f"unit.{name}"], value)
+        again = Workshop(workshop.recipe, folder)
+        assert same(again.joint(DARK), joint)
+        assert same(again.finetuned(DARK), finetuned)
+        assert len(started) == 3
+        models = sorted(p.name for p in (folder / "models").iterdir())
+        assert models == ["6lux-finetuned", "6lux-joint", "pretrained"]
+        assert list((folder / "checkpoints").iterdir()) == []
+
+    def test_the_card_says_what_it_was_made_for(self, folder: Path) -> None:
+        workshop = Workshop(recipe(transfer="srgb"), folder)
+        workshop.joint(DARK)
+        card = json.loads((folder / "models" / "6lux-joint" / "model.json").read_text())
+        assert (card["network"], card["camera"], card["lux"]) == ("test_efficientnet", "nexus-6p-rear", 6)
+        assert (card["transfer"], card["image_size"], len(card["classes"])) == ("srgb", 32, 22)
+        assert card["camera_hash"] == workshop.camera.hash
+        assert card["unit"]["hidden"] == 4
+        assert card["recipe"]["name"] == "tiny"
+
+    def test_a_training_that_failed_goes_on_from_its_checkpoint(
+        self, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        how = recipe(finetuning={**TINY["finetuning"], "epochs": 2})
+        whole = Workshop(how, tmp_path / "whole").joint(DARK)
+        step, epochs = TaskTraining.training_step, []
+
+        def watched(module: TaskTraining, *args: Any) -> torch.Tensor:
+            epochs.append(module.trainer.current_epoch)
+            if len(epochs) == 4:
+                raise KeyError("stopped")
+            return step(module, *args)
+
+        monkeypatch.setattr(TaskTraining, "training_step", watched)
+        with pytest.raises(KeyError, match="stopped"):
+            Workshop(how, folder).joint(DARK)
+        assert [p.name for p in (folder / "checkpoints").iterdir()] == ["6lux-joint.ckpt"]
+        assert not (folder / "models").exists()
+        assert same(Workshop(how, folder).joint(DARK), whole)
+        assert epochs == [0, 0, 1, 1, 1, 1]
+        assert list((folder / "checkpoints").iterdir()) == []
+
+    def test_without_clean_training_the_classifier_is_used_as_it_comes(self, folder: Path) -> None:
+        Workshop(recipe(), folder).pretrained()
+        assert not folder.exists()
