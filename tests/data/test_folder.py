@@ -59,7 +59,9 @@ class TestFolderPhotos:
         assert keys(FolderPhotos(root.name, "train", 8)) == keys(FolderPhotos(root, "train", 8))
 
     def test_the_order_depends_on_the_seed_alone(self, root: Path) -> None:
-        one, again, other = (keys(FolderPhotos(root, "train", size, seed=seed)) for size, seed in ((8, 0), (4, 0), (8, 1)))
+        one, again, other = (
+            keys(FolderPhotos(root, "train", size, seed=seed)) for size, seed in ((8, 0), (4, 0), (8, 1))
+        )
         assert one == again
         assert one != other
         assert one != sorted(one)

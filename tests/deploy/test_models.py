@@ -192,7 +192,11 @@ class TestDamage:
 
     @pytest.mark.parametrize(
         ("change", "word"),
-        [({"classes": ["a", "b"]}, "size mismatch"), ({"unit": None}, "Unexpected key"), ({"unit": {"layers": 3}}, "Missing")],
+        [
+            ({"classes": ["a", "b"]}, "size mismatch"),
+            ({"unit": None}, "Unexpected key"),
+            ({"unit": {"layers": 3}}, "Missing"),
+        ],
     )
     def test_weights_of_another_model(self, saved: Path, change: dict[str, object], word: str) -> None:
         file = saved / "model.json"

@@ -168,12 +168,16 @@ class TestHeads:
         head = {"network": "test_efficientnet", "weights": None, "classes": "imagenet"}
         model = Workshop(recipe(data=data, head=head), folder).pretrained()
         assert model.head.network.num_classes == 3  # type: ignore[union-attr]
-        with pytest.raises(ValueError, match=r"wnids must be among ImageNet's 1000 WordNet identifiers.*speed limit 30"):
+        with pytest.raises(
+            ValueError, match=r"wnids must be among ImageNet's 1000 WordNet identifiers.*speed limit 30"
+        ):
             Workshop(recipe(head=head), folder).pretrained()
 
     def test_all_classes_need_data_with_all_of_them(self, folder: Path) -> None:
         head = {"network": "test_efficientnet", "weights": None, "classes": "all"}
-        with pytest.raises(ValueError, match=r"head\.classes 'all' needs data with the 1000 classes .* found 22 classes"):
+        with pytest.raises(
+            ValueError, match=r"head\.classes 'all' needs data with the 1000 classes .* found 22 classes"
+        ):
             Workshop(recipe(head=head), folder).pretrained()
 
 

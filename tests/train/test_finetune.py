@@ -116,7 +116,7 @@ class TestLearning:
 
 class TestBatchNorm:
     def test_it_is_in_training_mode_even_if_the_model_came_in_evaluation_mode(self) -> None:
-        # Lightning keeps the mode that it finds; statistics that stay at those of a new network would ruin the training.
+        # Lightning keeps the mode that it finds, and statistics of a new network would ruin the training.
         made = model().eval()
         norm = made.head[1]  # type: ignore[index]
         train(made, captures(), recipe(epochs=2))

@@ -84,7 +84,7 @@ def read_capture(path: str | Path) -> tuple[Observation, CaptureNote]:
         raise ValueError(f"{str(beside)!r} is not a valid capture note: {error}") from error
     try:
         values = tifffile.imread(file) if file.suffix == ".tiff" else np.asarray(Image.open(file))
-    except (OSError, ValueError, SyntaxError, tifffile.TiffFileError) as error:
+    except Exception as error:  # damaged files end in a dozen unrelated types, struct.error and ZeroDivisionError too
         raise ValueError(f"capture {str(file)!r} cannot be read: {error}") from error
     if values.ndim != 3 or values.shape[2] != 3:
         raise ValueError(f"capture {str(file)!r} must have 3 channels; found shape {values.shape}")
