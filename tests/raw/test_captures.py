@@ -99,6 +99,10 @@ def test_only_one_colour_capture_is_written(tmp_path: Path, shape: tuple[int, ..
     assert not list(tmp_path.iterdir())
 
 
+# Some damage leaves a TIFF that is read without an error, as no picture at all.
+UNREADABLE = r"capture '.*a\.(tiff|png)' (cannot be read|must have 3 channels; found shape \(0,\))"
+
+
 class TestDamage:
     @pytest.fixture(params=["16", "float", "8"])
     def path(self, tmp_path: Path, request: pytest.FixtureRequest) -> Path:
@@ -119,7 +123,7 @@ class TestDamage:
         signal = read_capture(path)[0].signal
         for length in (0, 1, 4, 8, 20, len(whole) // 2, len(whole) - 40):
             path.write_bytes(whole[:length])
-            with pytest.raises(ValueError, match=rf"a\{path.suffix}' cannot be read"):
+            with pytest.raises(ValueError, match=UNREADABLE):
                 read_capture(path)
         path.write_bytes(whole)
         assert torch.equal(read_capture(path)[0].signal, signal)
@@ -127,7 +131,7 @@ class TestDamage:
     def test_a_picture_that_is_none(self, path: Path) -> None:
         for content in (b"no picture at all", b"\x00" * 1000, b"II*\x00" + b"\xff" * 100, b"\x89PNG\r\n\x1a\n"):
             path.write_bytes(content)
-            with pytest.raises(ValueError, match=r"capture '.*' (cannot be read|must have 3 channels; found shape \(0,\))"):
+            with pytest.raises(ValueError, match=UNREADABLE):
                 read_capture(path)
 
     @pytest.mark.filterwarnings("ignore")  # of readers that see the damage too

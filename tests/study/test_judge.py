@@ -152,6 +152,7 @@ class TestMethod:
         models = {name: JointModel(Doubling() if name == "joint" else None, Head()) for name in ("finetuned", "joint")}
         models["pretrained"] = JointModel(None, Head())
         bench = SimpleNamespace(
+            device=torch.device("cpu"),
             unit=lambda condition: Doubling(),
             pretrained=lambda: models["pretrained"],
             finetuned=lambda condition: models["finetuned"],

@@ -86,7 +86,7 @@ def read_capture(path: str | Path) -> tuple[Observation, CaptureNote]:
         values = tifffile.imread(file) if file.suffix == ".tiff" else np.asarray(Image.open(file))
     except Exception as error:  # damaged files end in a dozen unrelated types, struct.error and ZeroDivisionError too
         raise ValueError(f"capture {str(file)!r} cannot be read: {error}") from error
-    if values.ndim != 3 or values.shape[2] != 3:
+    if values.ndim != 3 or values.shape[2] != 3 or not values.size:
         raise ValueError(f"capture {str(file)!r} must have 3 channels; found shape {values.shape}")
     largest = np.iinfo(values.dtype).max if np.issubdtype(values.dtype, np.integer) else 1
     signal = torch.from_numpy(values.astype(np.float32) / largest).permute(2, 0, 1)[None].contiguous()

@@ -51,7 +51,8 @@ def expected_stabilised(
     def clipped_transform(y: Tensor) -> Tensor:
         return transform(y.clamp(0.0, 1.0) if clipped else y, alpha, sigma)
 
-    limits = (torch.zeros_like(alpha), 1.0) if clipped else (torch.as_tensor(lowest, dtype=x.dtype), math.inf)
+    ends = (0.0, 1.0) if clipped else (lowest, math.inf)
+    limits = (torch.as_tensor(ends[0]).to(x), torch.as_tensor(ends[1]).to(x))
     has_counts = bool(alpha > 0)
     few = (x <= _EXACT_PHOTONS * alpha) if has_counts else torch.zeros_like(x, dtype=torch.bool)
     result = torch.zeros_like(x)
@@ -75,12 +76,15 @@ def _gaussian_mean(
     mean: Tensor,
     spread: Tensor,
     f: Callable[[Tensor], Tensor],
-    limits: tuple[Tensor, float],
+    limits: tuple[Tensor, Tensor],
     skew: Tensor | None = None,
     excess: Tensor | None = None,
 ) -> Tensor:
     """E[f(mean + spread Z)] for nearly Gaussian Z and an f that is constant outside of the limits; all (N,)."""
-    low, high = (((limit - mean) / spread).clamp(-_REACH, _REACH) for limit in limits)
+    # Limits far off are drawn in first: divided by a small spread they would overflow, and their gradient be NaN.
+    reach = _REACH * spread
+    near = torch.maximum(limits[0], mean - reach), torch.minimum(limits[1], mean + reach)
+    low, high = (((limit - mean) / spread).clamp(-_REACH, _REACH) for limit in near)
     nodes, weights = (torch.as_tensor(v, dtype=mean.dtype, device=mean.device) for v in _gauss_legendre(_NODES))
     half = (high - low)[:, None] / 2
     z = low[:, None] + half * (1 + nodes)

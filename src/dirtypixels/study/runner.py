@@ -127,7 +127,8 @@ def _write(workshop: Workshop, study: results.Study, cells: dict[tuple[Condition
     if rows:
         title = (
             "What the classifier is given: for each light level the first photograph, in the data set's order, that "
-            "the pretrained classifier gets wrong and the joint model right"
+            "the pretrained classifier gets wrong and the joint model right. The joint unit's picture is stretched in "
+            "contrast to be seen; its PSNR is that of the picture as it is"
         )
         shown[title] = folder / "panels.png"
         figures.panels(rows, shown[title])
@@ -159,12 +160,22 @@ def _panels(workshop: Workshop, cells: dict[tuple[Condition, Method], Verdicts])
             restore, _ = method(workshop, condition, key)
             with torch.inference_mode():
                 image = restore(observation.to(workshop.device))[0].cpu()
-            title = {"pretrained": "capture", "joint": "joint unit"}.get(key, tables.method_name(key))
+            title = {"pretrained": "capture", "joint": "joint unit, stretched"}.get(key, tables.method_name(key))
             answer, right = names[int(verdict.answer[index])], bool(verdict.top1[index])
-            picture = _display(image, workshop.recipe)
+            picture = _display(_stretched(image) if key == "joint" else image, workshop.recipe)
             pictures.append(figures.Picture(picture, title, answer, right, float(verdict.psnr[index])))
         rows.append(figures.PanelRow(condition.name, truth, tuple(pictures)))
     return rows
+
+
+def _stretched(image: torch.Tensor) -> torch.Tensor:
+    """Brightness and contrast so that 1 % of the values are black and 1 % white.
+
+    Training for the task leaves the unit free to choose both, and the classifier does not mind; a person would see
+    nothing but white.
+    """
+    low, high = torch.quantile(image.flatten(), torch.tensor([0.01, 0.99]))
+    return (image - low) / (high - low).clamp_min(1e-6)
 
 
 def _display(image: torch.Tensor, recipe: Recipe) -> torch.Tensor:
