@@ -175,7 +175,8 @@ def _stretched(image: torch.Tensor) -> torch.Tensor:
     nothing but white.
     """
     low, high = torch.quantile(image.flatten(), torch.tensor([0.01, 0.99]))
-    return (image - low) / (high - low).clamp_min(1e-6)
+    stretched: torch.Tensor = (image - low) / (high - low).clamp_min(1e-6)
+    return stretched
 
 
 def _display(image: torch.Tensor, recipe: Recipe) -> torch.Tensor:
