@@ -145,7 +145,7 @@ class TestDamage:
             try:
                 found, _ = read_capture(path)
             except ValueError as error:
-                assert str(path) in str(error)
+                assert str(path) in str(error)  # noqa: PT017
             else:
                 assert 0 <= float(found.signal.min()) <= float(found.signal.max()) <= 1
 
