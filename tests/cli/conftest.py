@@ -17,18 +17,31 @@ ENVIRONMENT = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "FORC
 # Many commands, one after another, each in a process of its own that takes over what was imported here: the imports
 # take longer than most of the commands.
 SEVERAL = """
-import json, os, sys, tempfile
-import dirtypixels.cli.cameras, dirtypixels.cli.predict, dirtypixels.cli.simulate, dirtypixels.cli.studies
+import importlib, json, os, sys, tempfile, traceback
 from dirtypixels.cli.main import main
+several = json.load(sys.stdin)
+for name in {argv[0] for argv in several}:
+    room = "studies" if name in ("pretrain", "train", "study") else name
+    importlib.import_module(f"dirtypixels.cli.{room}")
 results = []
-for argv in json.load(sys.stdin):
+for argv in several:
     out, err = tempfile.TemporaryFile(), tempfile.TemporaryFile()
     child = os.fork()
     if not child:
         os.dup2(out.fileno(), 1)
         os.dup2(err.fileno(), 2)
         sys.argv = ["dirtypixels", *argv]
-        main()
+        try:
+            main()
+            status = 0
+        except SystemExit as end:
+            status = end.code or 0
+        except BaseException:
+            traceback.print_exc()
+            status = 1
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)  # taking all the modules apart again would take seconds
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     texts = []
     for file in (out, err):

@@ -20,16 +20,17 @@ def test_the_list_names_every_bundled_profile(command: Callable[..., Any]) -> No
     assert "0.0001872" in found.out  # alpha of the Nexus 6P's rear camera at ISO 100
 
 
-class TestOne:
-    @pytest.fixture(scope="class")
-    def results(self, commands: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
-        damaged = tmp_path_factory.mktemp("profile")
-        (damaged / "camera.json").write_text('{"schema_version": 1, "name": "mine"}')
-        profile = Path(__file__).parents[2] / "src" / "dirtypixels" / "camera" / "profiles" / "semco"
-        given = ["nexus-6p-rear", profile, "nexus-7", damaged]
-        found: list[Any] = commands([["cameras", name] for name in given])
-        return found
+@pytest.fixture(scope="module")
+def results(commands: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
+    damaged = tmp_path_factory.mktemp("profile")
+    (damaged / "camera.json").write_text('{"schema_version": 1, "name": "mine"}')
+    profile = Path(__file__).parents[2] / "src" / "dirtypixels" / "camera" / "profiles" / "semco"
+    given = ["nexus-6p-rear", profile, "nexus-7", damaged]
+    found: list[Any] = commands([["cameras", name] for name in given])
+    return found
 
+
+class TestOne:
     def test_noise_over_light(self, results: list[Any]) -> None:
         found = results[0]
         assert (found.status, found.err) == (0, "")

@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 from torch.nn.functional import avg_pool2d
 
+from dirtypixels.cli.simulate import simulate_pictures
 from dirtypixels.deploy import ModelCard, load_model, save_model
 from dirtypixels.deploy.models import build_unit
 from dirtypixels.observation import Observation
@@ -31,7 +32,7 @@ SIZES = {
 
 
 @pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory, commands: Callable[..., Any]) -> Path:
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model with random weights for 32 pixels, and captures of pictures of several sizes."""
     folder = tmp_path_factory.mktemp("predict")
     torch.manual_seed(3)
@@ -46,8 +47,7 @@ def base(tmp_path_factory: pytest.TempPathFactory, commands: Callable[..., Any])
     for seed, (name, (height, width)) in enumerate({**SIZES, "tiny": (31, 50)}.items()):
         values = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
         Image.fromarray(values).save(folder / "pictures" / f"{name}.png")
-    (done,) = commands([["simulate", folder / "pictures", "-o", folder / "captures", "--lux", 6]])
-    assert done.status == 0, done
+    simulate_pictures([folder / "pictures"], folder / "captures", "nexus-6p-rear", 6.0, None, "linear", 0, "16")
     return folder
 
 
@@ -95,22 +95,23 @@ BAD: dict[str, tuple[list[str], list[str]]] = {
 }
 
 
-class TestBadInput:
-    @pytest.fixture(scope="class")
-    def results(self, base: Path, commands: Callable[..., Any]) -> dict[str, Any]:
-        weights, note = (base / "model" / "model.safetensors").read_bytes(), base / "captures" / "small.json"
-        for name, description, content in (
-            ("damaged", b"{", weights),
-            ("cut", (base / "model" / "model.json").read_bytes(), weights[:-9]),
-        ):
-            (base / name).mkdir()
-            (base / name / "model.json").write_bytes(description)
-            (base / name / "model.safetensors").write_bytes(content)
-        (base / "damaged" / "a.tiff").write_bytes((base / "captures" / "small.tiff").read_bytes()[:-1000])
-        (base / "damaged" / "a.json").write_bytes(note.read_bytes())
-        argv = [["predict", *(base / part for part in given)] for given, _ in BAD.values()]
-        return dict(zip(BAD, commands(argv), strict=True))
+@pytest.fixture(scope="module")
+def results(base: Path, commands: Callable[..., Any]) -> dict[str, Any]:
+    weights, note = (base / "model" / "model.safetensors").read_bytes(), base / "captures" / "small.json"
+    for name, description, content in (
+        ("damaged", b"{", weights),
+        ("cut", (base / "model" / "model.json").read_bytes(), weights[:-9]),
+    ):
+        (base / name).mkdir()
+        (base / name / "model.json").write_bytes(description)
+        (base / name / "model.safetensors").write_bytes(content)
+    (base / "damaged" / "a.tiff").write_bytes((base / "captures" / "small.tiff").read_bytes()[:-1000])
+    (base / "damaged" / "a.json").write_bytes(note.read_bytes())
+    argv = [["predict", *(base / part for part in given)] for given, _ in BAD.values()]
+    return dict(zip(BAD, commands(argv), strict=True))
 
+
+class TestBadInput:
     @pytest.mark.parametrize("name", BAD)
     def test_one_line(self, results: dict[str, Any], name: str) -> None:
         results[name].check_refusal(*BAD[name][1])

@@ -39,26 +39,27 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
-class TestCaptures:
-    @pytest.fixture(scope="class")
-    def out(self, pictures: Path, command: Callable[..., Any], commands: Callable[..., Any]) -> Path:
-        base = pictures.parent / f"{pictures.name}-out"
-        found = command("simulate", pictures, "-o", base / "16", "--lux", 6, "--seed", 4)
-        assert found.status == 0, found
-        assert "3 captures in" in found.out
-        assert "nexus-6p-rear, 6 lux, alpha 0.06241, sigma 0.1578, transfer linear" in " ".join(found.out.split())
-        several = [
-            ["simulate", pictures, "-o", base / "again", "--lux", 6, "--seed", 4],
-            ["simulate", pictures, "-o", base / "seed", "--lux", 6, "--seed", 5],
-            ["simulate", pictures, "-o", base / "float", "--lux", 6, "--seed", 4, "--format", "float"],
-            ["simulate", pictures, "-o", base / "8", "--lux", 6, "--seed", 4, "--format", "8"],
-            ["simulate", pictures / "a.png", pictures / "deep" / "er", "-o", base / "alone", "--lux", 6, "--seed", 4],
-            ["simulate", pictures, "-o", base / "other", "--lux", 3, "--camera", "semco", "--transfer", "srgb"],
-        ]
-        for done in commands(several):
-            assert done.status == 0, done
-        return base
+@pytest.fixture(scope="module")
+def out(pictures: Path, command: Callable[..., Any], commands: Callable[..., Any]) -> Path:
+    base = pictures.parent / f"{pictures.name}-out"
+    found = command("simulate", pictures, "-o", base / "16", "--lux", 6, "--seed", 4)
+    assert found.status == 0, found
+    assert "3 captures in" in found.out
+    assert "nexus-6p-rear, 6 lux, alpha 0.06241, sigma 0.1578, transfer linear" in " ".join(found.out.split())
+    several = [
+        ["simulate", pictures, "-o", base / "again", "--lux", 6, "--seed", 4],
+        ["simulate", pictures, "-o", base / "seed", "--lux", 6, "--seed", 5],
+        ["simulate", pictures, "-o", base / "float", "--lux", 6, "--seed", 4, "--format", "float"],
+        ["simulate", pictures, "-o", base / "8", "--lux", 6, "--seed", 4, "--format", "8"],
+        ["simulate", pictures / "a.png", pictures / "deep" / "er", "-o", base / "alone", "--lux", 6, "--seed", 4],
+        ["simulate", pictures, "-o", base / "other", "--lux", 3, "--camera", "semco", "--transfer", "srgb"],
+    ]
+    for done in commands(several):
+        assert done.status == 0, done
+    return base
 
+
+class TestCaptures:
     def test_every_picture_below_the_folder_has_a_capture_and_a_note(self, out: Path) -> None:
         stems = ["a", "b", "deep/er/c"]
         for name, suffix in (("16", "tiff"), ("float", "tiff"), ("8", "png")):
@@ -122,23 +123,24 @@ BAD: dict[str, tuple[list[str], list[str], list[str]]] = {
 }
 
 
-class TestBadInput:
-    @pytest.fixture(scope="class")
-    def results(self, commands: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-        base = tmp_path_factory.mktemp("bad")
-        picture(base / "good" / "a.png", 0)
-        picture(base / "more" / "a.bmp", 1)
-        (base / "good" / "note.txt").write_text("no picture")
-        (base / "empty").mkdir()
-        (base / "corrupt.png").write_bytes((base / "good" / "a.png").read_bytes()[:-60])
-        argv = [
-            ["simulate", *(base / path for path in given), "-o", base / "out" / name, *options]
-            for name, (given, options, _) in BAD.items()
-        ]
-        found = dict(zip(BAD, commands(argv), strict=True))
-        assert not (base / "out").exists(), "nothing may be written"
-        return found
+@pytest.fixture(scope="module")
+def results(commands: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    base = tmp_path_factory.mktemp("bad")
+    picture(base / "good" / "a.png", 0)
+    picture(base / "more" / "a.bmp", 1)
+    (base / "good" / "note.txt").write_text("no picture")
+    (base / "empty").mkdir()
+    (base / "corrupt.png").write_bytes((base / "good" / "a.png").read_bytes()[:-60])
+    argv = [
+        ["simulate", *(base / path for path in given), "-o", base / "out" / name, *options]
+        for name, (given, options, _) in BAD.items()
+    ]
+    found = dict(zip(BAD, commands(argv), strict=True))
+    assert not (base / "out").exists(), "nothing may be written"
+    return found
 
+
+class TestBadInput:
     @pytest.mark.parametrize("name", BAD)
     def test_one_line_and_nothing_written(self, results: dict[str, Any], name: str) -> None:
         results[name].check_refusal(*BAD[name][2])

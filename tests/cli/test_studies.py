@@ -24,72 +24,7 @@ TINY: dict[str, Any] = {
 }
 
 
-@pytest.fixture(scope="module")
-def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("recipes") / "tiny.yaml"
-    path.write_text(yaml.safe_dump(TINY))
-    return path
-
-
-def written(folder: Path) -> dict[str, int]:
-    found = [*folder.glob("units/*"), *folder.glob("models/*/*"), *folder.glob("cells/*")]
-    return {p.relative_to(folder).as_posix(): p.stat().st_mtime_ns for p in found}
-
-
-class TestThreeDepths:
-    @pytest.fixture(scope="class")
-    def runs(self, recipe: Path, command: Callable[..., Any], commands: Callable[..., Any]) -> dict[str, Any]:
-        """What each command said, and what was written after it."""
-        out, change = recipe.parent / "out", ["--set", "finetuning.rate=0.02", "--set", "seed=3"]
-        made: dict[str, Any] = {}
-        for name in ("pretrain", "train"):
-            (found,) = commands([[name, recipe, "-o", out, *change]])
-            assert found.status == 0, found
-            made[name] = found, written(out)
-        found = command("study", recipe, "-o", out, *change)
-        assert found.status == 0, found
-        made["study"] = found, written(out)
-        return made
-
-    def test_pretrain_makes_the_units_and_their_curves(self, runs: dict[str, Any]) -> None:
-        found, files = runs["pretrain"]
-        assert sorted(files) == ["units/6lux.json", "units/6lux.png", "units/6lux.pt"]
-        assert "6lux.png" in found.out
-        assert "dB" in found.out
-
-    def test_train_adds_the_models(self, runs: dict[str, Any]) -> None:
-        found, files = runs["train"]
-        parts = ("model.json", "model.safetensors")
-        models = {f"models/6lux-{m}/{part}" for m in ("finetuned", "joint") for part in parts}
-        assert files.keys() - runs["pretrain"][1].keys() == models
-        flat = "".join(found.out.split())
-        assert "6lux-finetunedistrained" in flat
-        assert "6lux-jointistrained" in flat
-
-    def test_each_goes_on_from_the_one_before(self, runs: dict[str, Any]) -> None:
-        (_, first), (_, second), (_, third) = runs["pretrain"], runs["train"], runs["study"]
-        assert {k: second[k] for k in first} == first
-        assert {k: third[k] for k in second} == second
-        cells = {"clean.pretrained", "6lux.pretrained", "6lux.unit", "6lux.finetuned", "6lux.joint"}
-        assert third.keys() - second.keys() == {f"cells/{name}.npz" for name in cells}
-
-    def test_study_shows_its_table_and_names_the_report(self, runs: dict[str, Any], recipe: Path) -> None:
-        found, _ = runs["study"]
-        study = results.read(recipe.parent / "out" / "results.json")
-        for cell in study.cells:
-            assert f"{100 * cell.top1.value:.1f} %" in found.out
-        for name in ("Pretrained", "Denoiser + pretrained", "Fine-tuned", "Joint", "6 lux"):
-            assert name in found.out
-        assert "report.html" in found.out.replace("\n", "")
-
-    def test_changes_are_in_the_record(self, runs: dict[str, Any], recipe: Path) -> None:
-        said = json.loads((recipe.parent / "out" / "results.json").read_text())
-        assert said["recipe"]["finetuning"]["rate"] == 0.02
-        assert said["recipe"]["seed"] == 3
-        assert said["commands"].startswith("dirtypixels study ")
-        assert said["commands"].endswith("--set finetuning.rate=0.02 --set seed=3")
-
-
+CHANGES = ["--set", "finetuning.rate=0.02", "--set", "seed=3"]
 BAD: dict[str, tuple[list[str], list[str]]] = {
     "missing recipe": (["none.yaml"], ["recipe must be a YAML file", "none.yaml"]),
     "no recipe": (["folder"], ["recipe must be a YAML file"]),
@@ -107,34 +42,108 @@ BAD: dict[str, tuple[list[str], list[str]]] = {
 }
 
 
-class TestBadInput:
-    @pytest.fixture(scope="class")
-    def found(self, recipe: Path, commands: Callable[..., Any]) -> dict[str, Any]:
-        base = recipe.parent
-        (base / "folder").mkdir()
-        (base / "damaged.yaml").write_text("name: [")
-        argv = [["study", base / given[0], *given[1:], "-o", base / "bad"] for given, _ in BAD.values()]
-        results = dict(zip(BAD, commands(argv), strict=True))
-        assert not (base / "bad").exists(), "nothing may be written"
-        return results
+OTHERS: dict[str, tuple[list[str], str]] = {
+    "pretrain": (["--set", "seed=4"], "seed is 3 there and 4 here"),
+    "train": (["--set", "seed=3", "--set", "finetuning.rate=0.5"], "finetuning.rate is 0.02 there and 0.5 here"),
+    "study": ([*CHANGES, "--set", "methods=[joint]"], "methods is ['pretrained', 'unit', 'finetuned', 'joint'] there"),
+}
 
-    @pytest.mark.parametrize("name", BAD)
-    def test_one_line_and_nothing_written(self, found: dict[str, Any], name: str) -> None:
-        found[name].check_refusal(*BAD[name][1])
 
-    def test_a_folder_of_another_recipe(self, recipe: Path, commands: Callable[..., Any], tmp_path: Path) -> None:
-        mine = {**TINY, "methods": ["pretrained", "unit"]}
-        (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(mine))
-        argv = [recipe.with_name("tiny.yaml"), "-o", tmp_path / "out"]
-        first, *others = commands(
-            [
-                ["pretrain", *argv],
-                *([name, *argv, "--set", "finetuning.rate=0.5"] for name in ("pretrain", "train", "study")),
-                ["study", tmp_path / "recipe.yaml", "-o", tmp_path / "out"],
-            ]
-        )
-        assert first.status == 0
-        for found in others[:3]:
-            found.check_refusal("holds a study of another recipe", "finetuning.rate is 0.01 there and 0.5 here")
-        others[3].check_refusal("holds a study of another recipe", "methods is ['pretrained', 'unit', 'finetuned'")
-        assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["recipe.json", "units"]
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Recipes, one of them damaged."""
+    made = tmp_path_factory.mktemp("studies")
+    (made / "tiny.yaml").write_text(yaml.safe_dump(TINY))
+    (made / "damaged.yaml").write_text("name: [")
+    (made / "folder").mkdir()
+    return made
+
+
+@pytest.fixture(scope="module")
+def said(folder: Path, commands: Callable[..., Any]) -> dict[str, Any]:
+    """Bad input, then `pretrain`, recipes that differ, and `train`, the last three with the same output folder."""
+    recipe, out = folder / "tiny.yaml", folder / "out"
+    argv: dict[str, list[object]] = {
+        name: ["study", folder / given[0], *given[1:], "-o", folder / "bad"] for name, (given, _) in BAD.items()
+    }
+    argv["pretrain"] = ["pretrain", recipe, "-o", out, *CHANGES]
+    argv |= {f"other {name}": [name, recipe, "-o", out, *given] for name, (given, _) in OTHERS.items()}
+    argv["train"] = ["train", recipe, "-o", out, *CHANGES]
+    return dict(zip(argv, commands(list(argv.values())), strict=True))
+
+
+@pytest.fixture(scope="module")
+def runs(folder: Path, said: dict[str, Any], command: Callable[..., Any]) -> tuple[Any, dict[str, int], dict[str, int]]:
+    """What `study` said after them, and when each file was written: before it and after it."""
+    before = written(folder / "out")
+    found = command("study", folder / "tiny.yaml", "-o", folder / "out", *CHANGES)
+    assert found.status == 0, found
+    return found, before, written(folder / "out")
+
+
+def written(folder: Path) -> dict[str, int]:
+    found = [*folder.glob("units/*"), *folder.glob("models/*/*"), *folder.glob("cells/*")]
+    return {p.relative_to(folder).as_posix(): p.stat().st_mtime_ns for p in found}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_input_is_one_line_and_nothing_is_written(said: dict[str, Any], folder: Path, name: str) -> None:
+    said[name].check_refusal(*BAD[name][1])
+    assert not (folder / "bad").exists()
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_a_folder_of_another_recipe_is_refused(said: dict[str, Any], name: str) -> None:
+    said[f"other {name}"].check_refusal("holds a study of another recipe", OTHERS[name][1], "choose another folder")
+
+
+def test_pretrain_makes_the_units_and_says_where_their_curves_are(said: dict[str, Any]) -> None:
+    found = said["pretrain"]
+    assert found.status == 0, found
+    assert "6lux.png" in found.out
+    assert "L-BFGS" in found.out
+    assert "training" not in found.out
+
+
+def test_train_makes_the_models_from_the_units_that_are_there(
+    said: dict[str, Any], runs: tuple[Any, dict[str, int], dict[str, int]]
+) -> None:
+    found = said["train"]
+    assert found.status == 0, found
+    assert "L-BFGS" not in found.out
+    flat = "".join(found.out.split())
+    assert "6lux-finetunedistrained" in flat
+    assert "6lux-jointistrained" in flat
+    _, before, _ = runs
+    models = {f"models/6lux-{m}/{part}" for m in ("finetuned", "joint") for part in ("model.json", "model.safetensors")}
+    assert before.keys() == models | {"units/6lux.json", "units/6lux.png", "units/6lux.pt"}
+
+
+def test_study_goes_on_from_what_is_there(runs: tuple[Any, dict[str, int], dict[str, int]]) -> None:
+    found, before, after = runs
+    assert {name: after[name] for name in before} == before
+    cells = ("clean.pretrained", "6lux.pretrained", "6lux.unit", "6lux.finetuned", "6lux.joint")
+    assert after.keys() - before.keys() == {f"cells/{name}.npz" for name in cells}
+    assert "L-BFGS" not in found.out
+    assert "training" not in found.out
+
+
+def test_study_shows_its_table_and_names_the_report(
+    runs: tuple[Any, dict[str, int], dict[str, int]], folder: Path
+) -> None:
+    found, _, _ = runs
+    for cell in results.read(folder / "out" / "results.json").cells:
+        assert f"{100 * cell.top1.value:.1f} %" in found.out
+    for name in ("Pretrained", "Denoiser + pretrained", "Fine-tuned", "Joint", "6 lux"):
+        assert name in found.out
+    assert "report.html" in found.out.replace("\n", "")
+    assert (folder / "out" / "report.html").is_file()
+
+
+@pytest.mark.usefixtures("runs")
+def test_changes_and_the_command_are_in_the_record(folder: Path) -> None:
+    record = json.loads((folder / "out" / "results.json").read_text())
+    assert record["recipe"]["finetuning"]["rate"] == 0.02
+    assert record["recipe"]["seed"] == 3
+    assert record["commands"].startswith("dirtypixels study ")
+    assert record["commands"].endswith("--set finetuning.rate=0.02 --set seed=3")

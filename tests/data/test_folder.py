@@ -107,7 +107,7 @@ class TestFolderPhotos:
 class Counting:
     """Random scenes, and how often each was made."""
 
-    classes = ("a", "b")
+    classes: tuple[str, ...] = ("a", "b")
 
     def __init__(self) -> None:
         self.made: Counter[int] = Counter()

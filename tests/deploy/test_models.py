@@ -254,6 +254,6 @@ def test_a_unit_is_built_as_its_recipe_says() -> None:
     solver = build_unit(Unit(layers=3, filter_size=7, hidden=9, gap=12)).solver
     assert (solver.layers, len(solver.iterations), solver.gap) == (3, 3, 12)
     assert solver.iterations[0].filters.shape == (48, 1, 7, 7)
-    assert solver.iterations[0].prox.weights[0].shape == (9, 48)
+    assert solver.state_dict()["iterations.0.prior.prox.weights.0"].shape == (9, 48)
     tied = build_unit(Unit(layers=3, tied=True)).solver
     assert (tied.layers, len(tied.iterations)) == (3, 1)

@@ -71,7 +71,8 @@ class TestRoundTrip:
         obs = observation()
         for depth, dtype in (("16", np.uint16), ("float", np.float32)):
             values = tifffile.imread(write_capture(obs, note(), tmp_path, depth))  # type: ignore[arg-type]
-            assert (values.dtype, values.shape) == (dtype, (9, 7, 3))
+            assert values.dtype == dtype
+            assert values.shape == (9, 7, 3)
         with Image.open(write_capture(obs, note("a.png"), tmp_path, "8")) as image:
             assert (image.mode, image.size) == ("RGB", (7, 9))
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from dirtypixels.camera import Camera
 from dirtypixels.data import Captures, Photo
 from dirtypixels.observation import Observation
-from dirtypixels.recipe import Condition
+from dirtypixels.recipe import Condition, Method
 from dirtypixels.restore import classical
 from dirtypixels.study.judge import Verdicts, judge, method
 from dirtypixels.study.workshop import Workshop
@@ -163,16 +163,20 @@ class TestMethod:
     def test_the_low_level_step(self) -> None:
         obs = captures(lux=6.0)[0].observation
         workshop, _ = self.workshop()
-        for name in ("pretrained", "finetuned"):
+        untouched: tuple[Method, ...] = ("pretrained", "finetuned")
+        for name in untouched:
             assert torch.equal(method(workshop, self.CONDITION, name)[0](obs), obs.signal)
-        for name in ("unit", "joint"):
+        doubled: tuple[Method, ...] = ("unit", "joint")
+        for name in doubled:
             assert torch.equal(method(workshop, self.CONDITION, name)[0](obs), obs.signal * 2)
         assert method(workshop, self.CONDITION, "nlm")[0] is classical.non_local_means
         assert method(workshop, self.CONDITION, "bm3d")[0] is classical.bm3d
 
     def test_the_classifier(self) -> None:
         workshop, models = self.workshop()
-        for name in ("pretrained", "nlm", "bm3d", "unit"):
+        alike: tuple[Method, ...] = ("pretrained", "nlm", "bm3d", "unit")
+        trained: tuple[Method, ...] = ("finetuned", "joint")
+        for name in alike:
             assert method(workshop, self.CONDITION, name)[1] is models["pretrained"].head
-        for name in ("finetuned", "joint"):
+        for name in trained:
             assert method(workshop, self.CONDITION, name)[1] is models[name].head

@@ -172,7 +172,7 @@ def test_tables_scroll_in_their_own_box_and_have_as_many_cells_in_every_row(page
 
 def test_everything_from_the_study_is_escaped(tmp_path: Path) -> None:
     evil = "<script>alert('x')</script>\"&"
-    figures.pretraining_curve([1.0, 2.0], tmp_path / "c.png")
+    figures.pretraining_curve([(0, 1.0), (1, 2.0)], tmp_path / "c.png")
     study = synthetic_study(
         chances={evil: {evil: 0.5, "joint": 0.6}}, name=evil, camera=evil, transfer=evil, data={evil: evil},
         recipe={"a": [evil]}, versions={evil: evil}, hardware=evil, commands=evil, notes=[evil],

@@ -32,7 +32,8 @@ class Unit(nn.Module):
         self.filter = nn.Conv2d(3, 3, 3, padding=1)
 
     def forward(self, obs: Observation) -> Tensor:
-        return obs.signal + self.filter(obs.signal)
+        corrected: Tensor = obs.signal + self.filter(obs.signal)
+        return corrected
 
 
 def model(unit: bool = True, dropout: float = 0.3) -> JointModel:

@@ -39,12 +39,13 @@ def simulate_pictures(
                 raise ValueError(f"images must have different names; found {str(name)!r} twice")
             taken.add(name)
             inputs[key] = path
-    # A damaged picture is found before the first capture is written; the bar leaves nothing on a log.
-    for path in track(inputs.values(), "checking", console=Console(stderr=True), transient=True):
+    bars = Console(stderr=True)
+    # A damaged picture is found before the first capture is written. What is no terminal keeps the message alone.
+    for path in track(inputs.values(), "checking", console=bars, transient=True, disable=not bars.is_terminal):
         read_picture(path)
     suffix = ".png" if depth == "8" else ".tiff"
     level = profile.noise.at_lux(lux)
-    for key, path in track(inputs.items(), "photographing", console=Console(stderr=True)):
+    for key, path in track(inputs.items(), "photographing", console=bars):
         observation = profile.capture(
             read_picture(path)[None], lux, position, realisation(seed, key), transfer=cast(Transfer, transfer)
         )

@@ -96,6 +96,11 @@ def _read_png16(file: Path) -> npt.NDArray[np.uint16]:
     """(H, W) or (H, W, 3|4) of a PNG with 16 bits a colour; gray with transparency loses the transparency."""
     from torchvision.io import decode_png  # slow to import, and seldom needed
 
+    # The decoder below can crash on a damaged file; Pillow finds damage by checksums and by decoding it all.
+    with Image.open(file) as probe:
+        probe.verify()
+    with Image.open(file) as probe:
+        probe.load()
     values = decode_png(torch.frombuffer(bytearray(file.read_bytes()), dtype=torch.uint8))
     array: npt.NDArray[np.uint16] = (values[0] if len(values) < 3 else values.permute(1, 2, 0)).numpy()
     return array

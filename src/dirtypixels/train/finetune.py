@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,8 @@ from dirtypixels.data.captures import Capture, Captures, loader
 from dirtypixels.files import write_atomically
 from dirtypixels.recipe import FineTuning
 from dirtypixels.tasks import JointModel
+
+_LAUNCH = ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK", "LOCAL_RANK", "WORLD_SIZE")  # what Lightning's launcher sets
 
 
 class TaskTraining(lightning.LightningModule):
@@ -100,6 +105,21 @@ class _Epochs(Callback):
             trainer.save_checkpoint(self.checkpoint, weights_only=False)  # takes part, but writes nothing
 
 
+@contextmanager
+def _several_devices() -> Iterator[None]:
+    """Ends afterwards what Lightning sets up for several devices, or the next training would look for its processes."""
+    before = {name: os.environ.get(name) for name in _LAUNCH}
+    try:
+        yield
+    finally:
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
+
+
 def finetune(
     model: JointModel,
     captures: Captures,
@@ -139,7 +159,7 @@ def finetune(
     quiet = logging.getLogger("lightning.pytorch")
     level = quiet.level
     quiet.setLevel(logging.WARNING)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _several_devices():
         # Captures are cheap beside the training step, so no worker processes are wanted unless asked for.
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         warnings.filterwarnings("ignore", message=".*number of training batches.*")

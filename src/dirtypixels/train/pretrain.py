@@ -94,10 +94,12 @@ def pretrain(
         optimiser.load_state_dict(state["optimiser"])
         done, curve = state["done"], [tuple(point) for point in state["curve"]]
     while done < iterations:
-        optimiser.param_groups[0]["max_iter"] = min(_ITERATIONS_A_STEP, iterations - done)
+        wanted = min(_ITERATIONS_A_STEP, iterations - done)
+        optimiser.param_groups[0]["max_iter"] = wanted
         note(done, float(optimiser.step(closure)))  # type: ignore[no-untyped-call]
         taken = int(optimiser.state[parameters[0]]["n_iter"]) - done
-        if taken == 0:
+        stuck = taken < wanted and len(curve) > 1 and curve[-1][1] == curve[-2][1]
+        if taken == 0 or stuck:
             break  # no direction improves the PSNR any more
         done += taken
         if state_file is not None:
