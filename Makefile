@@ -10,7 +10,7 @@ demo: $(STAMP)  ## about 10 minutes on 2 cores; goes on where it stopped
 	$(BIN)/dirtypixels study recipes/demo.yaml -o out/demo
 
 test: lint types $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/pytest
 
 lint: $(STAMP)
 	$(BIN)/ruff check src tests benchmarks

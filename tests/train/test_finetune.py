@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -264,6 +267,47 @@ class TestErrors:
         watch = Watch(monkeypatch)
         train(model(), captures(), recipe(batch=1000, epochs=2))
         assert watch.epochs == [0, 1]
+
+
+def plain() -> JointModel:
+    """Nothing in it depends on which photographs of a batch are on the same device."""
+    torch.manual_seed(0)
+    return JointModel(Unit(), nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, CLASSES)))
+
+
+# Two trainings, one after the other, skipping what is there, as a study does.
+TWO_DEVICES = """
+import sys
+from pathlib import Path
+import torch
+sys.path.insert(0, sys.argv[1])
+from test_finetune import captures, plain, recipe, train
+for name in ("first", "second"):
+    file = Path(sys.argv[2]) / name
+    if not file.exists():
+        how = recipe(batch=8, rate=0.01, devices=2)
+        made = train(plain(), captures(), how, checkpoint=file.with_suffix(".ckpt"))
+        torch.save(made.state_dict(), file)
+print("done")
+"""
+
+
+def test_two_devices_train_as_one_with_batches_twice_as_large(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(TWO_DEVICES)
+    argv = [sys.executable, script, Path(__file__).parent, tmp_path]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout == "done\n"  # the process of the second device ends with the training
+    assert (tmp_path / "first.ckpt").is_file()
+    one = train(plain(), captures(), recipe(batch=16, rate=0.01)).state_dict()
+    start = plain().state_dict()
+    for name in ("first", "second"):
+        found = torch.load(tmp_path / name, weights_only=True)
+        for key, value in one.items():
+            # Sums in another order; what is compared is how far the training went, with a rate that ends near 0.
+            torch.testing.assert_close(found[key] - start[key], value - start[key], rtol=1e-2, atol=1e-5, msg=key)
 
 
 class TwoSigns:
