@@ -285,7 +285,7 @@ from test_finetune import captures, plain, recipe, train
 for name in ("first", "second"):
     file = Path(sys.argv[2]) / name
     if not file.exists():
-        how = recipe(batch=8, rate=0.01, devices=2)
+        how = recipe(optimiser="rmsprop", rate=0.01, batch=8, devices=2)
         made = train(plain(), captures(), how, checkpoint=file.with_suffix(".ckpt"))
         torch.save(made.state_dict(), file)
 print("done")
@@ -295,19 +295,19 @@ print("done")
 def test_two_devices_train_as_one_with_batches_twice_as_large(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(TWO_DEVICES)
-    argv = [sys.executable, script, Path(__file__).parent, tmp_path]
+    argv: list[str | Path] = [sys.executable, script, Path(__file__).parent, tmp_path]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout == "done\n"  # the process of the second device ends with the training
     assert (tmp_path / "first.ckpt").is_file()
-    one = train(plain(), captures(), recipe(batch=16, rate=0.01)).state_dict()
+    one = train(plain(), captures(), recipe(optimiser="rmsprop", rate=0.01, batch=16)).state_dict()
     start = plain().state_dict()
     for name in ("first", "second"):
         found = torch.load(tmp_path / name, weights_only=True)
         for key, value in one.items():
-            # Sums in another order; what is compared is how far the training went, with a rate that ends near 0.
-            torch.testing.assert_close(found[key] - start[key], value - start[key], rtol=1e-2, atol=1e-5, msg=key)
+            # How far the training went, but for float32's rounding of weights below 1 in 9 steps.
+            torch.testing.assert_close(found[key] - start[key], value - start[key], rtol=1e-3, atol=9 * 2**-23, msg=key)
 
 
 class TwoSigns:

@@ -143,7 +143,7 @@ def test_it_finds_the_best_and_stops_there() -> None:
     unit = Gain(0.0)
     curve = pretrain(unit, clean, Observation(signal, level, level), 100)
     best = float((clean * signal).sum() / signal.square().sum())
-    assert float(unit.value) == pytest.approx(best, rel=1e-6)
+    assert unit.value.item() == pytest.approx(best, rel=1e-6)
     assert curve[-1][0] < 100
 
 

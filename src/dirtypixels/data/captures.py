@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from itertools import cycle, islice
 from typing import NamedTuple
 
 import torch
@@ -78,7 +80,11 @@ def join(captures: list[Capture]) -> Capture:
 
 
 def loader(captures: Captures, batch: int, workers: int = 0) -> DataLoader[Capture]:
-    """Batches of captures in the data set's order; for training, in an order that depends on seed and epoch alone."""
+    """Batches of captures in the data set's order; for training, in an order that depends on seed and epoch alone.
+
+    While several processes train together, each gets its share of that order: n processes with batches of b see together
+    what one process with batches of n b sees.
+    """
     sampler = _EpochOrder(captures) if captures.training else None
     # A generator of its own, because a DataLoader without one draws from torch's, and moves a training's dropout.
     generator = torch.Generator()
@@ -92,8 +98,17 @@ class _EpochOrder(torch.utils.data.Sampler[int]):
         self.captures = captures
 
     def __len__(self) -> int:
-        return len(self.captures)
+        return math.ceil(len(self.captures) / self._place()[1])
 
-    def __iter__(self):  # type: ignore[no-untyped-def]
+    def __iter__(self) -> Iterator[int]:
+        rank, processes = self._place()
         generator = realisation(self.captures.seed, f"order/{self.captures.epoch}")
-        return iter(torch.randperm(len(self.captures), generator=generator).tolist())
+        order: list[int] = torch.randperm(len(self.captures), generator=generator).tolist()
+        # All processes take as many steps, so some photographs come twice where they cannot be shared out evenly.
+        return islice(cycle(order), rank, processes * len(self), processes)
+
+    @staticmethod
+    def _place() -> tuple[int, int]:
+        """Which of how many training processes this is."""
+        distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
+        return (torch.distributed.get_rank(), torch.distributed.get_world_size()) if distributed else (0, 1)

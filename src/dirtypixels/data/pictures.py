@@ -33,8 +33,8 @@ def list_pictures(folder: str | Path) -> list[Path]:
 def read_picture(path: str | Path) -> Tensor:
     """A picture as a scene, (3, H, W) float32 in [0, 1]; gray pictures are repeated over the channels.
 
-    8-bit and 16-bit files are divided by their largest number; floating-point TIFF and NumPy files are taken as they
-    are, (H, W), (H, W, 3) or, for NumPy, (3, H, W).
+    8-bit and 16-bit files are divided by their largest number (a PNG with 16 bits must be gray; TIFF may have colours);
+    floating-point TIFF and NumPy files are taken as they are, (H, W), (H, W, 3) or, for NumPy, (3, H, W).
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -87,20 +87,8 @@ def _read(file: Path) -> npt.NDArray[Any]:
     if suffix in (".tif", ".tiff"):
         return np.asarray(tifffile.imread(file))
     with Image.open(file) as image:
+        if image.mode in ("I;16", "I;16B", "I"):
+            return np.asarray(image).astype(np.uint16)
         if image.format == "PNG" and ";16" in str(image.tile[0].args):
-            return _read_png16(file)  # Pillow keeps only the upper 8 bits of each colour
+            raise ValueError("of its 16 bits a colour only 8 would be read; save it as TIFF")  # Pillow drops the rest
         return np.asarray(image.convert("L" if image.mode in ("1", "L") else "RGB"))
-
-
-def _read_png16(file: Path) -> npt.NDArray[np.uint16]:
-    """(H, W) or (H, W, 3|4) of a PNG with 16 bits a colour; gray with transparency loses the transparency."""
-    from torchvision.io import decode_png  # slow to import, and seldom needed
-
-    # The decoder below can crash on a damaged file; Pillow finds damage by checksums and by decoding it all.
-    with Image.open(file) as probe:
-        probe.verify()
-    with Image.open(file) as probe:
-        probe.load()
-    values = decode_png(torch.frombuffer(bytearray(file.read_bytes()), dtype=torch.uint8))
-    array: npt.NDArray[np.uint16] = (values[0] if len(values) < 3 else values.permute(1, 2, 0)).numpy()
-    return array

@@ -176,6 +176,7 @@ def finetune(
                 enable_model_summary=False,
                 enable_progress_bar=progress,
                 callbacks=callbacks,
+                use_distributed_sampler=False,  # the captures' own order shares itself out
             )
             # Devices share the batches of an epoch.
             module = TaskTraining(model, recipe, -(-len(batches) // trainer.world_size))
