@@ -82,8 +82,8 @@ def join(captures: list[Capture]) -> Capture:
 def loader(captures: Captures, batch: int, workers: int = 0) -> DataLoader[Capture]:
     """Batches of captures in the data set's order; for training, in an order that depends on seed and epoch alone.
 
-    While several processes train together, each gets its share of that order: n processes with batches of b see together
-    what one process with batches of n b sees.
+    While several processes train together, each gets its share of that order: n processes with batches of b see
+    together what one process with batches of n b sees.
     """
     sampler = _EpochOrder(captures) if captures.training else None
     # A generator of its own, because a DataLoader without one draws from torch's, and moves a training's dropout.
