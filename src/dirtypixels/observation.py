@@ -99,9 +99,17 @@ class Observation:
                     f"{name} must be set in all parts or in none; found it in {sum(present)} of {len(parts)}"
                 )
             if present[0] and name in ("psf", "cfa"):
+                if values[0].shape[0] == 1 and all(_same(v, values[0]) for v in values):
+                    joined[name] = values[0]  # one and the same for all: kept once
+                    continue
                 values = [v.expand(len(p), *v.shape[1:]) for v, p in zip(values, parts, strict=True)]
             joined[name] = torch.cat(values) if present[0] else None
         return Observation(**joined)  # type: ignore[arg-type]
+
+
+def _same(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors are one and the same memory, seen in the same way."""
+    return (one.data_ptr(), one.shape, one.stride()) == (other.data_ptr(), other.shape, other.stride())
 
 
 def check_psf(psf: Tensor, batch: int, channels: int) -> None:

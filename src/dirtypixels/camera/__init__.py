@@ -1,16 +1,23 @@
 """Cameras: profiles, noise curves and image formation."""
 
 from dirtypixels.camera.formation import linear_scene, poisson_gaussian, realisation
+from dirtypixels.camera.kernels import disk_psf, gaussian_psf, motion_psf
 from dirtypixels.camera.noise import ExposureRule, NoiseCurve, NoiseLevel
+from dirtypixels.camera.optics import POSITIONS, PsfField
 from dirtypixels.camera.profile import Camera, ProfileFile
 
 __all__ = [
+    "POSITIONS",
     "Camera",
     "ExposureRule",
     "NoiseCurve",
     "NoiseLevel",
     "ProfileFile",
+    "PsfField",
+    "disk_psf",
+    "gaussian_psf",
     "linear_scene",
+    "motion_psf",
     "poisson_gaussian",
     "realisation",
 ]

@@ -10,16 +10,20 @@ from hashlib import sha256
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from torch import Tensor
 
 from dirtypixels import checks
+from dirtypixels.blur import Blur, FieldBlur
 from dirtypixels.camera.formation import Generators, Transfer, linear_scene, poisson_gaussian
 from dirtypixels.camera.noise import ExposureRule, NoiseCurve, NoiseLevel
+from dirtypixels.camera.optics import Position, PsfField, read_psfs
 from dirtypixels.observation import Observation
+
+Beyond = Literal["mirror", "crop"]
 
 
 class _Part(BaseModel):
@@ -56,6 +60,15 @@ class _Sensor(_Part):
         return self
 
 
+class _Optics(_Part):
+    """The grid of `psf.npz`: nodes spread evenly over the frame, corners included."""
+
+    rows: int = Field(ge=2)
+    columns: int = Field(ge=2)
+    pitch_um: float = Field(gt=0, allow_inf_nan=False)
+    source: str = Field(min_length=1)
+
+
 class ProfileFile(_Part):
     """What `camera.json` holds; every group of figures names its source."""
 
@@ -64,18 +77,24 @@ class ProfileFile(_Part):
     noise: _Noise
     exposure: _Exposure
     sensor: _Sensor | None = None
+    optics: _Optics | None = None
 
 
 class Camera:
-    """A camera: its noise over gain and light, and captures of scenes with it.
+    """A camera: its noise over gain and light, its lens over the field, and captures of scenes with it.
 
     Args:
         profile: the checked content of a `camera.json`.
+        psfs: (rows, columns, C, kh, kw), of `psf.npz`; None for a profile without optics.
+
+    Raises:
+        ValueError: the profile describes optics and there are no PSFs, or the other way round, or they do not fit.
     """
 
-    def __init__(self, profile: ProfileFile) -> None:
+    def __init__(self, profile: ProfileFile, psfs: Tensor | None = None) -> None:
         self.profile = profile
         self.name = profile.name
+        self.optics = _optics(profile.optics, psfs)
         gains = profile.noise.gains
         self.noise = NoiseCurve(
             [g.iso for g in gains],
@@ -96,13 +115,14 @@ class Camera:
         Raises:
             ValueError: no such camera, or the profile is damaged or inconsistent; the message says what is wrong.
         """
-        bundled = _bundled() / str(name)
         if str(name) in cls.available():
-            text = (bundled / "camera.json").read_text(encoding="utf-8")
+            entry = _bundled() / str(name)
+            content = {part.name: part.read_bytes() for part in entry.iterdir() if part.name in _FILES}
         else:
-            text = _read_profile(Path(name), cls.available())
+            content = _read_profile(Path(name), cls.available())
         try:
-            return cls(ProfileFile.model_validate(json.loads(text)))
+            profile = ProfileFile.model_validate(json.loads(content["camera.json"].decode("utf-8")))
+            return cls(profile, read_psfs(content["psf.npz"]) if "psf.npz" in content else None)
         except ValidationError as error:
             wrong = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'profile'}: {e['msg']}" for e in error.errors())
             raise ValueError(f"camera profile {str(name)!r} is not valid: {wrong}") from error
@@ -112,25 +132,32 @@ class Camera:
     @cached_property
     def hash(self) -> str:
         """Short digest of every figure in the profile; saved models and studies carry it."""
-        return sha256(self.profile.model_dump_json().encode()).hexdigest()[:16]
+        digest = sha256(self.profile.model_dump_json(exclude=None if self.optics else {"optics"}).encode())
+        if self.optics is not None:
+            digest.update(self.optics.psfs.contiguous().numpy().tobytes())
+        return digest.hexdigest()[:16]
 
-    def psf(self, position: str | tuple[float, float]) -> Tensor:
-        """The lens PSF at a field position.
+    def psf(self, position: Position) -> Tensor:
+        """The lens PSF at a place on the sensor, (C, kh, kw), see `PsfField.at`.
+
+        Args:
+            position: "center", "offaxis" or "periphery" (0.5, 0.9, 1.0 of the field), or (row, column) in [0, 1]^2.
 
         Raises:
-            ValueError: this profile has no PSF field.
+            ValueError: there is no such position, or this profile has no PSF field.
         """
-        raise ValueError(f"camera {self.name!r} has no PSF field, so no psf at {position!r}; position must be None")
+        return self._lens(position).at(position)
 
     def capture(
         self,
         scene: Tensor,
         lux: float | Tensor | None = None,
-        position: str | tuple[float, float] | None = None,
+        position: Position | None = None,
         generator: Generators = None,
         *,
         iso: float | Tensor | None = None,
         transfer: Transfer = "linear",
+        beyond: Beyond = "mirror",
     ) -> Observation:
         """Photograph a scene.
 
@@ -139,25 +166,49 @@ class Camera:
         Args:
             scene: (B, C, H, W) in [0, 1].
             lux: illuminance, > 0, a number or (B,); infinity for a capture without noise. Give lux or iso.
-            position: where on the sensor, for the lens PSF; None for a sharp lens.
+            position: where on the sensor the scene lies, all of it with the lens PSF there (see `psf`); "field" takes
+                the scene for the whole frame and blurs each place with its own PSF; None for a sharp lens.
             generator: random generator for the batch, or a sequence of one for each image (see `realisation`).
             iso: gain, >= 0, a number or (B,), in place of lux.
             transfer: "linear" takes the scene's values as light, "srgb" undoes the sRGB curve first.
+            beyond: what the lens sees beyond the scene's border. "mirror": the scene reflected at its edge; "crop":
+                nothing made up, the capture is the part that the scene determines, smaller by the PSF's size less 1.
+
+        Returns:
+            An Observation with the PSF, (1, C, kh, kw). With "field" its psf is None: no single PSF describes it, and
+            `camera.optics` holds them all.
 
         Raises:
             TypeError: scene is not a floating-point tensor.
             ValueError: scene has another shape or range, not exactly one of lux and iso is given or it does not fit the
-                batch, or the profile has no PSF for the position.
+                batch, there is no such position, the profile has no PSF field, or the scene is too small to crop.
 
         Source: Foi et al. 2008, eq. 1; Foi 2009.
         """
         checks.is_tensor("scene", scene)
         checks.has_shape("scene", scene, ("B", "C", "H", "W"))
         checks.in_range("scene", scene, 0.0, 1.0)
-        psf = None if position is None else self.psf(position)
+        checks.one_of("beyond", beyond, get_args(Beyond))
         alpha, sigma = self._noise_for(scene, lux, iso)
-        signal = poisson_gaussian(linear_scene(scene, transfer), alpha, sigma, generator)
+        light = linear_scene(scene, transfer)
+        psf = None
+        if position == "field":
+            light = FieldBlur(self._lens(position).psfs.to(light), beyond).forward(light)
+        elif position is not None:
+            psf = self.psf(position)[None].to(light)
+            if light.shape[1] == 1 and psf.shape[1] > 1:
+                psf = psf[:, psf.shape[1] // 2 :][:, :1]  # a gray scene is seen in green
+            light = Blur(psf, beyond).forward(light)
+        # Fourier transforms round: what was in [0, 1] before a blur is in it afterwards.
+        signal = poisson_gaussian(light.clamp(0.0, 1.0), alpha, sigma, generator)
         return Observation(signal, alpha, sigma, psf)
+
+    def _lens(self, position: Position) -> PsfField:
+        if self.optics is None:
+            raise ValueError(
+                f"position must be None for camera {self.name!r}, which has no PSF field; found {position!r}"
+            )
+        return self.optics
 
     def _noise_for(
         self, scene: Tensor, lux: float | Tensor | None, iso: float | Tensor | None
@@ -180,16 +231,34 @@ def _bundled() -> Traversable:
     return files("dirtypixels.camera") / "profiles"
 
 
-def _read_profile(path: Path, names: list[str]) -> str:
-    """The text of `camera.json` in a profile folder or zip."""
+_FILES = ("camera.json", "psf.npz")
+
+
+def _optics(described: _Optics | None, psfs: Tensor | None) -> PsfField | None:
+    if (described is None) != (psfs is None):
+        found = "psf.npz without them" if described is None else "no psf.npz"
+        raise ValueError(f"optics in camera.json and psf.npz belong together; found {found}")
+    if described is None or psfs is None:
+        return None
+    if tuple(psfs.shape[:2]) != (described.rows, described.columns):
+        raise ValueError(
+            f"psf.npz must hold {described.rows} x {described.columns} PSFs, as camera.json says; "
+            f"found {psfs.shape[0]} x {psfs.shape[1]}"
+        )
+    return PsfField(psfs, described.source, described.pitch_um)
+
+
+def _read_profile(path: Path, names: list[str]) -> dict[str, bytes]:
+    """The files of a profile folder or zip, by name; `camera.json` is among them."""
     try:
         if path.is_dir():
-            return (path / "camera.json").read_text(encoding="utf-8")
+            return {name: (path / name).read_bytes() for name in _FILES if name == _FILES[0] or (path / name).is_file()}
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
-                return archive.read("camera.json").decode("utf-8")
-    except (OSError, KeyError, UnicodeDecodeError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
-        raise ValueError(f"camera profile {str(path)!r} cannot be read: camera.json: {error}") from error
+                there = set(archive.namelist())
+                return {name: archive.read(name) for name in _FILES if name == _FILES[0] or name in there}
+    except (OSError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(f"camera profile {str(path)!r} cannot be read: {error}") from error
     raise ValueError(
         f"camera must be a bundled profile ({', '.join(names)}) or the path of a profile folder or zip; "
         f"found {str(path)!r}"

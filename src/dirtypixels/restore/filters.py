@@ -28,6 +28,14 @@ def dct_filters(size: int = 5) -> Tensor:
     return torch.tensor(bank[1:], dtype=torch.float32)
 
 
+def gradient_filters() -> Tensor:
+    """Differences to the next row and the next column: (2, 1, 3, 3), float32."""
+    bank = torch.zeros(2, 1, 3, 3)
+    bank[:, 0, 1, 1] = -1
+    bank[0, 0, 2, 1] = bank[1, 0, 1, 2] = 1
+    return bank
+
+
 def analyse(x: Tensor, filters: Tensor) -> Tensor:
     """Responses of a circular correlation.
 

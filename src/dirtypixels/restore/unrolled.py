@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -13,12 +14,18 @@ from dirtypixels.restore.border import make_periodic
 from dirtypixels.restore.filters import dct_filters, map_patches, power_spectrum
 from dirtypixels.restore.prox import PointwiseCNN, Prox
 
+Colour = Literal["shared", "merged"]
+Data = Callable[[Tensor], Tensor]
+
 
 class HQSLayer(nn.Module):
     """One iteration of half-quadratic splitting, with exact inverse filtering.
 
     ``z_i = prox(C_i x)``
-    ``x   = (lambda A^T A + beta sum_i C_i^T C_i)^-1 (lambda A^T y + beta sum_i C_i^T z_i)``
+    ``x   = (lambda A^T A + beta sum_i C_i^T C_i)^-1 (lambda A^T y + beta sum_i C_i^T z_i)``, A circular
+
+    Several channels are merged in the prox: their responses are summed, z is the prox of the sum divided by their
+    number, and each channel gets a copy of it and inverts its own filters.
 
     Args:
         prox: the prior's proximal operator over the filter responses.
@@ -28,7 +35,7 @@ class HQSLayer(nn.Module):
     Raises:
         ValueError: filters have another shape, or x is smaller than a filter.
 
-    Source: Geman and Yang 1995; Schmidt and Roth 2014; Diamond et al. 2017, algorithm 1.
+    Source: Geman and Yang 1995; Schmidt and Roth 2014; Diamond et al. 2017, algorithm 1 and sec. 5.3 (merging).
     """
 
     def __init__(self, prox: Prox, filters: Tensor, beta: float = 1.0) -> None:
@@ -45,14 +52,16 @@ class HQSLayer(nn.Module):
     def prox(self) -> Prox:
         return self.prior.prox
 
-    def forward(self, x: Tensor, data: Tensor) -> Tensor:
+    def forward(self, x: Tensor, data: Tensor, gram: Tensor | None = None) -> Tensor:
         """The next iterate.
 
         Args:
-            x: (B, 1, H, W), circular.
-            data: real Fourier transform of A^T y, (B, 1, H, W // 2 + 1).
+            x: (B, C, H, W), circular.
+            data: real Fourier transform of A^T y, (B, C, H, W // 2 + 1).
+            gram: eigenvalues of A^T A, real, broadcasting with data; 1 if None.
         """
         height, width = x.shape[-2:]
+        channels = x.shape[1]
         weight, beta = self.log_lambda.exp(), self.log_beta.exp()
         names = [name for name, _ in self.prior.named_parameters()]
 
@@ -61,20 +70,22 @@ class HQSLayer(nn.Module):
             mapped: Tensor = functional_call(self.prior, state, (analysis, patches, penalty))
             return mapped
 
+        # The filters are linear: the sum of the channels' responses is the response to their sum.
+        merged = x.sum(1, keepdim=True) if channels > 1 else x
         size = self.filters.shape[-1]
-        change = map_patches(prior, x, size, self.filters.flatten(1), beta, *self.prior.parameters())
+        change = map_patches(prior, merged, size, self.filters.flatten(1), beta, *self.prior.parameters())
         power = power_spectrum(self.filters, (height, width))
         # The prior gives C^T (z - C x); what lacks to C^T z is C^T C x, a product in Fourier space.
-        pulled = torch.fft.rfft2(change) + power * torch.fft.rfft2(x)
-        spectrum = (weight * data + beta * pulled) / (weight + beta * power)
+        pulled = (torch.fft.rfft2(change) + power * torch.fft.rfft2(merged)) / channels
+        spectrum = (weight * data + beta * pulled) / (weight * (1 if gram is None else gram) + beta * power)
         restored: Tensor = torch.fft.irfft2(spectrum, s=(height, width))
         return restored
 
 
 class UnrolledHQS(nn.Module):
-    """Half-quadratic splitting for Gaussian noise of standard deviation 1, a fixed number of iterations, all learned.
+    """Half-quadratic splitting for Gaussian noise, a fixed number of iterations, all learned.
 
-    ``minimise lambda/2 |A x - y|^2 + sum_i g_i(C_i x)`` with A the identity.
+    ``minimise lambda/2 |A x - y|^2 + sum_i g_i(C_i x)``; called with y alone, A is the identity.
 
     Circular boundaries are what makes inverse filtering exact; the image is therefore continued beyond its border to a
     periodic one (see `border.make_periodic`) and cropped afterwards.
@@ -86,6 +97,8 @@ class UnrolledHQS(nn.Module):
         prox: makes the proximal operator of a layer, given the number of filters.
         beta: starting value of the coupling in every layer, > 0.
         gap: rows and columns by which the image is continued, >= filter_size.
+        colour: "shared" treats the channels one by one with the same weights, "merged" sums their responses in the
+            prox (see `HQSLayer`).
 
     Raises:
         ValueError: an argument is out of range, or y is not (B, C, H, W).
@@ -100,6 +113,7 @@ class UnrolledHQS(nn.Module):
         prox: Callable[[int], Prox] = PointwiseCNN,
         beta: float = 1.0,
         gap: int = 16,
+        colour: Colour = "shared",
     ) -> None:
         super().__init__()
         if layers < 1:
@@ -110,20 +124,42 @@ class UnrolledHQS(nn.Module):
             raise ValueError(f"gap must be at least the filter_size {filter_size}; found {gap}")
         if beta <= 0:
             raise ValueError(f"beta must be above 0; found {beta}")
-        self.layers, self.gap = layers, gap
+        checks.one_of("colour", colour, get_args(Colour))
+        self.layers, self.gap, self.colour = layers, gap, colour
         bank = dct_filters(filter_size)
         self.iterations = nn.ModuleList(HQSLayer(prox(len(bank)), bank, beta) for _ in range(1 if tied else layers))
 
     def forward(self, y: Tensor) -> Tensor:
-        """Restore y, (B, C, H, W), to the same shape; the channels are treated one by one with the same weights."""
+        """Denoise y, (B, C, H, W), to the same shape."""
         checks.is_tensor("y", y)
         checks.has_shape("y", y, ("B", "C", "H", "W"))
-        batch, channels, height, width = y.shape
-        x = make_periodic(y.reshape(batch * channels, 1, height, width), self.gap)
-        data = torch.fft.rfft2(x)
+        height, width = y.shape[-2:]
+        x = make_periodic(y, self.gap)
+        return self.iterate(x, torch.fft.rfft2(x))[..., :height, :width]
+
+    def iterate(self, x: Tensor, data: Tensor | Data, gram: Tensor | None = None) -> Tensor:
+        """All layers, one after another, on a circular image.
+
+        Args:
+            x: (B, C, H, W), where to start.
+            data: real Fourier transform of A^T y, (B, C, H, W // 2 + 1), or what gives it for an iterate.
+            gram: eigenvalues of A^T A, real, (1|B, 1|C, H, W // 2 + 1); 1 if None.
+
+        Returns:
+            (B, C, H, W).
+        """
         for i in range(self.layers):
-            x = self.iterations[min(i, len(self.iterations) - 1)](x, data)
-        return x[..., :height, :width].reshape(y.shape)
+            layer = self.iterations[min(i, len(self.iterations) - 1)]
+            now = data if isinstance(data, Tensor) else data(x)
+            if self.colour == "merged":
+                x = layer(x, now, gram)
+                continue
+            batch, channels, height, width = x.shape
+            alike = (batch * channels, 1)
+            one_by_one = None if gram is None else gram.expand(now.shape).reshape(*alike, *now.shape[-2:])
+            x = layer(x.reshape(*alike, height, width), now.reshape(*alike, *now.shape[-2:]), one_by_one)
+            x = x.reshape(batch, channels, height, width)
+        return x
 
 
 class _Change(nn.Module):

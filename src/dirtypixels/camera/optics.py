@@ -1,0 +1,105 @@
+"""A lens by its point spread functions over the field."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+import zlib
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dirtypixels import checks
+from dirtypixels.observation import check_psf
+
+Position = str | tuple[float, float]
+
+POSITIONS = {"center": (0.5, 0.5), "offaxis": (0.9, 0.9), "periphery": (1.0, 1.0)}
+"""Named places on the sensor, (row, column): 0.5, 0.9 and 1.0 of the field."""
+
+
+class PsfField:
+    """PSFs on a grid over the sensor, interpolated between its nodes.
+
+    Args:
+        psfs: (rows, columns, 1|C, kh, kw) at nodes spread evenly over the frame, corners included; odd sizes, >= 0,
+            each summing to 1; at least 2 rows and 2 columns. Node (0, 0) is the top left corner of the picture.
+        source: where the PSFs come from, e.g. "simulated from a design ...".
+        pitch_um: distance of the PSFs' samples on the sensor, micrometres, > 0.
+
+    Raises:
+        TypeError: psfs is not a floating-point tensor.
+        ValueError: a shape or value is out of range.
+    """
+
+    def __init__(self, psfs: Tensor, source: str, pitch_um: float) -> None:
+        checks.is_tensor("psfs", psfs)
+        checks.has_shape("psfs", psfs, ("rows", "columns", (1, 3), "kh", "kw"))
+        rows, columns, channels = psfs.shape[:3]
+        if min(rows, columns) < 2:
+            raise ValueError(f"psfs must have at least 2 rows and 2 columns; found {rows} x {columns}")
+        if not pitch_um > 0:
+            raise ValueError(f"pitch_um must be above 0; found {pitch_um:g}")
+        check_psf(psfs.flatten(0, 1), rows * columns, channels)
+        self.psfs, self.source, self.pitch_um = psfs, source, pitch_um
+        self._found: dict[tuple[float, float], Tensor] = {}
+
+    def at(self, position: Position) -> Tensor:
+        """The PSF at a place on the sensor, (C, kh, kw), interpolated bilinearly between the four nodes around it.
+
+        Raises:
+            ValueError: position is neither a name in POSITIONS nor (row, column) in [0, 1]^2.
+        """
+        where = _place(position)
+        if where not in self._found:
+            rows, columns = self.psfs.shape[:2]
+            i, u = _between(where[0], rows)
+            j, v = _between(where[1], columns)
+            around = self.psfs[i : i + 2, j : j + 2]
+            weights = torch.tensor([[(1 - u) * (1 - v), (1 - u) * v], [u * (1 - v), u * v]]).to(around)
+            # Kept, so that captures at one place share one tensor.
+            self._found[where] = (around * weights[..., None, None, None]).sum((0, 1))
+        return self._found[where]
+
+    def __repr__(self) -> str:
+        rows, columns, channels, height, width = self.psfs.shape
+        return f"PsfField({rows} x {columns} nodes, {channels} channels, {height} x {width} px of {self.pitch_um:g} um)"
+
+
+def read_psfs(content: bytes) -> Tensor:
+    """The array `psf` of a `psf.npz`, float32, each PSF scaled to sum to 1 exactly (files hold rounded values).
+
+    Raises:
+        ValueError: not a NumPy archive with such an array, or not (rows, columns, 1|3, kh, kw).
+    """
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as found:
+            values = np.asarray(found["psf"], dtype=np.float32)
+    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(f"psf.npz must hold an array named 'psf'; {error}") from error
+    psfs = torch.from_numpy(values)
+    checks.has_shape("psf.npz: psf", psfs, ("rows", "columns", (1, 3), "kh", "kw"))
+    checks.in_range("psf.npz: psf", psfs, low=0.0)
+    total = psfs.sum((-2, -1), keepdim=True)
+    if bool(((total - 1).abs() > 0.01).any()):
+        raise ValueError(
+            f"psf.npz: psf must sum to 1; found sums from {float(total.min()):g} to {float(total.max()):g}"
+        )
+    return psfs / total
+
+
+def _place(position: Position) -> tuple[float, float]:
+    if isinstance(position, str):
+        checks.one_of("position", position, tuple(POSITIONS))
+        return POSITIONS[position]
+    pair = tuple(float(p) for p in position)
+    if len(pair) != 2 or not all(0 <= p <= 1 for p in pair):
+        raise ValueError(f"position must be {', '.join(POSITIONS)} or (row, column) in [0, 1]^2; found {position!r}")
+    return pair[0], pair[1]
+
+
+def _between(at: float, nodes: int) -> tuple[int, float]:
+    """The node before a place, and how far the place is on the way to the next."""
+    first = min(int(at * (nodes - 1)), nodes - 2)
+    return first, at * (nodes - 1) - first
