@@ -6,12 +6,25 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
-Method = Literal["pretrained", "nlm", "bm3d", "unit", "finetuned", "joint"]
+Method = Literal["pretrained", "nlm", "bm3d", "hqs", "unit", "finetuned", "joint"]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
+Place = Literal["center", "offaxis", "periphery"]
+
+
+def _place_or_pair(value: object) -> object:
+    # Said here in one sentence; a union would complain of each of its members.
+    pair = isinstance(value, list | tuple) and [isinstance(x, float | int) and 0 <= x <= 1 for x in value]
+    if pair != [True, True] and value not in get_args(Place):
+        raise ValueError("must be 'center', 'offaxis', 'periphery', or [row, column], each in [0, 1]")
+    return value
+
+
+#: where in the field of view the lens's PSF is taken: a name, or (row, column), each in [0, 1] from the top left
+Position = Annotated[Place | tuple[float, float], BeforeValidator(_place_or_pair)]
 
 
 class _Part(BaseModel):
@@ -19,14 +32,28 @@ class _Part(BaseModel):
 
 
 class Condition(_Part):
-    """One situation to photograph in: a name and a light level in lux (None: no noise at all)."""
+    """One situation to photograph in: a name, a light level in lux (None: no noise at all), and where in the field of
+    view the lens's PSF is taken (None: a sharp lens)."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9._+-]+$")
     lux: Positive | None
+    position: Position | None = None
+
+    @property
+    def is_blurred(self) -> bool:
+        return self.position is not None
 
     @property
     def is_clean(self) -> bool:
-        return self.lux is None
+        """Whether the capture is the scene itself: no noise and no blur."""
+        return self.lux is None and self.position is None
+
+    @classmethod
+    def of(cls, lux: float | None, position: Position | None = None) -> Condition:
+        """The condition under its usual name: "3lux", "3lux+offaxis", "clean", "clean+periphery", "6lux+0.9-0.75"."""
+        light = "clean" if lux is None else f"{lux:g}lux"
+        place = position if position is None or isinstance(position, str) else "-".join(f"{x:g}" for x in position)
+        return cls(name=light if place is None else f"{light}+{place}", lux=lux, position=position)
 
 
 class Data(_Part):
@@ -66,13 +93,28 @@ class Head(_Part):
 
 
 class Unit(_Part):
-    """The low-level unit: unrolled half-quadratic splitting."""
+    """The low-level unit of conditions without blur, a denoiser: unrolled half-quadratic splitting."""
 
     layers: Count = 1
     tied: bool = False
     filter_size: int = Field(default=5, ge=3)
     hidden: Count = 24
     gap: Count = 8
+
+
+class Deblur(_Part):
+    """The low-level unit of blurred conditions, which deblurs and denoises: unrolled half-quadratic splitting.
+
+    colour: "merged" sums the responses over the channels in the prox; "shared" treats each channel alike.
+    weighting: of the data term by the noise that the capture knows: not at all, by image, or by pixel.
+    """
+
+    layers: Count = 1
+    tied: bool = False
+    filter_size: int = Field(default=5, ge=3)
+    hidden: Count = 24
+    colour: Literal["shared", "merged"] = "merged"
+    weighting: Literal["none", "image", "pixel"] = "image"
 
 
 class Pretraining(_Part):
@@ -83,6 +125,9 @@ class Pretraining(_Part):
     size: Count = 32
     reduce: Count = 1
     iterations: Count = 400
+    #: colour patches, and their side in pixels, for the unit that deblurs
+    blur_patches: Count = 200
+    blur_size: Count = 64
 
 
 class FineTuning(_Part):
@@ -110,6 +155,31 @@ class FineTuning(_Part):
     precision: Literal["32-true", "bf16-mixed", "16-mixed", "64-true"] = "32-true"
 
 
+class Grid(_Part):
+    """The pretrained classifier over light x PSF, as in the paper's Table 1.
+
+    lux: light levels (None: no noise), down.
+    positions: in the field of view (None: a sharp lens), across.
+    limit: photographs to judge in each, the first in the data set's order; None for all.
+    """
+
+    lux: tuple[Positive | None, ...]
+    positions: tuple[Position | None, ...]
+    limit: Count | None = None
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Grid:
+        names = [c.name for c in self.conditions]
+        if not names or len(set(names)) < len(names):
+            raise ValueError(f"lux and positions must hold one or more values, each once; they give {names}")
+        return self
+
+    @property
+    def conditions(self) -> tuple[Condition, ...]:
+        """One for each light level and position, row by row, under its usual name."""
+        return tuple(Condition.of(lux, position) for lux in self.lux for position in self.positions)
+
+
 class Recipe(_Part):
     """A study: photographs, a camera, the conditions, and the methods to compare."""
 
@@ -122,11 +192,13 @@ class Recipe(_Part):
     data: Data
     head: Head = Head()
     unit: Unit = Unit()
+    deblur: Deblur = Deblur()
     pretraining: Pretraining = Pretraining()
     clean_training: FineTuning | None = None
     finetuning: FineTuning = FineTuning()
     #: judge a slow method on this many photographs only, the first in the data set's order
     limits: dict[Method, Count] = {}
+    grid: Grid | None = None
     notes: tuple[str, ...] = ()
 
     @field_validator("conditions")
@@ -140,10 +212,21 @@ class Recipe(_Part):
     @field_validator("limits")
     @classmethod
     def _limits_leave_what_others_are_compared_with(cls, limits: dict[Method, int]) -> dict[Method, int]:
-        whole = [name for name in limits if name not in ("nlm", "bm3d", "unit")]
+        whole = [name for name in limits if name not in ("nlm", "bm3d", "hqs", "unit")]
         if whole:
-            raise ValueError(f"limits must be for nlm, bm3d or unit, others are compared with; found {whole}")
+            raise ValueError(f"limits must be for nlm, bm3d, hqs or unit, others are compared with; found {whole}")
         return limits
+
+    @model_validator(mode="after")
+    def _a_name_means_one_condition(self) -> Recipe:
+        # What is judged is kept under its condition's name, which the conditions and the grid share.
+        named = {c.name: c for c in self.conditions}
+        other = [c for c in (self.grid.conditions if self.grid else ()) if named.get(c.name, c) != c]
+        if other:
+            raise ValueError(
+                f"a name must mean one condition; found ({other[0]}) in grid and ({named[other[0].name]}) in conditions"
+            )
+        return self
 
 
 def load_recipe(path: str | Path, changes: tuple[str, ...] | list[str] = ()) -> Recipe:
@@ -172,7 +255,8 @@ def load_recipe(path: str | Path, changes: tuple[str, ...] | list[str] = ()) -> 
         recipe = Recipe.model_validate(content)
     except ValidationError as error:
         wrong = "; ".join(
-            f"{'.'.join(map(str, e['loc'])) or 'recipe'}: {e['msg']}{_allowed(e)} (found {e.get('input')!r})"
+            f"{'.'.join(map(str, e['loc'])) or 'recipe'}: {e['msg']}{_allowed(e)}"
+            + (f" (found {e.get('input')!r})" if e["loc"] else "")
             for e in error.errors()
         )
         raise ValueError(f"recipe {str(file)!r} is not valid: {wrong}") from error

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from rich.console import Console
 from rich.table import Column, Table
+from torch import Tensor
 
 from dirtypixels.deploy import load_model
 from dirtypixels.observation import Observation
@@ -43,4 +44,21 @@ def _fit(observation: Observation, size: int) -> Observation:
     n = min(height, width) // size
     top, left = (height - n * size) // 2, (width - n * size) // 2
     part = observation.signal[..., top : top + n * size, left : left + n * size]
-    return Observation(torch.nn.functional.avg_pool2d(part, n), observation.alpha / n**2, observation.sigma / n)
+    psf = None if observation.psf is None else _reduced(observation.psf, n)
+    return Observation(torch.nn.functional.avg_pool2d(part, n), observation.alpha / n**2, observation.sigma / n, psf)
+
+
+def _reduced(psf: Tensor, n: int) -> Tensor:
+    """The PSF in pixels n times as large, for a scene that is even within each of them.
+
+    ``psf'[i] = sum_q psf[q] max(1 - |n i - q| / n, 0)`` along both axes
+    """
+    if n == 1:
+        return psf
+    for dim in (-2, -1):
+        half = psf.shape[dim] // 2
+        reach = -(-half // n) + 1
+        at = n * torch.arange(-reach, reach + 1)[:, None] - torch.arange(-half, half + 1)
+        share = (1 - at.abs() / n).clamp_min(0).to(psf)
+        psf = torch.movedim(torch.movedim(psf, dim, -1) @ share.T, -1, dim)
+    return psf

@@ -10,8 +10,9 @@ from rich.console import Console
 from rich.progress import track
 
 from dirtypixels import checks
-from dirtypixels.camera import Camera, realisation
+from dirtypixels.camera import POSITIONS, Camera, realisation
 from dirtypixels.camera.formation import Transfer
+from dirtypixels.camera.optics import Position
 from dirtypixels.data.pictures import list_pictures, read_picture
 from dirtypixels.raw.captures import CaptureNote, Depth, write_capture
 
@@ -25,8 +26,11 @@ def simulate_pictures(
     if not (lux > 0 and math.isfinite(lux)):
         raise ValueError(f"lux must be a number above 0; found {lux:g}")
     profile = Camera.load(camera)
-    if position is not None:
-        profile.psf(position)
+    place = parse_position(position)
+    if place == "field":
+        profile.psf("center")  # says what is wrong with a camera without optics
+    elif place is not None:
+        profile.psf(place)
     inputs: dict[str, Path] = {}
     taken: set[Path] = set()
     for given in images:
@@ -47,7 +51,7 @@ def simulate_pictures(
     level = profile.noise.at_lux(lux)
     for key, path in track(inputs.items(), "photographing", console=bars):
         observation = profile.capture(
-            read_picture(path)[None], lux, position, realisation(seed, key), transfer=cast(Transfer, transfer)
+            read_picture(path)[None], lux, place, realisation(seed, key), transfer=cast(Transfer, transfer)
         )
         target = out / Path(key).with_suffix(suffix)
         note = CaptureNote(
@@ -60,9 +64,30 @@ def simulate_pictures(
             transfer=cast(Transfer, transfer),
             seed=seed,
             scene=path.name,
+            position=place,
+            psf=None if observation.psf is None else observation.psf[0].tolist(),
         )
         write_capture(observation, note, target.parent, cast(Depth, depth))
     Console().print(
         f"{len(inputs)} capture{'s' * (len(inputs) != 1)} in {out}: {profile.name}, {lux:g} lux, "
         f"alpha {level.alpha:.4g}, sigma {level.sigma:.4g}, transfer {transfer}"
+        + (f", lens at {position} ({profile.optics.source})" if profile.optics and position else "")
     )
+
+
+def parse_position(text: str | None) -> Position | None:
+    """A position as it is typed: a name, or "0.9,0.8" for row and column.
+
+    Raises:
+        ValueError: neither.
+    """
+    if text is None or text == "field" or text in POSITIONS:
+        return text
+    parts = text.split(",")
+    try:
+        row, column = (float(part) for part in parts)
+    except ValueError:
+        raise ValueError(
+            f"position must be {', '.join(POSITIONS)}, field, or ROW,COLUMN in [0, 1]; found {text!r}"
+        ) from None
+    return row, column

@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from dirtypixels.camera import Camera, linear_scene, realisation
 from dirtypixels.camera.formation import Transfer
+from dirtypixels.camera.optics import Position
 from dirtypixels.data.photo import PhotoSet
 from dirtypixels.observation import Observation
 
@@ -26,7 +27,7 @@ class Capture(NamedTuple):
 
 
 class Captures(Dataset[Capture]):
-    """Photographs of a data set through a camera in one light.
+    """Photographs of a data set through a camera in one light, at one place on its sensor.
 
     The noise of a photograph depends on the seed, the photograph's key and the epoch alone: not on the batch, the
     worker or the order, so that every method sees the same captures.
@@ -36,6 +37,8 @@ class Captures(Dataset[Capture]):
         camera: what photographs them.
         lux: light level; None for no noise.
         seed: of the study.
+        position: where on the sensor, for the lens PSF (see `Camera.psf`); None for a sharp lens. Beyond a photograph's
+            border the lens sees it mirrored.
         transfer: how a picture's values become light, see `Camera.capture`.
         training: draw new noise in every epoch (see `set_epoch`) and, with `flip`, mirror half of the photographs.
         flip: mirror when training.
@@ -48,12 +51,14 @@ class Captures(Dataset[Capture]):
         lux: float | None,
         seed: int,
         *,
+        position: Position | None = None,
         transfer: Transfer = "linear",
         training: bool = False,
         flip: bool = False,
     ) -> None:
         self.photos, self.camera, self.seed, self.transfer = photos, camera, seed, transfer
         self.lux = math.inf if lux is None else lux
+        self.position = position
         self.training, self.flip = training, flip
         self.epoch = 0
 
@@ -69,7 +74,7 @@ class Captures(Dataset[Capture]):
         generator = realisation(self.seed, f"train/{self.epoch}/{key}" if self.training else f"judge/{key}")
         if self.training and self.flip and float(torch.rand((), generator=generator)) < 0.5:
             scene = scene.flip(-1)
-        observation = self.camera.capture(scene[None], self.lux, generator=generator, transfer=self.transfer)
+        observation = self.camera.capture(scene[None], self.lux, self.position, generator, transfer=self.transfer)
         return Capture(observation, torch.tensor([label]), linear_scene(scene[None], self.transfer))
 
 

@@ -13,8 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from dirtypixels.recipe import Unit
-from dirtypixels.restore import Denoiser, UnrolledHQS
+from dirtypixels.recipe import Deblur, Position, Unit
+from dirtypixels.restore import Deblurrer, Denoiser, UnrolledHQS
 from dirtypixels.restore.prox import PointwiseCNN
 from dirtypixels.tasks import JointModel, classifier
 
@@ -28,7 +28,8 @@ class ModelCard(BaseModel):
     network: str
     classes: tuple[str, ...] = Field(min_length=1)
     image_size: int = Field(ge=1)
-    unit: Unit | None
+    unit: Unit | Deblur | None
+    position: Position | None = None
     camera: str
     camera_hash: str
     lux: float | None
@@ -39,16 +40,17 @@ class ModelCard(BaseModel):
     )
 
 
-def build_unit(recipe: Unit) -> Denoiser:
-    """A new denoising unit as a recipe describes it."""
-    solver = UnrolledHQS(
-        recipe.layers,
-        tied=recipe.tied,
-        filter_size=recipe.filter_size,
-        prox=lambda channels: PointwiseCNN(channels, recipe.hidden),
-        gap=recipe.gap,
-    )
-    return Denoiser(solver)
+def build_unit(recipe: Unit | Deblur) -> Denoiser | Deblurrer:
+    """A new low-level unit as a recipe describes it."""
+
+    def prox(channels: int) -> PointwiseCNN:
+        return PointwiseCNN(channels, recipe.hidden)
+
+    size, tied = recipe.filter_size, recipe.tied
+    if isinstance(recipe, Unit):
+        return Denoiser(UnrolledHQS(recipe.layers, tied=tied, filter_size=size, prox=prox, gap=recipe.gap))
+    solver = UnrolledHQS(recipe.layers, tied=tied, filter_size=size, prox=prox, colour=recipe.colour)
+    return Deblurrer(solver, weighting=recipe.weighting)
 
 
 def save_model(model: JointModel, card: ModelCard, folder: str | Path) -> None:

@@ -33,6 +33,9 @@ class CaptureNote(BaseModel):
     transfer: Literal["linear", "srgb"]
     seed: int
     scene: str
+    position: str | tuple[float, float] | None = None
+    #: the lens PSF there, channels x rows x columns; None for a sharp lens, or one that changes over the picture
+    psf: list[list[list[float]]] | None = None
 
 
 def write_capture(observation: Observation, note: CaptureNote, folder: str | Path, depth: Depth = "16") -> Path:
@@ -92,4 +95,8 @@ def read_capture(path: str | Path) -> tuple[Observation, CaptureNote]:
     signal = torch.from_numpy(values.astype(np.float32) / largest).permute(2, 0, 1)[None].contiguous()
     checks.in_range(f"signal of {str(file)!r}", signal, 0.0, 1.0)
     alpha, sigma = (torch.full((1, 1, 1, 1), v) for v in (note.alpha, note.sigma))
-    return Observation(signal, alpha, sigma), note
+    try:
+        psf = None if note.psf is None else torch.tensor(note.psf)[None]
+        return Observation(signal, alpha, sigma, psf), note
+    except ValueError as error:
+        raise ValueError(f"{str(beside)!r} is not a valid capture note: {error}") from error

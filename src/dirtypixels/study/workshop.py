@@ -11,15 +11,16 @@ from pathlib import Path
 import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from torch import nn
+from torch import Tensor, nn
 
 from dirtypixels.camera import Camera, linear_scene, realisation
 from dirtypixels.data import Captures, FolderPhotos, InMemory, Photo, PhotoSet, RoadSigns, natural_patches
 from dirtypixels.deploy import ModelCard, load_model, save_model
 from dirtypixels.deploy.models import build_unit
 from dirtypixels.files import write_text
-from dirtypixels.recipe import Condition, FineTuning, Recipe
-from dirtypixels.restore import Denoiser
+from dirtypixels.observation import Observation
+from dirtypixels.recipe import Condition, Deblur, FineTuning, Recipe, Unit
+from dirtypixels.restore import Deblurrer, Denoiser
 from dirtypixels.study.figures import pretraining_curve
 from dirtypixels.tasks import JointModel, classifier, imagenet_indices
 from dirtypixels.train import finetune, pretrain
@@ -106,24 +107,23 @@ class Workshop:
             self.camera,
             condition.lux,
             self.recipe.seed,
+            position=condition.position,
             transfer=self.recipe.transfer,
             training=training,
             flip=flip,
         )
 
-    def unit(self, condition: Condition) -> Denoiser:
-        """The low-level unit, pretrained for a condition."""
-        unit = build_unit(self.recipe.unit)
+    def unit(self, condition: Condition) -> Denoiser | Deblurrer:
+        """The low-level unit, pretrained for a condition: one that deblurs where the condition has a position."""
+        described = self._described(condition)
+        unit = build_unit(described)
         file = self.folder / "units" / f"{condition.name}.pt"
         finished = file.with_suffix(".json")
-        recipe, seed = self.recipe.pretraining, self.recipe.seed
+        recipe = self.recipe.pretraining
         if not finished.is_file():
-            torch.manual_seed(seed)
-            unit = build_unit(self.recipe.unit)
-            clean = natural_patches(recipe.patches, recipe.size, folder=recipe.folder, reduce=recipe.reduce, seed=seed)
-            generator = realisation(seed, f"pretraining/{condition.name}")
-            captured = self.camera.capture(clean, condition.lux, generator=generator, transfer=self.recipe.transfer)
-            light = linear_scene(clean, self.recipe.transfer)
+            torch.manual_seed(self.recipe.seed)
+            unit = build_unit(described)
+            light, captured = self._patches(condition)
             self.claim()
             with self.progress("iterations") as bar:
                 task = bar.add_task(f"unit, {condition.name}: L-BFGS", total=recipe.iterations)
@@ -139,6 +139,30 @@ class Workshop:
         state = torch.load(file, map_location="cpu", weights_only=True)
         unit.load_state_dict(state["unit"])
         return unit.cpu()
+
+    def _described(self, condition: Condition) -> Unit | Deblur:
+        return self.recipe.deblur if condition.is_blurred else self.recipe.unit
+
+    def _patches(self, condition: Condition) -> tuple[Tensor, Observation]:
+        """What a unit is pretrained on: light, and captures of it. Beyond a blurred patch the picture goes on."""
+        recipe, seed = self.recipe.pretraining, self.recipe.seed
+        generator = realisation(seed, f"pretraining/{condition.name}")
+        if condition.position is None:
+            count, size, margins = recipe.patches, recipe.size, (0, 0)
+        else:
+            height, width = self.camera.psf(condition.position).shape[-2:]
+            count, size, margins = recipe.blur_patches, recipe.blur_size, (height // 2, width // 2)
+        whole = size + 2 * max(margins)
+        gray = not condition.is_blurred  # a denoiser treats the channels one by one, a deblurrer merges them
+        patches = natural_patches(count, whole, gray=gray, folder=recipe.folder, reduce=recipe.reduce, seed=seed)
+        extra = [max(margins) - m for m in margins]
+        patches = patches[..., extra[0] : whole - extra[0], extra[1] : whole - extra[1]]
+        captured = self.camera.capture(
+            patches, condition.lux, condition.position, generator, transfer=self.recipe.transfer, beyond="crop"
+        )
+        light = linear_scene(patches, self.recipe.transfer)
+        down, across = margins
+        return light[..., down : down + size, across : across + size], captured
 
     def curve(self, condition: Condition) -> Curve:
         """PSNR over the iterations of a unit's pretraining."""
@@ -194,7 +218,8 @@ class Workshop:
             network=self.recipe.head.network,
             classes=self.training_photos.classes,
             image_size=self.recipe.data.size,
-            unit=None if unit is None else self.recipe.unit,
+            unit=None if unit is None else self._described(condition),
+            position=condition.position,
             camera=self.camera.name,
             camera_hash=self.camera.hash,
             lux=condition.lux,
