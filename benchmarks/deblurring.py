@@ -37,7 +37,7 @@ from dirtypixels.train import pretrain, psnr
 
 Restore = Callable[[Observation], Tensor]
 
-STRENGTHS = (0.02, 0.05, 0.1, 0.2, 0.4)
+STRENGTHS = (0.25, 0.5, 1.0, 2.0, 4.0)
 NOISELESS_STRENGTH = 0.001  # weak enough that the prior takes nothing away
 
 

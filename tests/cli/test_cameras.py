@@ -25,8 +25,10 @@ def results(commands: Callable[..., Any], tmp_path_factory: pytest.TempPathFacto
     damaged = tmp_path_factory.mktemp("profile")
     (damaged / "camera.json").write_text('{"schema_version": 1, "name": "mine"}')
     profile = Path(__file__).parents[2] / "src" / "dirtypixels" / "camera" / "profiles" / "semco"
-    given = ["nexus-6p-rear", profile, "nexus-7", damaged]
-    found: list[Any] = commands([["cameras", name] for name in given])
+    pictures, file = tmp_path_factory.mktemp("pictures"), damaged / "camera.json"
+    given = [("nexus-6p-rear", pictures), (profile, pictures), ("nexus-7", pictures), (damaged, pictures)]
+    refused = [["cameras", "semco", "-o", file], ["cameras", "-o", pictures]]
+    found: list[Any] = commands([*(["cameras", name, "-o", out] for name, out in given), *refused])
     return found
 
 
@@ -56,3 +58,9 @@ class TestOne:
 
     def test_a_damaged_profile(self, results: list[Any]) -> None:
         results[3].check_refusal("is not valid", "noise", "exposure")
+
+    def test_a_folder_that_cannot_be_one(self, results: list[Any]) -> None:
+        results[4].check_refusal("exists", "camera.json")
+
+    def test_a_folder_and_no_camera_to_draw(self, results: list[Any]) -> None:
+        results[5].check_refusal("out needs the name of a camera")

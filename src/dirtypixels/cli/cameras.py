@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from math import log10
+import re
+from math import isfinite
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-from dirtypixels.camera import Camera
+from dirtypixels.camera import POSITIONS, Camera
+from dirtypixels.cli.portrait import draw_noise, draw_psfs, rms_radius, snr_db
 
 LIGHT = (0.3, 1, 3, 6, 12, 24, 48, 96, 200, 1000, 2000)  # lux: moonlight to an overcast day's interior
 
@@ -22,20 +25,62 @@ def list_cameras() -> None:
     Console().print(table)
 
 
-def show_camera(name: str) -> None:
-    """A camera's noise over light, as numbers and as a bar for the signal-to-noise ratio of middle gray."""
+def show_camera(name: str, out: Path) -> None:
+    """A camera's noise over light and the size of its PSFs as tables, and pictures of both.
+
+    Writes `NAME-noise.png` and, where the profile has a PSF field, `NAME-psf.png`.
+
+    Args:
+        name: of a bundled profile, or the path of one.
+        out: folder for the pictures, made if it is not there.
+    """
     camera = Camera.load(name)
+    written = _draw(camera, out)  # first: a folder that cannot be written to ends the command with one line
     console = Console()
+    console.print(_noise_table(camera))
+    console.print("Signal in [0, 1], white level 1; before clipping the variance is alpha * mean + sigma^2.")
+    sources = {"Noise": camera.profile.noise.source, "Exposure": camera.profile.exposure.source}
+    if camera.optics is not None:
+        console.print(_psf_table(camera, camera.optics.pitch_um))
+        console.print("RMS radius: root mean square distance from the centroid.")
+        sources["Optics"] = camera.optics.source
+    else:
+        sources["Optics"] = "none in this profile, the lens is taken to be sharp."
+    for title, source in sources.items():
+        console.print(f"{title}: {source}", markup=False)
+    console.print(f"Profile hash: {camera.hash}")
+    for path in written:
+        console.print(f"Wrote {path}", markup=False, soft_wrap=True)
+
+
+def _draw(camera: Camera, out: Path) -> list[Path]:
+    # A profile's name is free text, not a path.
+    stem = re.sub(r"[^\w.-]+", "-", camera.name).strip("-.") or "camera"
+    drawings = {"noise": draw_noise} | ({"psf": draw_psfs} if camera.optics is not None else {})
+    paths = {part: out / f"{stem}-{part}.png" for part in drawings}
+    for part, draw in drawings.items():
+        draw(camera, paths[part])
+    return list(paths.values())
+
+
+def _noise_table(camera: Camera) -> Table:
+    """Noise over light, as numbers and as a bar for the signal-to-noise ratio of middle gray."""
     table = Table("lux", "ISO", "alpha", "sigma", "SNR at signal 0.18, dB", title=camera.name)
     for lux in LIGHT:
         level = camera.noise.at_lux(lux)
-        variance = level.alpha * 0.18 + level.sigma**2
-        snr = 10 * log10(0.18**2 / variance)
-        bar = "█" * max(0, round(snr / 2) + 10)
+        snr = snr_db(level, 0.18)
+        bar = "█" * max(0, round(snr / 2) + 10) if isfinite(snr) else ""
         iso = camera.noise.exposure.iso(lux)
         table.add_row(f"{lux:g}", f"{iso:,.0f}", f"{level.alpha:.4g}", f"{level.sigma:.4g}", f"{snr:6.1f}  {bar}")
-    console.print(table)
-    console.print("Signal in [0, 1], white level 1; before clipping the variance is alpha * mean + sigma^2.")
-    for title, part in (("Noise", camera.profile.noise), ("Exposure", camera.profile.exposure)):
-        console.print(f"{title}: {part.source}")
-    console.print(f"Profile hash: {camera.hash}")
+    return table
+
+
+def _psf_table(camera: Camera, pitch_um: float) -> Table:
+    """Size of the PSFs at the named places."""
+    title = f"PSFs, sampled at {pitch_um:g} µm"
+    table = Table("place", "row, column", "RMS radius in px (R, G, B)", "in µm", title=title)
+    for place, (row, column) in POSITIONS.items():
+        radii = rms_radius(camera.psf(place))
+        px, um = (", ".join(f"{scale * radius:.2f}" for radius in radii) for scale in (1, pitch_um))
+        table.add_row(place, f"{row:g}, {column:g}", px, um)
+    return table

@@ -27,11 +27,20 @@ Changes = Annotated[
 @app.command()
 def cameras(
     name: Annotated[str | None, typer.Argument(help="A profile's name or path; none lists all.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="Folder for the pictures of NAME; the current one if not given."),
+    ] = None,
 ) -> None:
-    """List the camera profiles, or show one."""
+    """List the camera profiles, or show one: tables, and pictures of its noise and its lens."""
     from dirtypixels.cli.cameras import list_cameras, show_camera
 
-    list_cameras() if name is None else show_camera(name)
+    if name is not None:
+        show_camera(name, out or Path())
+    elif out is None:
+        list_cameras()
+    else:
+        raise ValueError("out needs the name of a camera to draw; found none")
 
 
 @app.command()
@@ -40,7 +49,12 @@ def simulate(
     out: Out,
     camera: Annotated[str, typer.Option(help="Profile name or path.")] = "nexus-6p-rear",
     lux: Annotated[float, typer.Option(help="Light on the scene in lux, above 0.")] = 3.0,
-    position: Annotated[str | None, typer.Option(help="Place on the sensor, for the lens.")] = None,
+    position: Annotated[
+        str | None,
+        typer.Option(
+            help="Place on the sensor, for the lens: center, offaxis, periphery, ROW,COLUMN in [0, 1], or field."
+        ),
+    ] = None,
     transfer: Annotated[str, typer.Option(help="How pictures become light: linear, or srgb.")] = "linear",
     seed: Annotated[int, typer.Option(help="Decides the noise.")] = 0,
     depth: Annotated[str, typer.Option("--format", help="16 or float (TIFF), or 8 (PNG, loses detail).")] = "16",

@@ -26,7 +26,7 @@ from dirtypixels.restore.unrolled import HQSLayer
 Picture = npt.NDArray[np.float64]
 Gradients = Literal["hyper_laplacian", "tv"]
 
-_STRENGTH: dict[Gradients, float] = {"hyper_laplacian": 10.0, "tv": 20.0}
+_STRENGTH: dict[Gradients, float] = {"hyper_laplacian": 0.25, "tv": 2.0}
 _FIRST_COUPLING, _COUPLING_GROWTH = 100.0, 2.0
 
 _BM3D_BLOCK = 8  # side of the blocks that BM3D matches, pixels
@@ -125,10 +125,14 @@ def hqs_deconvolution(
     v is the mean noise variance ``alpha y + sigma^2`` of an image and channel. "hyper_laplacian" has q = 2/3 on both
     differences, "tv" the length of the gradient (isotropic total variation). The channels are restored one by one.
 
+    Strength 1 is the best of a grid (factors of 2) on 20 photographs of BSDS300 (train, 112 px) with the noise of the
+    Nexus 6P's rear camera at 6 lux and its bundled lens off-axis and in the periphery. PSNR of the signal and of this:
+    13.3 and 24.5 dB off-axis, 13.1 and 24.3 in the periphery; with "tv" 24.5 and 24.3.
+
     Args:
         obs: with a psf, every sample measured.
         prior: "hyper_laplacian" or "tv".
-        strength: of the prior, as a multiple of the best for photographs, > 0.
+        strength: of the prior, a multiple of its m, > 0.
         iterations: >= 1.
         passes: for what lies beyond the frame, see `border.continue_blurred`, >= 0.
 
