@@ -134,7 +134,7 @@ def test_study_shows_its_table_and_names_the_report(
     found, _, _ = runs
     for cell in results.read(folder / "out" / "results.json").cells:
         assert f"{100 * cell.top1.value:.1f} %" in found.out
-    for name in ("Pretrained", "Denoiser + pretrained", "Fine-tuned", "Joint", "6 lux"):
+    for name in ("Pretrained", "Unit + pretrained", "Fine-tuned", "Joint", "6 lux"):
         assert name in found.out
     assert "report.html" in found.out.replace("\n", "")
     assert (folder / "out" / "report.html").is_file()

@@ -132,6 +132,14 @@ class TestVerdicts:
         assert type(found.seconds) is float
         assert [p.name for p in (tmp_path / "new").iterdir()] == ["a.b.npz"]
 
+    def test_the_first_few(self) -> None:
+        made = judge(captures(lux=3.0), as_measured, Head(), 2)
+        found = made.first(3)
+        for name in ("top1", "top5", "answer", "psnr"):
+            np.testing.assert_array_equal(getattr(found, name), getattr(made, name)[:3])
+        assert found.seconds == made.seconds
+        assert len(made.first(None).top1) == len(made.first(99).top1) == len(TABLE)
+
     def test_nothing_is_unpickled(self, tmp_path: Path) -> None:
         np.savez(tmp_path / "a.npz", top1=np.array([print], dtype=object))
         with pytest.raises(ValueError, match="allow_pickle=False"):
@@ -147,6 +155,7 @@ class TestMethod:
     """Which two steps each method is made of."""
 
     CONDITION = Condition(name="6lux", lux=6)
+    BLURRED = Condition(name="6lux+offaxis", lux=6, position="offaxis")
 
     def workshop(self) -> tuple[Workshop, dict[str, JointModel]]:
         models = {name: JointModel(Doubling() if name == "joint" else None, Head()) for name in ("finetuned", "joint")}
@@ -171,10 +180,11 @@ class TestMethod:
             assert torch.equal(method(workshop, self.CONDITION, name)[0](obs), obs.signal * 2)
         assert method(workshop, self.CONDITION, "nlm")[0] is classical.non_local_means
         assert method(workshop, self.CONDITION, "bm3d")[0] is classical.bm3d
+        assert method(workshop, self.BLURRED, "hqs")[0] is classical.hqs_deconvolution
 
     def test_the_classifier(self) -> None:
         workshop, models = self.workshop()
-        alike: tuple[Method, ...] = ("pretrained", "nlm", "bm3d", "unit")
+        alike: tuple[Method, ...] = ("pretrained", "nlm", "bm3d", "hqs", "unit")
         trained: tuple[Method, ...] = ("finetuned", "joint")
         for name in alike:
             assert method(workshop, self.CONDITION, name)[1] is models["pretrained"].head

@@ -22,9 +22,16 @@ CHANCES = {
     "6lux": {"pretrained": 0.59, "nlm": 0.52, "bm3d": 0.62, "unit": 0.485, "finetuned": 0.79, "joint": 0.815},
     "3lux": {"pretrained": 0.35, "nlm": 0.27, "bm3d": 0.40, "unit": 0.29, "finetuned": 0.70, "joint": 0.755},
 }
+FOUR = {
+    **CHANCES,
+    "6lux+offaxis": {"pretrained": 0.47, "hqs": 0.44, "unit": 0.50, "finetuned": 0.75, "joint": 0.785},
+    "6lux+periphery": {"pretrained": 0.24, "hqs": 0.26, "unit": 0.33, "finetuned": 0.62, "joint": 0.675},
+}
 PSNRS = {
-    "6lux": {"nlm": 23.4, "bm3d": 24.1, "unit": 22.9, "joint": 20.6},
-    "3lux": {"nlm": 20.9, "bm3d": 21.8, "unit": 20.5, "joint": 17.9},
+    "6lux": {"pretrained": 18.0, "nlm": 23.4, "bm3d": 24.1, "unit": 22.9, "finetuned": 18.0, "joint": 20.6},
+    "3lux": {"pretrained": 15.0, "nlm": 20.9, "bm3d": 21.8, "unit": 20.5, "finetuned": 15.0, "joint": 17.9},
+    "6lux+offaxis": {"pretrained": 17.1, "hqs": 21.4, "unit": 22.3, "finetuned": 17.1, "joint": 17.0},
+    "6lux+periphery": {"pretrained": 16.2, "hqs": 18.9, "unit": 20.1, "finetuned": 16.2, "joint": 14.4},
 }
 LUX = {"clean": None, "6lux": 6.0, "3lux": 3.0}
 
@@ -50,10 +57,12 @@ def synthetic_study(
                 compared = method != "finetuned" and "finetuned" in right
                 among5 = found | (difficulty < 0.5 + methods[method] / 2)
                 values = None if psnr is None else psnr + 2 * torch.randn(count, generator=draw)
+                light, _, place = condition.partition("+")
                 cells.append(
                     Cell(
                         condition=condition,
-                        lux=LUX.get(condition),
+                        lux=LUX.get(light),
+                        position=place or None,
                         method=method,
                         seed=seed,
                         count=count,
@@ -77,6 +86,32 @@ def synthetic_study(
         "notes": ["Every number here is invented for a test."],
     }
     return Study(**{**fields, **changes})  # type: ignore[arg-type]
+
+
+def synthetic_grid(count: int = 500) -> list[Cell]:
+    """A grid of light x PSF in which both make the classifier worse; invented as the others."""
+    cells = []
+    for lux in (3.0, 6.0, 12.0, 24.0, 48.0, 96.0, None):
+        light = 1.0 if lux is None else lux / (lux + 4)
+        for place, blur in ((None, 0.0), ("center", 0.04), ("offaxis", 0.12), ("periphery", 0.4)):
+            right, among5 = int(count * 0.92 * light * (1 - blur)), int(count * (1 - 0.3 * (1 - light) - blur / 2))
+            name = "clean" if lux is None else f"{lux:g}lux"
+            cells.append(
+                Cell(
+                    condition=name if place is None else f"{name}+{place}",
+                    lux=lux,
+                    position=place,
+                    method="pretrained",
+                    seed=0,
+                    count=count,
+                    top1=statistics.wilson(right, count),
+                    top5=statistics.wilson(among5, count),
+                    psnr=None,
+                    seconds_per_image=0.01,
+                    difference=None,
+                )
+            )
+    return cells
 
 
 def estimate(value: float = 0.5, low: float = 0.4, high: float = 0.6, unit: str = "fraction") -> Estimate:
@@ -106,6 +141,25 @@ def test_read_gives_what_was_written(tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir()] == ["results.json"]
 
 
+def test_what_was_written_before_there_were_positions_is_read(tmp_path: Path) -> None:
+    study = synthetic_study()
+    results.write(study, tmp_path / "results.json")
+    found = json.loads((tmp_path / "results.json").read_text())
+    del found["grid"], found["optics"]
+    for one in found["cells"]:
+        del one["position"]
+    (tmp_path / "results.json").write_text(json.dumps(found))
+    assert results.read(tmp_path / "results.json") == study
+
+
+def test_a_grid_is_read_as_it_was_written(tmp_path: Path) -> None:
+    study = synthetic_study(chances=FOUR, grid=synthetic_grid(), optics="simulated from a design")
+    results.write(study, tmp_path / "results.json")
+    again = results.read(tmp_path / "results.json")
+    assert again == study
+    assert [c.position for c in again.grid[:4]] == [None, "center", "offaxis", "periphery"]
+
+
 def test_the_file_holds_plain_numbers_of_full_precision(tmp_path: Path) -> None:
     study = synthetic_study()
     results.write(study, tmp_path / "results.json")
@@ -132,6 +186,8 @@ def test_the_file_holds_plain_numbers_of_full_precision(tmp_path: Path) -> None:
         (lambda: cell(lux=0.0), "greater than 0"),
         (lambda: cell(colour="red"), "Extra inputs are not permitted"),
         (lambda: synthetic_study(cells=[cell(), cell()]), r"must differ .* found \('3lux', 'joint', 0\)"),
+        (lambda: synthetic_study(grid=[*synthetic_grid(), synthetic_grid()[0]]), r"grid must differ .*\(3.0, None\)"),
+        (lambda: synthetic_study(grid=[cell()]), r"grid must be of the method 'pretrained'; found \['joint'\]"),
         (lambda: synthetic_study(schema_version=2), "Input should be 1"),
         (lambda: synthetic_study(recipe={"lr": float("inf")}), "finite number"),
         (lambda: synthetic_study(recipe={"unit": object()}), "valid JSON value"),

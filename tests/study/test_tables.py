@@ -1,53 +1,70 @@
-"""Tables: every number where it belongs, and text that the formats can carry."""
+"""Tables: every number where it belongs."""
 
 from __future__ import annotations
 
-import csv
-import io
-from pathlib import Path
-
 import pytest
-from test_results import CHANCES, synthetic_study
+from test_results import CHANCES, FOUR, synthetic_grid, synthetic_study
 
-from dirtypixels.study import results, tables
-from dirtypixels.study.tables import PAPER, Table
+from dirtypixels.study import tables
+
+SOURCE = "simulated from a design, traced at R, G and B."
 
 
 def test_the_table_holds_each_cell_where_it_belongs() -> None:
     study = synthetic_study()
     table = tables.method_table(study)
-    headings = [f"{group} {column}" for group, column in tables._grouped(table)]
-    found = {row[0]: dict(zip(headings, row[1:], strict=True)) for row in table.rows}
+    assert table.columns == table.headings == ("Method", "top-1", "top-5", "PSNR", "top-1 gain")
+    sections = {section.heading: {row[0]: row[1:] for row in section.rows} for section in table.sections}
     cell = next(c for c in study.cells if (c.condition, c.method) == ("3lux", "joint"))
-    joint, gap = found["Joint"], cell.difference
+    joint, gap = sections["3 lux"]["Joint"], cell.difference
     assert gap is not None
     assert cell.psnr is not None
-    assert joint["3 lux top-1"] == (
-        f"{100 * cell.top1.value:.1f} % [{100 * cell.top1.low:.1f}, {100 * cell.top1.high:.1f}]"
+    assert joint == (
+        f"{100 * cell.top1.value:.1f} % [{100 * cell.top1.low:.1f}, {100 * cell.top1.high:.1f}]",
+        f"{100 * cell.top5.value:.1f} % [{100 * cell.top5.low:.1f}, {100 * cell.top5.high:.1f}]",
+        f"{cell.psnr.value:.1f} dB [{cell.psnr.low:.1f}, {cell.psnr.high:.1f}]",
+        f"+{100 * gap.value:.1f} [+{100 * gap.low:.1f}, +{100 * gap.high:.1f}]",
     )
-    assert joint["3 lux PSNR"] == f"{cell.psnr.value:.1f} dB [{cell.psnr.low:.1f}, {cell.psnr.high:.1f}]"
-    assert joint["3 lux top-1 gain"] == f"+{100 * gap.value:.1f} [+{100 * gap.low:.1f}, +{100 * gap.high:.1f}]"
-    assert found["BM3D + pretrained"]["clean top-1"] == "–"
-    assert found["Fine-tuned"]["3 lux top-1 gain"] == "–"
-    assert found["Pretrained"]["3 lux top-1 gain"].startswith("−")
+    assert sections["clean"]["Joint"][2] == "–"
+    assert sections["3 lux"]["Fine-tuned"][3] == "–"
+    assert sections["3 lux"]["Pretrained"][3].startswith("−")
 
 
-def test_columns_that_no_method_fills_are_left_out() -> None:
-    table = tables.method_table(synthetic_study())
-    assert table.groups == (("clean", 3), ("6 lux", 4), ("3 lux", 4))
-    assert table.columns[1:4] == ("top-1", "top-5", "top-1 gain")
+def test_a_section_for_each_condition_with_its_own_methods() -> None:
+    table = tables.method_table(synthetic_study(chances=FOUR))
+    assert [section.heading for section in table.sections] == [
+        "clean", "6 lux", "3 lux", "6 lux + off-axis", "6 lux + periphery",
+    ]  # fmt: skip
+    assert [row[0] for row in table.sections[3].rows] == [
+        "Pretrained", "HQS + pretrained", "Unit + pretrained", "Fine-tuned", "Joint",
+    ]  # fmt: skip
+    assert len(table.rows) == sum(map(len, FOUR.values()))
+    assert {len(row) for row in table.rows} == {5}
 
 
-def test_rows_keep_the_order_of_the_fullest_condition() -> None:
-    # The clean condition comes first and has three methods; it must not tear the order of the others.
-    assert tables.methods_of(synthetic_study()) == list(CHANCES["3lux"])
+def test_a_column_that_no_cell_fills_is_left_out() -> None:
+    table = tables.method_table(synthetic_study(chances={"clean": {"pretrained": 0.9}}))
+    assert table.columns == ("Method", "top-1", "top-5")
+
+
+def test_methods_keep_one_order_whatever_the_conditions_have() -> None:
+    assert tables.methods_of(synthetic_study(chances=dict(reversed(FOUR.items())))) == list(tables.METHOD_NAMES)
+    assert tables.methods_of(synthetic_study(chances={"3lux": {"mine": 0.5, "joint": 0.6}})) == ["joint", "mine"]
     assert tables.conditions_of(synthetic_study()) == list(CHANCES)
 
 
 def test_each_seed_has_a_row() -> None:
-    rows = [row[0] for row in tables.method_table(synthetic_study(seeds=(3, 8))).rows]
+    rows = [row[0] for row in tables.method_table(synthetic_study(seeds=(3, 8))).sections[1].rows]
     assert rows[:2] == ["Pretrained, seed 3", "Pretrained, seed 8"]
     assert len(rows) == 12
+
+
+def test_a_method_judged_on_fewer_photographs_says_so() -> None:
+    study = synthetic_study(chances={"3lux": {"bm3d": 0.4, "joint": 0.7}})
+    few = synthetic_study(count=200, chances={"3lux": {"bm3d": 0.4}}).cells
+    table = tables.method_table(study.model_copy(update={"cells": [*few, study.cells[1]]}))
+    assert [row[0] for row in table.rows] == ["BM3D + pretrained (first 200)", "Joint"]
+    assert table.caption == "Accuracy on 200 or 1,000 photographs, with 95 % intervals."
 
 
 def test_several_references_are_named_in_the_cells() -> None:
@@ -58,17 +75,30 @@ def test_several_references_are_named_in_the_cells() -> None:
         else c
         for c in study.cells
     ]
-    table = tables.method_table(study.model_copy(update={"cells": changed}))
-    assert " to NLM + pretrained [" in table.rows[2][-1]
-    assert " to Fine-tuned [" in table.rows[1][-1]
+    rows = {row[0]: row for row in tables.method_table(study.model_copy(update={"cells": changed})).rows}
+    assert " to NLM + pretrained [" in rows["Unit + pretrained"][-1]
+    assert " to Fine-tuned [" in rows["Joint"][-1]
+
+
+def test_where_psfs_come_from_is_said_where_they_are_used() -> None:
+    said = "The lens's PSFs: simulated from a design, traced at R, G and B."
+    assert said in tables.method_table(synthetic_study(chances=FOUR, optics=SOURCE)).notes
+    assert said not in tables.method_table(synthetic_study(optics=SOURCE)).notes
+    assert said in tables.grid_table(synthetic_study(grid=synthetic_grid(), optics=SOURCE)).notes
 
 
 def test_names_for_keys() -> None:
     assert tables.method_name("finetuned") == "Fine-tuned"
     assert tables.method_name("my-own") == "my-own"
-    assert [tables.condition_name(key) for key in ("clean", "3lux", "0.5lux", "6lux-periphery")] == [
-        "clean", "3 lux", "0.5 lux", "6 lux-periphery",
-    ]  # fmt: skip
+    assert tables.short_name("hqs") == "HQS"
+    names = {
+        "clean": "clean", "3lux": "3 lux", "0.5lux": "0.5 lux", "6lux+offaxis": "6 lux + off-axis",
+        "clean+periphery": "clean + periphery", "12lux+center": "12 lux + center",
+        "3lux+0.9-0.75": "3 lux + (0.9, 0.75)", "my-own+thing": "my-own+thing",
+    }  # fmt: skip
+    assert {key: tables.condition_name(key) for key in names} == names
+    assert [tables.place_name(p) for p in (None, "offaxis", "0.90,0.80")] == ["no blur", "off-axis", "(0.90, 0.80)"]
+    assert [tables.light_name(lux) for lux in (None, 3.0, 0.5)] == ["no noise", "3 lux", "0.5 lux"]
 
 
 @pytest.mark.parametrize(
@@ -78,98 +108,45 @@ def test_points_are_signed(value: float, text: str) -> None:
     assert tables.points(value) == text
 
 
-def test_the_papers_numbers_agree_with_what_its_text_says_of_them() -> None:
-    # Section 7.1: joint "up to 5.1 %" over fine-tuned; NLM lowers, BM3D raises top-1 and top-5 by a few percent.
-    gaps = {key: PAPER[key]["joint"][0] - PAPER[key]["finetuned"][0] for key in PAPER}
-    assert gaps == pytest.approx({"3lux": 0.051, "6lux": 0.016}, abs=5e-4)
-    for methods in PAPER.values():
-        for k in (0, 1):
-            assert methods["nlm"][k] < methods["pretrained"][k] < methods["bm3d"][k]
-            assert methods["bm3d"][k] < methods["finetuned"][k] < methods["joint"][k]
-        assert all(top1 < top5 for top1, top5 in methods.values())
+def test_the_conventional_method_is_the_first_that_was_run() -> None:
+    study = synthetic_study(chances=FOUR)
+    assert [tables.conventional_of(study, key) for key in FOUR] == [None, "bm3d", "bm3d", "hqs", "hqs"]
+    assert tables.conventional_of(synthetic_study(chances={"3lux": {"nlm": 0.3, "joint": 0.6}}), "3lux") == "nlm"
 
 
-def test_beside_the_paper_are_only_conditions_and_methods_of_both() -> None:
-    table = tables.beside_paper(synthetic_study())
-    assert table.groups == (("6 lux", 2), ("3 lux", 2))
-    rows = {row[0]: row[1:] for row in table.rows}
-    assert list(rows) == [
-        "Pretrained", "NLM + pretrained", "BM3D + pretrained", "Fine-tuned", "Joint", "Joint minus Fine-tuned",
-    ]  # fmt: skip
-    assert rows["Joint"][1::2] == ("74.8 %", "69.6 %")
-    assert rows["Joint minus Fine-tuned"][1::2] == ("+1.6", "+5.1")
-    assert rows["Joint minus Fine-tuned"][2] == tables.method_table(synthetic_study()).rows[-1][-1]
-    assert "Inception-v4 on ImageNet at 299 px" in table.notes[0]
-    assert len(table.notes) == 1
+class TestGrid:
+    def test_light_goes_down_and_psf_across(self) -> None:
+        cells = synthetic_grid()
+        # In another order, so that nothing can hang on it but the headings' own.
+        study = synthetic_study(grid=[*cells[:4], *reversed(cells[4:])])
+        table = tables.grid_table(study)
+        assert table.columns[:2] == ("Light", "no blur")
+        assert [section.heading for section in table.sections] == ["top-1", "top-5"]
+        for section, field in zip(table.sections, ("top1", "top5"), strict=True):
+            shown = {(row[0], name): text for row in section.rows for name, text in zip(
+                table.columns[1:], row[1:], strict=True)}  # fmt: skip
+            assert len(shown) == len(cells) == 28
+            for cell in cells:
+                value = getattr(cell, field)
+                expected = f"{100 * value.value:.1f} % [{100 * value.low:.1f}, {100 * value.high:.1f}]"
+                assert shown[tables.light_name(cell.lux), tables.place_name(cell.position)] == expected
 
+    def test_the_papers_cells_stand_beside_ours_where_they_are_known(self) -> None:
+        table = tables.grid_table(synthetic_study(grid=synthetic_grid()), {"6lux+offaxis": (0.6107, 0.8203)})
+        found = [(i, j, k) for i, section in enumerate(table.sections) for j, row in enumerate(section.rows)
+                 for k, text in enumerate(row) if "paper" in text]  # fmt: skip
+        assert found == [(0, 1, 3), (1, 1, 3)]
+        assert table.sections[0].rows[1][3].endswith("]; paper 61.1 %")
+        assert table.sections[1].rows[1][3].endswith("]; paper 82.0 %")
+        assert any("Diamond" in note for note in table.notes)
+        assert not any("Diamond" in note for note in tables.grid_table(synthetic_study(grid=synthetic_grid())).notes)
 
-def test_beside_the_paper_another_camera_is_named() -> None:
-    table = tables.beside_paper(synthetic_study(camera="semco", transfer="srgb"))
-    assert "semco with srgb" in table.notes[1]
+    def test_what_was_not_judged_is_left_open(self) -> None:
+        cells = synthetic_grid()
+        table = tables.grid_table(synthetic_study(grid=[cells[0], cells[5]]))
+        assert [row[1:] for row in table.sections[0].rows] == [
+            (tables.entry(cells[0].top1), "–"), ("–", tables.entry(cells[5].top1)),
+        ]  # fmt: skip
 
-
-def test_beside_the_paper_seeds_are_averaged() -> None:
-    study = synthetic_study(seeds=(0, 1))
-    table = tables.beside_paper(study)
-    values = [c.top1.value for c in study.cells if (c.condition, c.method) == ("6lux", "joint")]
-    assert {row[0]: row for row in table.rows}["Joint"][1] == f"{50 * sum(values):.1f} %"
-    assert "mean over the seeds" in table.notes[-1]
-
-
-def test_beside_the_paper_is_empty_where_nothing_matches() -> None:
-    table = tables.beside_paper(synthetic_study(chances={"clean": {"joint": 0.9}, "3lux": {"mine": 0.5}}))
-    assert (table.rows, table.groups, table.columns) == ((), (), ("Method",))
-
-
-def test_markdown_has_as_many_cells_in_every_line(tmp_path: Path) -> None:
-    study = synthetic_study()
-    text = tables.to_markdown(study, tmp_path / "table.md")
-    assert (tmp_path / "table.md").read_text(encoding="utf-8") == text
-    lines = [line for line in text.splitlines() if line.startswith("|")]
-    assert {line.count("|") for line in lines} == {13}
-    assert len(lines) == 2 + 6
-    assert "3 lux top-1 gain" in lines[0]
-    assert tables.to_markdown(tables.method_table(study)) == text
-
-
-def test_markdown_escapes_what_would_end_a_cell() -> None:
-    assert "| a\\|b |" in tables.to_markdown(Table("caption", (), ("Method",), (("a|b",),)))
-
-
-def test_csv_gives_back_every_field_of_every_cell(tmp_path: Path) -> None:
-    study = synthetic_study()
-    text = tables.to_csv(study, tmp_path / "cells.csv")
-    assert (tmp_path / "cells.csv").read_text(encoding="utf-8") == text
-    rows = list(csv.DictReader(io.StringIO(text)))
-    assert len(rows) == len(study.cells)
-    for row, cell in zip(rows, study.cells, strict=True):
-        again: dict[str, object] = {}
-        for field in results.Cell.model_fields:
-            parts = {name.removeprefix(f"{field}_"): row[name] for name in row if name.startswith(f"{field}_")}
-            if field in row:
-                again[field] = row[field] or None
-            else:
-                again[field] = parts if any(parts.values()) else None
-        assert results.Cell.model_validate(again) == cell
-
-
-def test_latex_is_balanced_and_escaped(tmp_path: Path) -> None:
-    table = Table(
-        "A caption", (("50 % & more", 2),), ("Method", "a_b", "c#d"), (("{x}\\y", "−1 ~ 2^3", "[1, 2] $"),), ("Note.",)
-    )
-    text = tables.to_latex(table, tmp_path / "table.tex")
-    assert (tmp_path / "table.tex").read_text(encoding="utf-8") == text
-    assert "\\multicolumn{2}{c}{50 \\% \\& more}" in text
-    assert "\\cmidrule(lr){2-3}" in text
-    assert "Method & a\\_b & c\\#d \\\\" in text
-    expected = "\\{x\\}\\textbackslash{}y & $-$1 \\textasciitilde{} 2\\textasciicircum{}3 & {}[1, 2] \\$ \\\\"
-    assert expected in text
-    assert text.startswith("% A caption\n% Note.\n\\begin{tabular}{lrr}\n\\toprule")
-    assert text.endswith("\\bottomrule\n\\end{tabular}\n")
-
-
-def test_latex_of_a_study_has_as_many_cells_in_every_row() -> None:
-    lines = tables.to_latex(synthetic_study()).splitlines()
-    rows = lines[lines.index("\\midrule") + 1 : lines.index("\\bottomrule")]
-    assert [row.replace("\\&", "").count("&") for row in rows] == [11] * 6
-    assert sum(int(line.count("cmidrule")) for line in lines) == 3
+    def test_without_a_grid_there_are_no_rows(self) -> None:
+        assert tables.grid_table(synthetic_study()).rows == ()

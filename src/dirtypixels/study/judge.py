@@ -35,6 +35,11 @@ class Verdicts:
     psnr: npt.NDArray[np.float64]  # dB, of what the classifier was given
     seconds: float  # a photograph, restoration and classification
 
+    def first(self, count: int | None) -> Verdicts:
+        """Those of the first `count` photographs; of all for None."""
+        parts = (self.top1[:count], self.top5[:count], self.answer[:count], self.psnr[:count])
+        return Verdicts(*parts, self.seconds)
+
     def save(self, path: Path) -> None:
         def write(temporary: Path) -> None:
             with temporary.open("wb") as file:
@@ -58,6 +63,7 @@ def method(workshop: Workshop, condition: Condition, name: Method) -> tuple[Rest
         "pretrained": lambda: lambda obs: obs.signal,
         "nlm": lambda: classical.non_local_means,
         "bm3d": lambda: classical.bm3d,
+        "hqs": lambda: classical.hqs_deconvolution,
         "unit": lambda: workshop.unit(condition).to(workshop.device).eval(),
     }
     return restore[name](), workshop.pretrained().head.to(workshop.device)

@@ -3,34 +3,25 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
 from pathlib import Path
+from typing import Literal, get_args
 
 import yaml
 
 from dirtypixels import files
-from dirtypixels.study.results import Cell, Study
-from dirtypixels.study.tables import (
-    Table,
-    beside_paper,
-    cells_of,
-    condition_name,
-    conditions_of,
-    mean_top1,
-    method_name,
-    method_table,
-    methods_of,
-    percent,
-    points,
-)
+from dirtypixels.study.findings import findings, quality_and_accuracy
+from dirtypixels.study.findings import headline as headline
+from dirtypixels.study.paper import PAPER_PRETRAINED, beside_paper
+from dirtypixels.study.results import Study
+from dirtypixels.study.tables import Table, condition_name, conditions_of, grid_table, method_table
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+About = Literal["study", "grid", "pretraining"]
 PIXEL_RATIO = 2  # pixels of a figure per CSS pixel
-
-WON = "the joint model named more photographs right than the fine-tuned classifier"
-LOST = "the joint model named fewer photographs right than the fine-tuned classifier"
-OPEN = "no difference between the joint model and the fine-tuned classifier is shown"
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #1d1d1f; --soft: #5c5c63; --page: #fff; --box: #f4f4f6; --line: #d9d9de;
@@ -46,6 +37,7 @@ p, li { max-width: 48rem; overflow-wrap: anywhere; }
 .soft, .notes, figcaption, caption { color: var(--soft); font-size: .9rem; }
 .headline { font-size: 1.15rem; border-left: 4px solid var(--accent); padding: .1rem 0 .1rem 1rem;
   margin: 1.4rem 0; max-width: 60rem; }
+.headline p, .headline ul { margin: .3rem 0; max-width: none; }
 .scroll { width: fit-content; max-width: 100%; overflow-x: auto; border: 1px solid var(--line); border-radius: 8px; }
 table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }
 th, td { padding: .4rem .45rem; text-align: right; white-space: nowrap; vertical-align: top; }
@@ -54,10 +46,18 @@ thead tr:first-child th[colspan] { text-align: center; font-size: .95rem; }
 tbody tr { border-top: 1px solid var(--line); }
 tbody th, thead tr:first-child th:first-child { text-align: left; position: sticky; left: 0; background: var(--box); }
 tbody th { font-weight: 600; }
+.blocks { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 34rem), 1fr)); gap: 1.2rem 1.5rem; }
+.block { min-width: 0; }
+h3 { font-size: 1rem; margin: 0 0 .4rem; }
+.block table { min-width: 100%; }
+.block .scroll { width: auto; }
+.block tbody th { white-space: normal; }
 .first { border-left: 1px solid var(--line); }
-.interval { display: block; color: var(--soft); font-size: .72rem; }
+.whole { white-space: nowrap; }
+.under { display: block; color: var(--soft); font-size: .72rem; }
 figure { margin: 1.2rem 0 2rem; }
 figcaption { margin-bottom: .5rem; color: var(--ink); font-weight: 600; }
+figcaption .text { display: block; color: var(--soft); font-weight: 400; max-width: 48rem; }
 figure .scroll { background: #fff; padding: .6rem; }
 img { display: block; max-width: 100%; height: auto; }
 pre { background: var(--box); border-radius: 8px; padding: .8rem 1rem; overflow-x: auto; font-size: .85rem; margin: 0; }
@@ -65,60 +65,57 @@ dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1.2rem; m
 dt { color: var(--soft); }
 dd { margin: 0; overflow-wrap: anywhere; }
 @media (max-width: 40rem) {
-  main { padding: 1rem .8rem 3rem; }
-  tbody th { white-space: normal; min-width: 6.5rem; }
+  main { padding: 1rem .6rem 3rem; }
+  table { font-size: .8rem; }
+  th, td { padding: .35rem .24rem; }
   img { max-width: 52rem; }
 }
 """
 
 
-def headline(study: Study) -> str:
-    """What the study found about the joint model against the fine-tuned classifier, in one sentence.
+@dataclass(frozen=True)
+class Shown:
+    """A figure in the report.
 
-    A condition counts as won or lost where the 95 % interval of the paired difference excludes 0 (for every seed, where
-    there are several), and as open otherwise. Without such a comparison the sentence names each condition's best
-    method.
+    Args:
+        title: a few words.
+        path: of the PNG file.
+        text: sentences under the title: what is drawn, and by which rule it was chosen.
+        about: the section that it belongs to: "study", "grid" for light x PSF, or "pretraining".
     """
-    found: dict[str, list[str]] = {WON: [], LOST: [], OPEN: []}
-    for condition in conditions_of(study):
-        joint = [cell for cell in cells_of(study, condition, "joint") if _against_finetuned(cell)]
-        if joint:
-            found[_verdict(joint)].append(_detail(study, condition, joint))
-    clauses = [f"{clause} {_join(details)}" for clause, details in found.items() if details]
-    if clauses:
-        counts = sorted({cell.count for cell in study.cells if cell.method == "joint" and _against_finetuned(cell)})
-        photographs = " or ".join(f"{count:,}" for count in counts)
-        sentence = f"On {photographs} photographs (95 % intervals in brackets) {'; '.join(clauses)}."
-        return sentence.replace(" %", "\N{NO-BREAK SPACE}%")
-    best = [_best(study, condition) for condition in conditions_of(study)]
-    if not best:
-        return "No results yet."
-    return f"The study does not compare a joint model with a fine-tuned classifier; the best top-1 is {_join(best)}."
+
+    title: str
+    path: Path
+    text: str = ""
+    about: About = "study"
 
 
-def write_report(study: Study, figures: Mapping[str, Path | str], out_path: Path | str) -> None:
+def write_report(study: Study, figures: Sequence[Shown], out_path: Path | str) -> None:
     """Write the study as one HTML file with everything in it: no script, no request to anywhere.
 
     Args:
         study: what to report.
-        figures: title to PNG file, in the order to show them in.
+        figures: in the order to show them in.
         out_path: of the HTML file; replaced atomically.
 
     Raises:
         ValueError: a figure is not a PNG file.
         OSError: a figure cannot be read, or the report not written.
     """
-    paper = beside_paper(study)
+    paper, grid = beside_paper(study), grid_table(study, PAPER_PRETRAINED)
+    drawn = {about: "".join(_figure(one) for one in figures if one.about == about) for about in get_args(About)}
+    quality = quality_and_accuracy(study)
     parts = [
         f"<h1>{escape(study.name)}</h1>",
-        f'<p class="soft">{escape(_setting(study))}</p>',
-        f'<p class="headline">{escape(headline(study))}</p>',
+        *(f'<p class="soft">{escape(text)}</p>' for text in _setting(study)),
+        _headline(study),
         _section("Results", _table(method_table(study)) + _paragraph(_caution(study))),
+        _section("PSNR and accuracy", f"<p>{escape(quality[0])}</p>" + _list(quality[1:])) if quality else "",
+        _section("Figures", drawn["study"]) if drawn["study"] else "",
         _section("Beside the paper", _table(paper)) if paper.rows else "",
-        _section("Figures", "".join(_figure(title, Path(path)) for title, path in figures.items())) if figures else "",
-        _section("Notes", f"<ul>{''.join(f'<li>{escape(note)}</li>' for note in study.notes)}</ul>")
-        if study.notes
-        else "",
+        _section("Light and lens", _table(grid) + drawn["grid"]) if grid.rows else "",
+        _section("Pretraining", drawn["pretraining"]) if drawn["pretraining"] else "",
+        _section("Notes", _list(study.notes)) if study.notes else "",
         _section("Data", _block(_yaml(study.data))),
         _section("Recipe", _block(_yaml(study.recipe))),
         _section("Command", _block(study.commands)),
@@ -144,56 +141,20 @@ def write_report(study: Study, figures: Mapping[str, Path | str], out_path: Path
     files.write_text(out_path, page)
 
 
-def _against_finetuned(cell: Cell) -> bool:
-    return cell.difference is not None and cell.difference.reference == "finetuned"
+def _headline(study: Study) -> str:
+    lead, clauses = findings(study)
+    if sum(map(len, clauses.values())) < 3:
+        return f'<p class="headline">{escape(headline(study))}</p>'
+    first, *others = clauses
+    starts = [f"{lead} {first}", *(clause[0].upper() + clause[1:] for clause in others)]
+    said = (f"<p>{escape(s)}:</p>{_list(d)}" for s, d in zip(starts, clauses.values(), strict=True))
+    return f'<div class="headline">{"".join(said)}</div>'
 
 
-def _verdict(joint: list[Cell]) -> str:
-    gaps = [cell.difference for cell in joint if cell.difference]
-    if all(gap.low > 0 for gap in gaps):
-        return WON
-    return LOST if all(gap.high < 0 for gap in gaps) else OPEN
-
-
-def _detail(study: Study, condition: str, joint: list[Cell]) -> str:
-    gaps = [cell.difference for cell in joint if cell.difference]
-    ours, theirs = (mean_top1(study, condition, method) for method in ("joint", "finetuned"))
-    levels = "" if ours is None or theirs is None else f"{percent(ours)} against {percent(theirs)} top-1: "
-    if len(gaps) == 1:
-        (gap,) = gaps
-        inner = f"{points(gap.value)} points [{points(gap.low)}, {points(gap.high)}], {_p_value(gap.p_value)}"
-    else:
-        values = [gap.value for gap in gaps]
-        clear = sum(gap.low > 0 or gap.high < 0 for gap in gaps)
-        inner = (
-            f"{points(sum(values) / len(values))} points, mean of {len(gaps)} seeds from {points(min(values))} to "
-            f"{points(max(values))}; the interval excludes 0 for {clear or 'none'} of them"
-        )
-    return f"{_at(condition)} ({levels}{inner})"
-
-
-def _p_value(p: float) -> str:
-    text = "p < 0.0001" if p < 0.0001 else f"p = {p:.2g}"
-    return text.replace(" ", "\N{NO-BREAK SPACE}")
-
-
-def _at(condition: str) -> str:
-    name = condition_name(condition)
-    return "on clean photographs" if name == "clean" else f"at {name}"
-
-
-def _best(study: Study, condition: str) -> str:
-    means = {method: mean_top1(study, condition, method) for method in methods_of(study)}
-    best, value = max(((m, v) for m, v in means.items() if v is not None), key=lambda entry: entry[1])
-    return f"{percent(value)} {_at(condition)} ({method_name(best)})"
-
-
-def _join(parts: list[str]) -> str:
-    return parts[0] if len(parts) == 1 else ", ".join(parts[:-1]) + " and " + parts[-1]
-
-
-def _setting(study: Study) -> str:
-    return f"Camera {study.camera}, transfer {study.transfer}, {', '.join(map(condition_name, conditions_of(study)))}"
+def _setting(study: Study) -> list[str]:
+    conditions = ", ".join(map(condition_name, conditions_of(study)))
+    lens = [] if study.optics is None else [f"The lens's PSFs: {study.optics.rstrip('.')}."]
+    return [f"Camera {study.camera}, transfer {study.transfer}; {conditions}.", *lens]
 
 
 def _caution(study: Study) -> str:
@@ -211,6 +172,10 @@ def _section(title: str, body: str) -> str:
 
 def _paragraph(text: str) -> str:
     return f'<p class="notes">{escape(text)}</p>'
+
+
+def _list(texts: Sequence[str]) -> str:
+    return f"<ul>{''.join(f'<li>{escape(text)}</li>' for text in texts)}</ul>"
 
 
 def _block(text: str) -> str:
@@ -234,34 +199,50 @@ def _table(table: Table) -> str:
     under = "".join(
         f'<th scope="col"{mark}>{escape(name)}</th>' for name, mark in zip(table.columns[1:], marks, strict=True)
     )
-    rows = []
-    for name, *texts in table.rows:
-        cells = "".join(f"<td{mark}>{_cell(text)}</td>" for text, mark in zip(texts, marks, strict=True))
-        rows.append(f'<tr><th scope="row">{escape(name)}</th>{cells}</tr>')
-    head = f'<tr><th rowspan="2" scope="col">{escape(table.columns[0])}</th>{over}</tr><tr>{under}</tr>'
-    label = escape(table.caption, quote=True)
-    # A box that scrolls takes the focus, so that the keyboard can scroll it.
-    return (
-        f"<p>{label}</p>"
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{label}"><table>'
-        f"<thead>{head}</thead>\n<tbody>{chr(10).join(rows)}</tbody></table></div>"
-        + "".join(map(_paragraph, table.notes))
-    )
+    corner = f'<th rowspan="{2 if over else 1}" scope="col">{escape(table.columns[0])}</th>'
+    head = f"<tr>{corner}{over}</tr><tr>{under}</tr>" if over else f"<tr>{corner}{under}</tr>"
+    blocks = []
+    for section in table.sections:
+        rows = []
+        for name, *texts in section.rows:
+            cells = "".join(f"<td{mark}>{_cell(text)}</td>" for text, mark in zip(texts, marks, strict=True))
+            rows.append(f'<tr><th scope="row">{_name(name)}</th>{cells}</tr>')
+        # A box that scrolls takes the focus, so that the keyboard can scroll it.
+        label = escape(f"{section.heading}: {table.caption}", quote=True)
+        blocks.append(
+            f'<div class="block"><h3>{escape(section.heading)}</h3>'
+            f'<div class="scroll" tabindex="0" role="region" aria-label="{label}"><table>'
+            f"<thead>{head}</thead>\n<tbody>{chr(10).join(rows)}</tbody></table></div></div>"
+        )
+    notes = "".join(map(_paragraph, table.notes))
+    return f'<p>{escape(table.caption)}</p><div class="blocks">{chr(10).join(blocks)}</div>{notes}'
+
+
+def _name(text: str) -> str:
+    """A row's name, which where there is little room may break after " +" and before a bracket, but nowhere else."""
+    parts = re.split(r"(?<= \+) | (?=\()|(?<= minus) ", text)
+    return " ".join(f'<span class="whole">{escape(part)}</span>' for part in parts)
 
 
 def _cell(text: str) -> str:
+    """A number, and under it in small what follows: its interval, the paper's number."""
     value, bracket, interval = text.partition(" [")
-    return escape(value) + (f'<span class="interval">[{escape(interval)}</span>' if bracket else "")
+    if not bracket:
+        return escape(value)
+    lines = f"[{interval}".split("; ")
+    return escape(value) + "".join(f'<span class="under">{escape(line)}</span>' for line in lines)
 
 
-def _figure(title: str, path: Path) -> str:
-    content = path.read_bytes()
+def _figure(shown: Shown) -> str:
+    content = Path(shown.path).read_bytes()
     if not content.startswith(PNG_SIGNATURE):
-        raise ValueError(f"figures[{title!r}] must be a PNG file; found {path} with other content")
+        raise ValueError(f"figures: {shown.title!r} must be a PNG file; found {shown.path} with other content")
     width, height = (int.from_bytes(content[at : at + 4], "big") // PIXEL_RATIO for at in (16, 20))
     data = base64.b64encode(content).decode()
-    name = escape(title, quote=True)
+    name = escape(shown.title, quote=True)
+    text = f'<span class="text">{escape(shown.text)}</span>' if shown.text else ""
     return (
-        f'<figure><figcaption>{name}</figcaption><div class="scroll" tabindex="0" role="region" aria-label="{name}">'
-        f'<img alt="{name}" width="{width}" height="{height}" src="data:image/png;base64,{data}"></div></figure>'
+        f'<figure><figcaption>{name}{text}</figcaption><div class="scroll" tabindex="0" role="region" '
+        f'aria-label="{name}"><img alt="{name}" width="{width}" height="{height}" '
+        f'src="data:image/png;base64,{data}"></div></figure>'
     )

@@ -88,6 +88,8 @@ class Cell(_Record):
     Args:
         condition: key such as "clean" or "3lux".
         lux: illuminance at the scene in lux; None where the condition has none.
+        position: where in the field of view the PSF was taken: "center", "offaxis", "periphery", or row and column such
+            as "0.90,0.80"; None for a sharp lens.
         method: key such as "finetuned" (see `tables.METHOD_NAMES`).
         seed: the training's and the noise's seed.
         count: photographs judged, > 0.
@@ -102,6 +104,7 @@ class Cell(_Record):
 
     condition: str
     lux: float | None = Field(gt=0)
+    position: str | None = None
     method: str
     seed: int
     count: int = Field(gt=0)
@@ -147,10 +150,13 @@ class Study(_Record):
         hardware: what it ran on, see `hardware`.
         commands: the command line that made it.
         cells: one per condition, method and seed, in the order to show them in.
+        grid: the pretrained classifier over light x PSF: a cell per light level and position.
+        optics: where the lens's PSFs come from, e.g. "simulated from a design ..."; None where no PSF is used.
         notes: sentences that a reader has to know.
 
     Raises:
-        ValueError: two cells have the same condition, method and seed.
+        ValueError: two cells have the same condition, method and seed, two of the grid the same light level and
+            position, or a cell of the grid is of another method than "pretrained".
     """
 
     schema_version: Literal[1] = 1
@@ -163,6 +169,8 @@ class Study(_Record):
     hardware: str
     commands: str
     cells: list[Cell]
+    grid: list[Cell] = []
+    optics: str | None = None
     notes: list[str]
 
     @model_validator(mode="after")
@@ -171,6 +179,12 @@ class Study(_Record):
         twice = [key for key, times in often.items() if times > 1]
         if twice:
             raise ValueError(f"cells must differ in (condition, method, seed); found {twice[0]} more than once")
+        places = Counter((cell.lux, cell.position) for cell in self.grid)
+        if len(places) < len(self.grid):
+            raise ValueError(f"grid must differ in (lux, position); found {places.most_common(1)[0][0]} more than once")
+        others = {cell.method for cell in self.grid} - {"pretrained"}
+        if others:
+            raise ValueError(f"grid must be of the method 'pretrained'; found {sorted(others)}")
         return self
 
 

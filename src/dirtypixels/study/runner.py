@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 from pydantic import JsonValue
 from rich.console import Console
+from rich.progress import Progress, TaskID
 
 from dirtypixels.recipe import Condition, Method, Recipe
 from dirtypixels.restore import classical
-from dirtypixels.study import figures, report, results, tables
+from dirtypixels.study import figures, grid_figures, markup, pictures, report, results, scatter, tables
+from dirtypixels.study.examples import examples
 from dirtypixels.study.judge import Verdicts, judge, method
+from dirtypixels.study.paper import PAPER_PRETRAINED, beside_paper
+from dirtypixels.study.report import Shown
 from dirtypixels.study.statistics import mean_interval, paired_difference, wilson
 from dirtypixels.study.workshop import Workshop
 from dirtypixels.tasks import class_names
 
-CONVENTIONAL: tuple[Method, ...] = ("bm3d", "nlm", "unit")
+SHARP_ONLY = ("nlm", "bm3d")
+BLURRED_ONLY = ("hqs",)
 
 
 def run(recipe: Recipe, folder: str | Path, command: str, console: Console | None = None) -> results.Study:
@@ -35,13 +41,23 @@ def run(recipe: Recipe, folder: str | Path, command: str, console: Console | Non
         What was written to results.json.
 
     Raises:
-        ValueError: the folder belongs to another recipe, or something in the recipe does not fit the data.
+        ValueError: the folder belongs to another recipe, something in the recipe does not fit the data, or it asks for
+            blur and the camera has no PSFs; the last is raised before anything is trained.
         ImportError: a method needs a package that is not installed; raised before anything is trained.
     """
     if "bm3d" in recipe.methods:
         classical.require_bm3d()
     workshop = Workshop(recipe, folder, console)
+    grid_conditions = recipe.grid.conditions if recipe.grid else ()
+    blurred = [c for c in (*recipe.conditions, *grid_conditions) if c.is_blurred]
+    optics = workshop.camera.optics
+    if blurred and optics is None:
+        raise ValueError(
+            f"camera must have PSFs for conditions with a position, such as {blurred[0].name!r}; found "
+            f"{recipe.camera!r}, which has none"
+        )
     cells = {key: _cell(workshop, *key) for key in plan(recipe)}
+    grid = _grid(workshop)
     study = results.Study(
         name=recipe.name,
         camera=recipe.camera,
@@ -58,7 +74,9 @@ def run(recipe: Recipe, folder: str | Path, command: str, console: Console | Non
         versions=results.versions(),
         hardware=results.hardware(),
         commands=command,
-        cells=[_record(recipe, key, cells) for key in cells],
+        cells=[_record(recipe, *key, cells[key], cells.get((key[0], "finetuned"))) for key in cells],
+        grid=[_record(recipe, condition, "pretrained", found, None) for condition, found in grid.items()],
+        optics=optics.source if optics is not None and blurred else None,
         notes=list(recipe.notes),
     )
     _write(workshop, study, cells)
@@ -66,12 +84,27 @@ def run(recipe: Recipe, folder: str | Path, command: str, console: Console | Non
 
 
 def plan(recipe: Recipe) -> list[tuple[Condition, Method]]:
-    """Conditions and methods to judge, in order; without noise there is nothing to restore or to adapt to."""
-    return [(c, m) for c in recipe.conditions for m in recipe.methods if not c.is_clean or m == "pretrained"]
+    """Conditions and methods to judge, in order.
+
+    Without noise there is nothing to restore or to adapt to; non-local means and BM3D know no blur, and HQS is a
+    deconvolution.
+    """
+    return [
+        (condition, name)
+        for condition in recipe.conditions
+        for name in recipe.methods
+        if (condition.lux is not None or name == "pretrained")
+        and not (name in SHARP_ONLY and condition.is_blurred)
+        and not (name in BLURRED_ONLY and not condition.is_blurred)
+    ]
+
+
+def _file(workshop: Workshop, condition: Condition, name: Method) -> Path:
+    return workshop.folder / "cells" / f"{condition.name}.{name}.npz"
 
 
 def _cell(workshop: Workshop, condition: Condition, name: Method) -> Verdicts:
-    file = workshop.folder / "cells" / f"{condition.name}.{name}.npz"
+    file = _file(workshop, condition, name)
     if file.is_file():
         return Verdicts.load(file)
     restore, head = method(workshop, condition, name)
@@ -79,112 +112,111 @@ def _cell(workshop: Workshop, condition: Condition, name: Method) -> Verdicts:
     with workshop.progress("photographs") as bar:
         task = bar.add_task(f"{tables.method_name(name)}, {condition.name}", total=len(captures))
         # Classical methods take long for each photograph; small batches keep the bar moving.
-        batch = 8 if name in ("nlm", "bm3d") else 64
+        batch = 8 if name in tables.CONVENTIONAL else 64
         verdicts = judge(captures, restore, head, batch, lambda done: bar.update(task, completed=done))
     workshop.claim()
     verdicts.save(file)
     return verdicts
 
 
+def _grid(workshop: Workshop) -> dict[Condition, Verdicts]:
+    """The pretrained classifier in every condition of the grid; those of the study are there already."""
+    grid = workshop.recipe.grid
+    if grid is None:
+        return {}
+    conditions = grid.conditions
+    missing = [condition for condition in conditions if not _file(workshop, condition, "pretrained").is_file()]
+    if missing:
+        size = len(workshop.captures(missing[0], training=False, limit=grid.limit))
+        with workshop.progress("photographs") as bar:
+            done = (len(conditions) - len(missing)) * size
+            task = bar.add_task("light x PSF", total=len(conditions) * size, completed=done)
+            for condition in missing:
+                bar.update(task, description=f"light x PSF, {condition.name}")
+                restore, head = method(workshop, condition, "pretrained")
+                captures = workshop.captures(condition, training=False, limit=grid.limit)
+                verdicts = judge(captures, restore, head, report=_advance(bar, task, done))
+                workshop.claim()
+                verdicts.save(_file(workshop, condition, "pretrained"))
+                done += size
+    return {c: Verdicts.load(_file(workshop, c, "pretrained")).first(grid.limit) for c in conditions}
+
+
+def _advance(bar: Progress, task: TaskID, before: int) -> Callable[[int], None]:
+    return lambda done: bar.update(task, completed=before + done)
+
+
 def _record(
-    recipe: Recipe, key: tuple[Condition, Method], cells: dict[tuple[Condition, Method], Verdicts]
+    recipe: Recipe, condition: Condition, name: Method, verdicts: Verdicts, reference: Verdicts | None
 ) -> results.Cell:
-    condition, name = key
-    verdicts, count = cells[key], len(cells[key].top1)
-    reference = cells.get((condition, "finetuned"))
+    count = len(verdicts.top1)
     difference = None
     if reference is not None and name != "finetuned":
         difference = paired_difference(torch.from_numpy(verdicts.top1), torch.from_numpy(reference.top1[:count]))
     return results.Cell(
         condition=condition.name,
         lux=condition.lux,
+        position=_place(condition),
         method=name,
         seed=recipe.seed,
         count=count,
         top1=wilson(int(verdicts.top1.sum()), count),
         top5=wilson(int(verdicts.top5.sum()), count),
-        # Without noise the signal is the scene itself.
+        # Without noise and blur the signal is the scene itself.
         psnr=None if condition.is_clean else mean_interval(torch.from_numpy(verdicts.psnr)),
         seconds_per_image=verdicts.seconds,
         difference=difference,
     )
 
 
+def _place(condition: Condition) -> str | None:
+    """A position as results.json has it: a name, or "0.90,0.80" with as many digits as tell it apart."""
+    place = condition.position
+    if place is None or isinstance(place, str):
+        return place
+    return ",".join(f"{x:.2f}" if round(x, 2) == x else f"{x:g}" for x in place)
+
+
 def _write(workshop: Workshop, study: results.Study, cells: dict[tuple[Condition, Method], Verdicts]) -> None:
     folder = workshop.folder
-    tables.to_markdown(study, folder / "table.md")
-    tables.to_csv(study, folder / "table.csv")
-    tables.to_latex(study, folder / "table.tex")
-    paper = tables.beside_paper(study)
+    markup.to_markdown(study, folder / "table.md")
+    markup.to_csv(study.cells, folder / "table.csv")
+    markup.to_latex(study, folder / "table.tex")
+    paper = beside_paper(study)
     if paper.rows:
-        tables.to_markdown(paper, folder / "beside_paper.md")
-    shown = {"Accuracy by method and light": folder / "accuracy.png"}
-    figures.accuracy_by_method(study, shown["Accuracy by method and light"])
-    if any(cell.psnr is not None for cell in study.cells):
-        shown["PSNR against accuracy"] = folder / "psnr.png"
-        figures.psnr_against_accuracy(study, shown["PSNR against accuracy"])
-    rows = _panels(workshop, cells)
+        markup.to_markdown(paper, folder / "beside_paper.md")
+    shown = [Shown("Accuracy by method and condition", folder / "accuracy.png")]
+    figures.accuracy_by_method(study, shown[0].path)
+    if scatter.compared(study):
+        shown.append(Shown("PSNR against accuracy", folder / "psnr.png"))
+        scatter.psnr_against_accuracy(study, shown[-1].path)
+    rows, rule = examples(workshop, cells)
     if rows:
-        title = (
-            "What the classifier is given: for each light level the first photograph, in the data set's order, that "
-            "the pretrained classifier gets wrong and the joint model right. The joint unit's picture is stretched in "
-            "contrast to be seen; its PSNR is that of the picture as it is"
-        )
-        shown[title] = folder / "panels.png"
-        figures.panels(rows, shown[title])
+        shown.append(Shown("What the classifier is given", folder / "panels.png", rule))
+        pictures.panels(rows, shown[-1].path)
+    if study.grid:
+        shown += _write_grid(study, folder)
     for condition in workshop.recipe.conditions:
         curve = workshop.folder / "units" / f"{condition.name}.png"
         if curve.is_file():
-            shown[f"Pretraining of the unit, {tables.condition_name(condition.name)}"] = curve
+            shown.append(Shown(f"The unit for {tables.condition_name(condition.name)}", curve, about="pretraining"))
     results.write(study, folder / "results.json")
     report.write_report(study, shown, folder / "report.html")
 
 
-def _panels(workshop: Workshop, cells: dict[tuple[Condition, Method], Verdicts]) -> list[figures.PanelRow]:
-    names = class_names(workshop.judged_photos.classes)
-    rows = []
-    for condition in workshop.recipe.conditions:
-        conventional = next((m for m in CONVENTIONAL if (condition, m) in cells), None)
-        if conventional is None or (condition, "joint") not in cells or (condition, "pretrained") not in cells:
-            continue
-        judged = len(cells[condition, conventional].top1)
-        found = (~cells[condition, "pretrained"].top1 & cells[condition, "joint"].top1)[:judged].nonzero()[0]
-        if not len(found):
-            continue
-        index = int(found[0])
-        observation, label, scene = workshop.captures(condition, training=False)[index]
-        truth = names[int(label)]
-        pictures = [figures.Picture(_display(scene[0], workshop.recipe), "scene", truth, True)]
-        for key in ("pretrained", conventional, "joint"):
-            verdict = cells[condition, key]
-            restore, _ = method(workshop, condition, key)
-            with torch.inference_mode():
-                image = restore(observation.to(workshop.device))[0].cpu()
-            title = {"pretrained": "capture", "joint": "joint unit, stretched"}.get(key, tables.method_name(key))
-            answer, right = names[int(verdict.answer[index])], bool(verdict.top1[index])
-            picture = _display(_stretched(image) if key == "joint" else image, workshop.recipe)
-            pictures.append(figures.Picture(picture, title, answer, right, float(verdict.psnr[index])))
-        rows.append(figures.PanelRow(condition.name, truth, tuple(pictures)))
-    return rows
-
-
-def _stretched(image: torch.Tensor) -> torch.Tensor:
-    """Brightness and contrast so that 1 % of the values are black and 1 % white.
-
-    Training for the task leaves the unit free to choose both, and the classifier does not mind; a person would see
-    nothing but white.
-    """
-    low, high = torch.quantile(image.flatten(), torch.tensor([0.01, 0.99]))
-    stretched: torch.Tensor = (image - low) / (high - low).clamp_min(1e-6)
-    return stretched
-
-
-def _display(image: torch.Tensor, recipe: Recipe) -> torch.Tensor:
-    """For a person: light gets the sRGB curve if the recipe took it off."""
-    image = image.clamp(0, 1)
-    if recipe.transfer == "linear":
-        return image
-    return torch.where(image <= 0.0031308, 12.92 * image, 1.055 * image.clamp_min(1e-8) ** (1 / 2.4) - 0.055)
+def _write_grid(study: results.Study, folder: Path) -> list[Shown]:
+    table = tables.grid_table(study, PAPER_PRETRAINED)
+    markup.to_markdown(table, folder / "grid.md")
+    markup.to_csv(study.grid, folder / "grid.csv")
+    markup.to_latex(table, folder / "grid.tex")
+    source = f"The lens's PSFs: {study.optics.rstrip('.')}." if study.optics else ""
+    shown = [
+        Shown("The pretrained classifier over light and PSF", folder / "grid.png", source, about="grid"),
+        Shown("The pretrained classifier over light", folder / "light.png", source, about="grid"),
+    ]
+    grid_figures.heat_map(study, shown[0].path)
+    grid_figures.accuracy_over_light(study, shown[1].path)
+    return shown
 
 
 def _portable(recipe: Recipe) -> dict[str, JsonValue]:

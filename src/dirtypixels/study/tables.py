@@ -1,69 +1,63 @@
-"""A study's numbers as tables, beside the paper's, for people (Markdown, LaTeX) and for programs (CSV)."""
+"""A study's numbers as tables: methods under conditions, and the grid of light x PSF."""
 
 from __future__ import annotations
 
-import csv
-import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
-from dirtypixels import files
 from dirtypixels.study.results import Cell, Difference, Estimate, Study
 
 METHOD_NAMES = {
     "pretrained": "Pretrained",
     "nlm": "NLM + pretrained",
     "bm3d": "BM3D + pretrained",
-    "unit": "Denoiser + pretrained",
+    "hqs": "HQS + pretrained",
+    "unit": "Unit + pretrained",
     "finetuned": "Fine-tuned",
     "joint": "Joint",
 }
+PLACE_NAMES = {"center": "center", "offaxis": "off-axis", "periphery": "periphery"}
+CONVENTIONAL = ("bm3d", "nlm", "hqs")
+"""Methods that restore with no training, the one to compare with first; only HQS can deblur."""
 NOTHING = "–"
-_PARTS = {
-    **dict.fromkeys(("top1", "top5", "psnr"), tuple(Estimate.model_fields)),
-    "difference": tuple(Difference.model_fields),
-}
 
-PAPER_CAMERA = "nexus-6p-rear"
-PAPER_TRANSFER = "linear"
-PAPER: dict[str, dict[str, tuple[float, float]]] = {
-    "3lux": {
-        "pretrained": (0.4554, 0.6853),
-        "nlm": (0.3219, 0.5212),
-        "bm3d": (0.4743, 0.7035),
-        "finetuned": (0.6449, 0.8573),
-        "joint": (0.6958, 0.8930),
-    },
-    "6lux": {
-        "pretrained": (0.6357, 0.8451),
-        "nlm": (0.5604, 0.7785),
-        "bm3d": (0.6700, 0.8747),
-        "finetuned": (0.7319, 0.9132),
-        "joint": (0.7479, 0.9234),
-    },
-}
-"""Top-1 and top-5 by condition and method: Diamond et al. 2017, Table 2, its first two conditions."""
+
+@dataclass(frozen=True)
+class Section:
+    """Rows under a heading of their own; the heading is empty where the table has one section only."""
+
+    heading: str
+    rows: tuple[tuple[str, ...], ...]
 
 
 @dataclass(frozen=True)
 class Table:
-    """Cells as text, under headings of two levels.
+    """Cells as text, in sections one over the other, under headings of one or two levels.
 
     Args:
         caption: a sentence.
-        groups: (heading, number of columns) over all columns but the first, in order.
-        columns: the headings under them; the first is that of the rows' names.
-        rows: each as long as `columns`.
+        columns: the headings; the first is that of the rows' names.
+        sections: their rows, each as long as `columns`.
         notes: sentences that belong under the table.
+        groups: (heading, number of columns) over all columns but the first, in order; none for one level.
     """
 
     caption: str
-    groups: tuple[tuple[str, int], ...]
     columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
+    sections: tuple[Section, ...]
     notes: tuple[str, ...] = ()
+    groups: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def rows(self) -> tuple[tuple[str, ...], ...]:
+        return tuple(row for section in self.sections for row in section.rows)
+
+    @property
+    def headings(self) -> tuple[str, ...]:
+        """The columns' headings, each with that of its group before it."""
+        over = [f"{heading} " for heading, width in self.groups for _ in range(width)] or [""] * len(self.columns[1:])
+        return (self.columns[0], *(a + b for a, b in zip(over, self.columns[1:], strict=True)))
 
 
 def method_name(key: str) -> str:
@@ -71,9 +65,28 @@ def method_name(key: str) -> str:
     return METHOD_NAMES.get(key, key)
 
 
+def short_name(key: str) -> str:
+    """The method's name where there is little room: "BM3D + pretrained" is "BM3D"."""
+    return method_name(key).removesuffix(" + pretrained")
+
+
 def condition_name(key: str) -> str:
-    """How a condition is called: "3lux" is "3 lux"."""
-    return re.sub(r"(\d)lux\b", r"\1 lux", key)
+    """How a condition is called: "6lux+offaxis" is "6 lux + off-axis", "3lux+0.9-0.8" is "3 lux + (0.9, 0.8)"."""
+    key = re.sub(r"(\d)lux\b", r"\1 lux", key)
+    key = re.sub(r"\+([\d.]+)-([\d.]+)$", r" + (\1, \2)", key)
+    return re.sub(rf"\+({'|'.join(PLACE_NAMES)})$", lambda found: f" + {PLACE_NAMES[found[1]]}", key)
+
+
+def light_name(lux: float | None) -> str:
+    """How a light level is called: 3.0 is "3 lux", None "no noise"."""
+    return "no noise" if lux is None else f"{lux:g} lux"
+
+
+def place_name(position: str | None) -> str:
+    """How a cell's position is called: "offaxis" is "off-axis", "0.90,0.80" is "(0.90, 0.80)", None "no blur"."""
+    if position is None:
+        return "no blur"
+    return PLACE_NAMES.get(position, f"({position.replace(',', ', ')})")
 
 
 def conditions_of(study: Study) -> list[str]:
@@ -82,11 +95,9 @@ def conditions_of(study: Study) -> list[str]:
 
 
 def methods_of(study: Study) -> list[str]:
-    """The methods' keys, in the study's order: that of the condition with the most of them, then any others."""
-    per_condition = [
-        dict.fromkeys(cell.method for cell in study.cells if cell.condition == key) for key in conditions_of(study)
-    ]
-    return list(dict.fromkeys(method for order in sorted(per_condition, key=len, reverse=True) for method in order))
+    """The methods' keys in the order of METHOD_NAMES, then any others in the study's order."""
+    found = dict.fromkeys(cell.method for cell in study.cells)
+    return [*(key for key in METHOD_NAMES if key in found), *(key for key in found if key not in METHOD_NAMES)]
 
 
 def cells_of(study: Study, condition: str, method: str) -> list[Cell]:
@@ -94,139 +105,111 @@ def cells_of(study: Study, condition: str, method: str) -> list[Cell]:
     return [cell for cell in study.cells if (cell.condition, cell.method) == (condition, method)]
 
 
-def method_table(study: Study) -> Table:
-    """Methods down, conditions across: top-1, top-5, PSNR and the difference in top-1 to the reference method.
+def conventional_of(study: Study, condition: str) -> str | None:
+    """The conventional method to compare with under a condition: the first of CONVENTIONAL that was run there."""
+    return next((method for method in CONVENTIONAL if cells_of(study, condition, method)), None)
 
-    A column that no method fills is left out; a method trained with several seeds has a row for each.
+
+def mean_top1(study: Study, condition: str, method: str) -> float | None:
+    """Top-1, the mean over the seeds; None where it was not run."""
+    return mean(cell.top1 for cell in cells_of(study, condition, method))
+
+
+def mean(estimates: Iterable[Estimate]) -> float | None:
+    """The mean of the estimates' values; None of none."""
+    values = [estimate.value for estimate in estimates]
+    return sum(values) / len(values) if values else None
+
+
+def method_table(study: Study) -> Table:
+    """A section for each condition, methods down: top-1, top-5, PSNR and the difference in top-1 to the reference.
+
+    A column that no cell fills is left out; a method trained with several seeds has a row for each.
     """
     seeds = {cell.seed for cell in study.cells}
-    runs = dict.fromkeys(
-        (cell.method, cell.seed) for method in methods_of(study) for cell in study.cells if cell.method == method
-    )
     references = {cell.difference.reference for cell in study.cells if cell.difference}
     headings = {"top1": "top-1", "top5": "top-5", "psnr": "PSNR", "difference": "top-1 gain"}
-
-    groups: list[tuple[str, int]] = []
-    picked: list[tuple[str, str]] = []
-    for condition in conditions_of(study):
-        here = [cell for cell in study.cells if cell.condition == condition]
-        fields = [field for field in headings if any(getattr(cell, field) is not None for cell in here)]
-        groups.append((condition_name(condition), len(fields)))
-        picked += [(condition, field) for field in fields]
-
-    by_key = {(cell.condition, cell.method, cell.seed): cell for cell in study.cells}
+    fields = [field for field in headings if any(getattr(cell, field) is not None for cell in study.cells)]
     most = max((cell.count for cell in study.cells), default=0)
-    rows = []
-    for method, seed in runs:
-        name = method_name(method) + (f", seed {seed}" if len(seeds) > 1 else "")
-        found = [(by_key.get((condition, method, seed)), field) for condition, field in picked]
-        fewer = {cell.count for cell, _ in found if cell and cell.count < most}
-        name += "".join(f" (first {count:,})" for count in sorted(fewer))
-        rows.append(
-            (name, *(_entry(getattr(cell, field), len(references) > 1) if cell else NOTHING for cell, field in found))
-        )
-    counts = sorted({cell.count for cell in study.cells})
-    photographs = " or ".join(f"{count:,}" for count in counts) or "no"
+
+    sections = []
+    for condition in conditions_of(study):
+        rows = []
+        for cell in (cell for method in methods_of(study) for cell in cells_of(study, condition, method)):
+            name = method_name(cell.method) + (f", seed {cell.seed}" if len(seeds) > 1 else "")
+            name += f" (first {cell.count:,})" if cell.count < most else ""
+            rows.append((name, *(entry(getattr(cell, field), len(references) > 1) for field in fields)))
+        sections.append(Section(condition_name(condition), tuple(rows)))
+
     notes = ["Intervals: Wilson's for top-1 and top-5, Student's t for the PSNR, Tango's for the paired gain."]
     if references:
         named = method_name(min(references)) if len(references) == 1 else "the named method"
         notes.append(f"Gain: top-1 minus that of {named} on the same photographs, in percentage points.")
+    if "unit" in methods_of(study):
+        notes.append("Unit: the low-level unit as pretrained for PSNR.")
+    if any(cell.position for cell in study.cells):
+        notes += _provenance(study)
     return Table(
-        caption=f"Accuracy on {photographs} photographs, with 95 % intervals.",
-        groups=tuple(groups),
-        columns=("Method", *(headings[field] for _, field in picked)),
-        rows=tuple(rows),
+        caption=f"Accuracy on {counted(study.cells)} photographs, with 95 % intervals.",
+        columns=("Method", *(headings[field] for field in fields)),
+        sections=tuple(sections),
         notes=tuple(notes),
     )
 
 
-def beside_paper(study: Study) -> Table:
-    """Top-1 of this study and of the paper's Table 2, for the conditions and methods that both have.
+def grid_table(study: Study, paper: dict[str, tuple[float, float]] | None = None) -> Table:
+    """The pretrained classifier over light (down) and PSF (across): a section for top-1 and one for top-5.
 
-    The last row is the joint model minus the fine-tuned classifier. A table with no rows where nothing matches.
+    Args:
+        study: with a grid; a table with no rows where it has none.
+        paper: top-1 and top-5 by condition, shown beside ours where there are any.
     """
-    conditions = [key for key in conditions_of(study) if key in PAPER]
-    methods = [
-        method
-        for method in methods_of(study)
-        if any(method in PAPER[key] and cells_of(study, key, method) for key in conditions)
-    ]
-    rows = [
-        (
-            method_name(method),
-            *(text for key in conditions for text in (_ours(study, key, method), _theirs(key, method))),
+    cells = {(cell.lux, cell.position): cell for cell in study.grid}
+    lights, places = lights_of(study), places_of(study)
+    known = {key: values for key, values in (paper or {}).items() if key in {c.condition for c in study.grid}}
+
+    def text(cell: Cell | None, k: int) -> str:
+        if cell is None:
+            return NOTHING
+        theirs = f"; paper {percent(known[cell.condition][k])}" if cell.condition in known else ""
+        return entry((cell.top1, cell.top5)[k]) + theirs
+
+    sections = [
+        Section(
+            heading,
+            tuple((light_name(lux), *(text(cells.get((lux, place)), k) for place in places)) for lux in lights),
         )
-        for method in methods
+        for k, heading in enumerate(("top-1", "top-5"))
     ]
-    if {"joint", "finetuned"} <= set(methods):
-        gaps = [text for key in conditions for text in (_our_gap(study, key), _their_gap(key))]
-        rows.append((f"{method_name('joint')} minus {method_name('finetuned')}", *gaps))
-    notes = [
-        "The paper (Diamond et al. 2017, Table 2) used Inception-v4 on ImageNet at 299 px with 1000 classes; this "
-        "study used another network and other data, so the order of the methods and the gaps between them can be "
-        "compared, not the levels."
-    ]
-    if study.camera != PAPER_CAMERA or study.transfer != PAPER_TRANSFER:
+    notes = ["Wilson's intervals, over the photographs. Across: where in the field of view the lens's PSF was taken."]
+    if any(places):
+        notes += _provenance(study)
+    if known:
         notes.append(
-            f"The paper simulated the camera {PAPER_CAMERA} with the transfer {PAPER_TRANSFER}; this study "
-            f"{study.camera} with {study.transfer}, so the same lux is not the same noise."
+            "Paper: Diamond et al. 2017, the pretrained row of Table 2, for the conditions that it has; Inception-v4 "
+            "on ImageNet, so the fall from cell to cell can be compared, not the levels."
         )
-    if any(len(cells_of(study, key, method)) > 1 for key in conditions for method in methods):
-        notes.append("Ours is the mean over the seeds.")
     return Table(
-        caption="Top-1 accuracy beside the paper's.",
-        groups=tuple((condition_name(key), 2) for key in conditions) if rows else (),
-        columns=("Method", *(("ours", "paper") * len(conditions))) if rows else ("Method",),
-        rows=tuple(rows),
+        caption=f"The pretrained classifier on {counted(study.grid)} photographs, with 95 % intervals.",
+        columns=("Light", *map(place_name, places)),
+        sections=tuple(sections) if cells else (),
         notes=tuple(notes),
     )
 
 
-def to_markdown(source: Study | Table, path: Path | str | None = None) -> str:
-    """A table (of a study: its `method_table`) as Markdown; also written to `path` where one is given."""
-    table = source if isinstance(source, Table) else method_table(source)
-    headings = [table.columns[0], *(f"{group} {column}" for group, column in _grouped(table))]
-    lines = [headings, ["---", *["---:"] * (len(headings) - 1)], *table.rows]
-    body = "\n".join("| " + " | ".join(text.replace("|", "\\|") for text in line) + " |" for line in lines)
-    return _out("\n\n".join([table.caption, body, *table.notes]) + "\n", path)
+def lights_of(study: Study) -> list[float | None]:
+    """The grid's light levels, in its order."""
+    return list(dict.fromkeys(cell.lux for cell in study.grid))
 
 
-def to_latex(source: Study | Table, path: Path | str | None = None) -> str:
-    """A table (of a study: its `method_table`) as a LaTeX tabular that needs the package booktabs; caption and notes
-    are comments over it. Also written to `path` where one is given."""
-    table = source if isinstance(source, Table) else method_table(source)
-    spans, rules, start = [], [], 2
-    for heading, width in table.groups:
-        spans.append(f"\\multicolumn{{{width}}}{{c}}{{{_latex(heading)}}}")
-        rules.append(f"\\cmidrule(lr){{{start}-{start + width - 1}}}")
-        start += width
-    lines = [f"% {' '.join(text.split())}" for text in (table.caption, *table.notes)]
-    lines += [f"\\begin{{tabular}}{{l{'r' * (len(table.columns) - 1)}}}", "\\toprule"]
-    if spans:
-        lines += [" & ".join(["", *spans]) + " \\\\", "".join(rules)]
-    lines += [" & ".join(map(_latex, table.columns)) + " \\\\", "\\midrule"]
-    # "{}" keeps a cell that starts with a bracket from being read as the argument of the line break before it.
-    lines += [
-        " & ".join("{}" + _latex(text) if text.startswith("[") else _latex(text) for text in row) + " \\\\"
-        for row in table.rows
-    ]
-    return _out("\n".join([*lines, "\\bottomrule", "\\end{tabular}"]) + "\n", path)
+def places_of(study: Study) -> list[str | None]:
+    """The grid's positions, in its order."""
+    return list(dict.fromkeys(cell.position for cell in study.grid))
 
 
-def to_csv(study: Study, path: Path | str | None = None) -> str:
-    """One line per cell with every field as a plain number, e.g. `top1_low`; empty where there is none.
-
-    Also written to `path` where one is given.
-    """
-    columns = [(field, part) for field in Cell.model_fields for part in _PARTS.get(field, ("",))]
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(f"{field}_{part}" if part else field for field, part in columns)
-    for cell in study.cells:
-        found = cell.model_dump()
-        values = [(found[field] or {}).get(part) if part else found[field] for field, part in columns]
-        writer.writerow("" if value is None else value for value in values)
-    return _out(file.getvalue(), path)
+def counted(cells: list[Cell]) -> str:
+    """How many photographs were judged: "1,000", or "500 or 1,000" where not all cells have as many."""
+    return " or ".join(f"{count:,}" for count in sorted({cell.count for cell in cells})) or "no"
 
 
 def percent(fraction: float) -> str:
@@ -240,7 +223,8 @@ def points(difference: float) -> str:
     return f"{rounded:+.1f}".replace("-", "−")
 
 
-def _entry(value: Estimate | Difference | None, name_reference: bool) -> str:
+def entry(value: Estimate | Difference | None, name_reference: bool = False) -> str:
+    """A number and its interval, e.g. "74.4 % [73.1, 75.6]"; NOTHING for None."""
     if value is None:
         return NOTHING
     if isinstance(value, Difference):
@@ -251,52 +235,5 @@ def _entry(value: Estimate | Difference | None, name_reference: bool) -> str:
     return f"{value.value:.1f} dB [{value.low:.1f}, {value.high:.1f}]"
 
 
-def mean_top1(study: Study, condition: str, method: str) -> float | None:
-    """Top-1, the mean over the seeds; None where it was not run."""
-    found = [cell.top1.value for cell in cells_of(study, condition, method)]
-    return sum(found) / len(found) if found else None
-
-
-def _ours(study: Study, condition: str, method: str) -> str:
-    found = cells_of(study, condition, method)
-    if len(found) == 1:
-        return _entry(found[0].top1, False)
-    mean = mean_top1(study, condition, method)
-    return NOTHING if mean is None else percent(mean)
-
-
-def _theirs(condition: str, method: str) -> str:
-    return percent(PAPER[condition][method][0]) if method in PAPER[condition] else NOTHING
-
-
-def _our_gap(study: Study, condition: str) -> str:
-    joint, tuned = (mean_top1(study, condition, method) for method in ("joint", "finetuned"))
-    if joint is None or tuned is None:
-        return NOTHING
-    found = cells_of(study, condition, "joint")
-    if len(found) == 1 and found[0].difference and found[0].difference.reference == "finetuned":
-        return _entry(found[0].difference, False)
-    return points(joint - tuned)
-
-
-def _their_gap(condition: str) -> str:
-    return points(PAPER[condition]["joint"][0] - PAPER[condition]["finetuned"][0])
-
-
-def _grouped(table: Table) -> Iterator[tuple[str, str]]:
-    over = [heading for heading, width in table.groups for _ in range(width)]
-    return zip(over, table.columns[1:], strict=True)
-
-
-def _latex(text: str) -> str:
-    special = {
-        "\\": "\\textbackslash{}", "{": "\\{", "}": "\\}", "$": "\\$", "&": "\\&", "#": "\\#", "%": "\\%", "_": "\\_",
-        "~": "\\textasciitilde{}", "^": "\\textasciicircum{}", "−": "$-$", "–": "--",
-    }  # fmt: skip
-    return "".join(special.get(letter, letter) for letter in text)
-
-
-def _out(text: str, path: Path | str | None) -> str:
-    if path is not None:
-        files.write_text(path, text)
-    return text
+def _provenance(study: Study) -> list[str]:
+    return [] if study.optics is None else [f"The lens's PSFs: {study.optics.rstrip('.')}."]

@@ -1,0 +1,77 @@
+"""Tables as text that the formats can carry."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+from test_results import FOUR, synthetic_grid, synthetic_study
+
+from dirtypixels.study import results
+from dirtypixels.study.markup import to_csv, to_latex, to_markdown
+from dirtypixels.study.paper import beside_paper
+from dirtypixels.study.tables import Section, Table, grid_table, method_table
+
+
+def test_markdown_has_as_many_cells_in_every_line(tmp_path: Path) -> None:
+    study = synthetic_study(chances=FOUR)
+    text = to_markdown(study, tmp_path / "table.md")
+    assert (tmp_path / "table.md").read_text(encoding="utf-8") == text
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    assert {line.count("|") for line in lines} == {6}
+    assert len(lines) == 2 + 5 + sum(map(len, FOUR.values()))
+    assert lines[2] == "| **clean** |  |  |  |  |"
+    assert to_markdown(method_table(study)) == text
+    assert "| Method | top-1 ours | top-1 paper | top-5 ours | top-5 paper |" in to_markdown(beside_paper(study))
+
+
+def test_markdown_escapes_what_would_end_a_cell() -> None:
+    assert "| a\\|b |" in to_markdown(Table("caption", ("Method",), (Section("", (("a|b",),)),)))
+
+
+def test_a_section_without_a_heading_has_no_line_for_it() -> None:
+    table = Table("caption", ("Method", "x"), (Section("", (("a", "1"),)),))
+    assert to_markdown(table).splitlines()[2:] == ["| Method | x |", "| --- | ---: |", "| a | 1 |"]
+    assert "textit" not in to_latex(table)
+
+
+def test_csv_gives_back_every_field_of_every_cell(tmp_path: Path) -> None:
+    cells = [*synthetic_study(chances=FOUR).cells, *synthetic_grid()]
+    text = to_csv(cells, tmp_path / "cells.csv")
+    assert (tmp_path / "cells.csv").read_text(encoding="utf-8") == text
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert len(rows) == len(cells)
+    for row, cell in zip(rows, cells, strict=True):
+        again: dict[str, object] = {}
+        for field in results.Cell.model_fields:
+            parts = {name.removeprefix(f"{field}_"): row[name] for name in row if name.startswith(f"{field}_")}
+            if field in row:
+                again[field] = row[field] or None
+            else:
+                again[field] = parts if any(parts.values()) else None
+        assert results.Cell.model_validate(again) == cell
+
+
+def test_latex_is_balanced_and_escaped(tmp_path: Path) -> None:
+    rows = (("{x}\\y", "−1 ~ 2^3", "[1, 2] $"),)
+    table = Table("A caption", ("Method", "a_b", "c#d"), (Section("5_6", rows),), ("Note.",), (("50 % & more", 2),))
+    text = to_latex(table, tmp_path / "table.tex")
+    assert (tmp_path / "table.tex").read_text(encoding="utf-8") == text
+    assert "\\multicolumn{2}{c}{50 \\% \\& more}" in text
+    assert "\\cmidrule(lr){2-3}" in text
+    assert "Method & a\\_b & c\\#d \\\\" in text
+    assert "\\multicolumn{3}{l}{\\textit{5\\_6}} \\\\" in text
+    expected = "\\{x\\}\\textbackslash{}y & $-$1 \\textasciitilde{} 2\\textasciicircum{}3 & {}[1, 2] \\$ \\\\"
+    assert expected in text
+    assert text.startswith("% A caption\n% Note.\n\\begin{tabular}{lrr}\n\\toprule")
+    assert text.endswith("\\bottomrule\n\\end{tabular}\n")
+
+
+def test_latex_has_as_many_cells_in_every_row() -> None:
+    for table in (method_table(synthetic_study(chances=FOUR)), grid_table(synthetic_study(grid=synthetic_grid()))):
+        lines = to_latex(table).splitlines()
+        rows = [line for line in lines if "&" in line and not line.startswith("%")]
+        assert {row.replace("\\&", "").count("&") for row in rows} == {4}
+        assert len(rows) == 1 + len(table.rows)
+        assert lines.count("\\midrule") == len(table.sections)
