@@ -81,7 +81,9 @@ def test_a_room_imports_only_what_it_stands_on(room: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(SHARED))
 def test_what_all_share_stands_on_no_room(name: str) -> None:
-    assert package_imports((ROOT / f"{name}.py").read_text(encoding="utf-8")) <= {"checks", "files", "observation"} - {name}
+    assert package_imports((ROOT / f"{name}.py").read_text(encoding="utf-8")) <= {"checks", "files", "observation"} - {
+        name
+    }
 
 
 HEAVY = {"torch", "timm", "lightning", "numpy", "scipy", "skimage", "matplotlib", "pydantic"}
