@@ -1,6 +1,6 @@
 """What deblurring restores of BSDS300: PSNR of the capture, of classical HQS and of the pretrained unit.
 
-    python benchmarks/deblurring.py --data BSDS300 [--count 100] [--json FILE] [--markdown FILE]
+    python benchmarks/deblurring.py --data BSDS300 [--count 100] [--json FILE] [--markdown FILE] [--figures FOLDER]
 
 BSDS300 is a folder with `train` and `test`. Captures of the test pictures at one light level and several places on the
 sensor; the scene goes on beyond the frame. HQS is tuned (prior and strength) and the units are pretrained on `train`;
@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import get_args
 
 import torch
+from matplotlib.figure import Figure
 from rich.console import Console
 from rich.progress import track
 from torch import Tensor
@@ -27,7 +28,7 @@ from torch import Tensor
 from dirtypixels.camera import Camera, realisation
 from dirtypixels.data import natural_patches
 from dirtypixels.data.pictures import list_pictures, read_picture
-from dirtypixels.files import write_text
+from dirtypixels.files import write_atomically, write_text
 from dirtypixels.observation import Observation
 from dirtypixels.restore import Deblurrer, UnrolledHQS, classical
 from dirtypixels.restore.units import Weighting
@@ -87,6 +88,16 @@ def tuned(captures: list[tuple[Tensor, Observation]]) -> tuple[classical.Gradien
     return max(grid, key=mean)
 
 
+def draw(pictures: dict[str, Tensor], path: Path) -> None:
+    """The pictures side by side, three in a row."""
+    figure = Figure(figsize=(13, 6.2), layout="constrained")
+    for axes, (title, image) in zip(figure.subplots(2, 3).flat, pictures.items(), strict=True):
+        axes.imshow(image[0].clamp(0, 1).permute(1, 2, 0).numpy(), interpolation="nearest")
+        axes.set_title(title)
+        axes.set_axis_off()
+    write_atomically(path, lambda file: figure.savefig(file, dpi=110, format="png"))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="BSDS300: a folder with train and test")
@@ -94,12 +105,13 @@ def main() -> None:
     parser.add_argument("--lux", type=float, default=6.0)
     parser.add_argument("--positions", nargs="+", default=["offaxis", "periphery"])
     parser.add_argument("--count", type=int, default=100, help="test pictures")
-    parser.add_argument("--tuning", type=int, default=20, help="training pictures to tune HQS on")
+    parser.add_argument("--tuning", type=int, default=8, help="training pictures to tune HQS on")
     parser.add_argument("--patches", type=int, default=200)
     parser.add_argument("--iterations", type=int, default=100, help="of L-BFGS")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--markdown", type=Path)
+    parser.add_argument("--figures", type=Path, help="folder for a picture of each place")
     args = parser.parse_args()
     camera = Camera.load(args.camera)
     if camera.optics is None:
@@ -121,32 +133,32 @@ def main() -> None:
         note(position, args.lux, "capture", scores(lambda o: o.signal, captures, f"capture, {position}"))
         prior, strength = tuned([captured(camera, p, args.lux, position, name, args.seed) for name, p in train])
         label = f"classical HQS, {prior.replace('_', '-')}, strength {strength:g}"
-        note(
-            position,
-            args.lux,
-            label,
-            scores(partial(classical.hqs_deconvolution, prior=prior, strength=strength), captures, label),
-        )
+        hqs = partial(classical.hqs_deconvolution, prior=prior, strength=strength)
+        note(position, args.lux, label, scores(hqs, captures, label))
         for weighting in get_args(Weighting):
             Console(stderr=True).print(f"pretraining the unit for {position}, weighting {weighting}")
             unit = pretrained(camera, args.lux, position, weighting, args)
             label = f"pretrained unit, weighting {weighting!r}"
             note(position, args.lux, label, scores(unit, captures, label))
         sharp = [captured(camera, p, torch.inf, position, name, args.seed) for name, p in test]
-        width = 2 * max(camera.psf(position).shape[-2:])
-        for label, cut in (
-            ("HQS, weak prior, whole frame", 0),
-            (f"HQS, weak prior, {width} px from the border", width),
-        ):
-            inner = [
-                (clean[..., cut : clean.shape[-2] - cut, cut : clean.shape[-1] - cut], obs) for clean, obs in sharp
-            ]
-
-            def restore(obs: Observation, cut: int = cut) -> Tensor:
-                image = classical.hqs_deconvolution(obs, "tv", NOISELESS_STRENGTH, passes=50)
-                return image[..., cut : image.shape[-2] - cut, cut : image.shape[-1] - cut]
-
-            note(position, torch.inf, label, scores(restore, inner, label))
+        cut = 2 * max(camera.psf(position).shape[-2:])
+        weak = partial(classical.hqs_deconvolution, prior="tv", strength=NOISELESS_STRENGTH, passes=50)
+        with torch.inference_mode():
+            label = f"no noise, {position}"
+            back = [(weak(obs), clean) for clean, obs in track(sharp, label, console=Console(stderr=True))]
+        inside = (slice(None), slice(None), slice(cut, -cut), slice(cut, -cut))
+        for label, part in ((f"HQS, weak prior, {cut} px from the border", inside), ("HQS, weak prior, all", ...)):
+            note(position, torch.inf, label, torch.cat([psnr(image[part], clean[part]) for image, clean in back]))
+        if args.figures:
+            shown = {
+                "scene": captures[0][0],
+                f"capture, {args.lux:g} lux": captures[0][1].signal,
+                "classical HQS": hqs(captures[0][1]),
+                f"unit, weighting {weighting!r}": unit(captures[0][1]).detach(),
+                "capture, no noise": sharp[0][1].signal,
+                "HQS, no noise": back[0][0],
+            }
+            draw(shown, args.figures / f"deblurring-{position}.png")
 
     lines = ["| light | place | | PSNR, dB | lowest |", "| --- | --- | --- | ---: | ---: |"]
     for row in rows:
