@@ -1,0 +1,84 @@
+"""What the workshop makes for conditions with a lens: patches, units that deblur, joint models."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from dirtypixels.blur import Blur
+from dirtypixels.deploy import load_model
+from dirtypixels.recipe import Condition, Recipe
+from dirtypixels.restore import Deblurrer, Denoiser
+from dirtypixels.study.workshop import Workshop
+
+BLURRED = Condition(name="50lux+offaxis", lux=50, position="offaxis")
+RECIPE = Recipe.model_validate(
+    {
+        "name": "small",
+        "conditions": [BLURRED.model_dump(), {"name": "50lux", "lux": 50}],
+        "methods": ["unit", "joint"],
+        "data": {"kind": "signs", "size": 32, "train": 12, "test": 4},
+        "head": {"network": "test_efficientnet", "weights": None},
+        "deblur": {"filter_size": 3, "hidden": 4, "weighting": "pixel"},
+        "pretraining": {"blur_patches": 3, "blur_size": 24, "patches": 4, "size": 24, "iterations": 10},
+        "finetuning": {"epochs": 1, "batch": 6},
+    }
+)
+
+
+@pytest.fixture(scope="module")
+def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
+    return Workshop(RECIPE, tmp_path_factory.mktemp("studies") / "lens")
+
+
+def test_patches_lie_where_their_captures_do(workshop: Workshop) -> None:
+    """In bright light a capture is the blurred picture, and nowhere fits it better than in its own place."""
+    light, captured = workshop._patches(Condition(name="bright+offaxis", lux=5000, position="offaxis"))
+    assert light.shape == captured.signal.shape == (3, 3, 24, 24)
+    assert captured.psf is not None
+    blurred = Blur(captured.psf, "mirror").forward(light)
+    errors = {
+        (down, across): float(
+            (blurred.roll((down, across), (-2, -1)) - captured.signal)[..., 6:-6, 6:-6].square().mean()
+        )
+        for down in (-1, 0, 1)
+        for across in (-1, 0, 1)
+    }
+    assert min(errors, key=errors.__getitem__) == (0, 0)
+
+
+def test_the_unit_fits_the_condition(workshop: Workshop) -> None:
+    unit = workshop.unit(BLURRED)
+    assert isinstance(unit, Deblurrer)
+    assert (unit.weighting, unit.solver.colour) == ("pixel", "merged")
+    assert isinstance(workshop.unit(RECIPE.conditions[1]), Denoiser)
+    curve = workshop.curve(BLURRED)
+    assert curve[-1][1] > curve[0][1]
+    again = Workshop(RECIPE, workshop.folder).unit(BLURRED)
+    assert all(torch.equal(again.state_dict()[name], value) for name, value in unit.state_dict().items())
+
+
+def test_the_joint_model_deblurs_and_is_saved_with_its_position(workshop: Workshop) -> None:
+    model = workshop.joint(BLURRED)
+    assert isinstance(model.unit, Deblurrer)
+    before = workshop.unit(BLURRED).state_dict()
+    assert any(not torch.equal(value, before[name]) for name, value in model.unit.state_dict().items())
+    found, card = load_model(workshop.folder / "models" / f"{BLURRED.name}-joint")
+    assert (card.position, card.unit) == ("offaxis", RECIPE.deblur)
+    observation = workshop.captures(BLURRED, training=False)[0].observation
+    with torch.inference_mode():
+        assert torch.equal(found(observation), model(observation))
+
+
+def test_captures_go_through_the_lens(workshop: Workshop) -> None:
+    observation = workshop.captures(BLURRED, training=False)[0].observation
+    torch.testing.assert_close(observation.psf, workshop.camera.psf("offaxis")[None])
+
+
+def test_the_position_decides_whose_folder_it_is(workshop: Workshop) -> None:
+    workshop.claim()
+    moved = {**RECIPE.model_dump(), "conditions": [{**BLURRED.model_dump(), "position": "periphery"}]}
+    with pytest.raises(ValueError, match="another recipe"):
+        Workshop(Recipe.model_validate(moved), Path(workshop.folder))
