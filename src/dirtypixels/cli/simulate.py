@@ -71,7 +71,7 @@ def simulate_pictures(
     Console().print(
         f"{len(inputs)} capture{'s' * (len(inputs) != 1)} in {out}: {profile.name}, {lux:g} lux, "
         f"alpha {level.alpha:.4g}, sigma {level.sigma:.4g}, transfer {transfer}"
-        + (f", lens at {position} ({profile.optics.source})" if profile.optics and position else "")
+        + (f", lens at {position} ({profile.optics.summary})" if profile.optics and position else "")
     )
 
 

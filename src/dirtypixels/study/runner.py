@@ -76,7 +76,7 @@ def run(recipe: Recipe, folder: str | Path, command: str, console: Console | Non
         commands=command,
         cells=[_record(recipe, *key, cells[key], cells.get((key[0], "finetuned"))) for key in cells],
         grid=[_record(recipe, condition, "pretrained", found, None) for condition, found in grid.items()],
-        optics=optics.source if optics is not None and blurred else None,
+        optics=optics.summary if optics is not None and blurred else None,
         notes=list(recipe.notes),
     )
     _write(workshop, study, cells)
