@@ -127,7 +127,7 @@ def hqs_deconvolution(
 
     Strength 1 is the best of a grid (factors of 2) on 20 photographs of BSDS300 (train, 112 px) with the noise of the
     Nexus 6P's rear camera at 6 lux and its bundled lens off-axis and in the periphery. PSNR of the signal and of this:
-    13.3 and 24.5 dB off-axis, 13.1 and 24.3 in the periphery; with "tv" 24.5 and 24.3.
+    13.3 and 24.5 dB off-axis, 13.1 and 24.4 in the periphery; with "tv" 24.5 and 24.4.
 
     Args:
         obs: with a psf, every sample measured.
