@@ -105,9 +105,9 @@ def main() -> None:
     parser.add_argument("--lux", type=float, default=6.0)
     parser.add_argument("--positions", nargs="+", default=["offaxis", "periphery"])
     parser.add_argument("--count", type=int, default=100, help="test pictures")
-    parser.add_argument("--tuning", type=int, default=8, help="training pictures to tune HQS on")
+    parser.add_argument("--tuning", type=int, default=4, help="training pictures to tune HQS on")
     parser.add_argument("--patches", type=int, default=200)
-    parser.add_argument("--iterations", type=int, default=100, help="of L-BFGS")
+    parser.add_argument("--iterations", type=int, default=40, help="of L-BFGS")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--markdown", type=Path)
@@ -142,7 +142,7 @@ def main() -> None:
             note(position, args.lux, label, scores(unit, captures, label))
         sharp = [captured(camera, p, torch.inf, position, name, args.seed) for name, p in test]
         cut = 2 * max(camera.psf(position).shape[-2:])
-        weak = partial(classical.hqs_deconvolution, prior="tv", strength=NOISELESS_STRENGTH, passes=50)
+        weak = partial(classical.hqs_deconvolution, prior="tv", strength=NOISELESS_STRENGTH, passes=20)
         with torch.inference_mode():
             label = f"no noise, {position}"
             back = [(weak(obs), clean) for clean, obs in track(sharp, label, console=Console(stderr=True))]
