@@ -114,7 +114,7 @@ BAD: dict[str, tuple[list[str], list[str], list[str]]] = {
     "endless light": (["good"], ["--lux", "inf"], ["lux must be a number above 0; found inf"]),
     "unknown camera": (["good"], ["--camera", "nokia"], ["camera must be a bundled profile", "semco", "'nokia'"]),
     "unknown transfer": (["good"], ["--transfer", "gamma"], ["one of 'linear', 'srgb'; found 'gamma'"]),
-    "no such position": (["good"], ["--position", "periphery"], ["no psf at 'periphery'", "position must be None"]),
+    "no such position": (["good"], ["--position", "corner"], ["position", "'corner'"]),
     "unknown format": (["good"], ["--format", "12"], ["format must be one of '16', 'float', '8'; found '12'"]),
     "missing file": (["good/none.png"], [], ["found nothing at", "none.png"]),
     "missing folder": (["good", "none"], [], ["found nothing at", "none"]),
