@@ -114,12 +114,23 @@ def test_iterating_ends_and_joins_to_the_same() -> None:
 
 def test_cat_spells_out_what_a_part_shares() -> None:
     given = parts()
-    shared = Observation(**given | {"psf": given["psf"][:1], "cfa": given["cfa"][:1]})
-    joined = Observation.cat([shared, shared])
+    one, other = (
+        Observation(**given | {"psf": given["psf"][:1].clone(), "cfa": given["cfa"][:1].clone()}) for _ in range(2)
+    )
+    joined = Observation.cat([one, other])
     assert joined.psf is not None
     assert joined.cfa is not None
     torch.testing.assert_close(joined.psf, given["psf"][:1].expand(6, -1, -1, -1), rtol=0, atol=0)
     torch.testing.assert_close(joined.cfa, given["cfa"][:1].expand(6, -1, -1, -1), rtol=0, atol=0)
+
+
+def test_cat_keeps_once_what_all_parts_share() -> None:
+    given = parts()
+    shared = Observation(**given | {"psf": given["psf"][:1], "cfa": given["cfa"][:1]})
+    joined = Observation.cat([shared, shared[1], shared])
+    assert len(joined) == 7
+    torch.testing.assert_close(joined.psf, given["psf"][:1], rtol=0, atol=0)
+    torch.testing.assert_close(joined.cfa, given["cfa"][:1], rtol=0, atol=0)
 
 
 def test_cat_refuses_nothing_and_half_a_psf() -> None:

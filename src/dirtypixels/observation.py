@@ -85,6 +85,8 @@ class Observation:
     def cat(parts: Sequence[Observation]) -> Observation:
         """Join observations along the batch; their psf and cfa must all be there or all be None.
 
+        One psf or cfa for the whole batch that all parts share, the very same tensor, stays one.
+
         Raises:
             ValueError: nothing to join, or only some of the parts carry a psf or a cfa.
         """

@@ -155,7 +155,7 @@ class TestDamage:
             ({"classes": []}, ["classes", "at least 1"]),
             ({"image_size": 0}, ["image_size", "greater than or equal to 1"]),
             ({"transfer": "gamma"}, ["transfer", "'linear' or 'srgb'"]),
-            ({"unit": {"layers": 0}}, ["unit.layers", "greater than or equal to 1"]),
+            ({"unit": {"layers": 0}}, ["unit", "layers", "greater than or equal to 1"]),
             ({"weights": "x"}, ["weights", "not permitted"]),
         ],
     )

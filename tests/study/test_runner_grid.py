@@ -66,7 +66,7 @@ def test_cells_say_where_in_the_field_they_were_taken(folder: Path) -> None:
     }
     optics = Camera.load("nexus-6p-rear").optics
     assert optics is not None
-    assert study.optics == optics.source
+    assert study.optics == optics.summary
 
 
 def test_the_grid_is_the_pretrained_classifier_over_light_and_psf(folder: Path) -> None:
