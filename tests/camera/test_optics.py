@@ -55,6 +55,14 @@ class TestPsfField:
         torch.testing.assert_close(lens.at(name), lens.at(place), rtol=0, atol=0)
         assert place == {"center": (0.5, 0.5), "offaxis": (0.9, 0.9), "periphery": (1.0, 1.0)}[name]
 
+    def test_asked_for_in_inference_mode_it_serves_training_later(self):
+        lens = PsfField(field(), "made up", 1.0)
+        with torch.inference_mode():
+            lens.at("center")
+        weight = torch.ones((), requires_grad=True)
+        (weight * lens.at("center")).sum().backward()
+        assert float(weight.grad) == pytest.approx(3)
+
     @pytest.mark.parametrize("position", ["corner", (1.1, 0.5), (0.5,), (math.nan, 0.5)])
     def test_refuses_other_places(self, position):
         with pytest.raises(ValueError, match="position must be"):

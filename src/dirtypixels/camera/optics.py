@@ -53,14 +53,19 @@ class PsfField:
         """
         where = _place(position)
         if where not in self._found:
-            rows, columns = self.psfs.shape[:2]
-            i, u = _between(where[0], rows)
-            j, v = _between(where[1], columns)
-            around = self.psfs[i : i + 2, j : j + 2]
-            weights = torch.tensor([[(1 - u) * (1 - v), (1 - u) * v], [u * (1 - v), u * v]]).to(around)
-            # Kept, so that captures at one place share one tensor.
-            self._found[where] = (around * weights[..., None, None, None]).sum((0, 1))
+            # Kept, so that captures at one place share one tensor; an ordinary one even if it is first asked for in
+            # inference mode, because a later backward pass may need it.
+            with torch.inference_mode(False), torch.no_grad():
+                self._found[where] = self._interpolated(*where)
         return self._found[where]
+
+    def _interpolated(self, row: float, column: float) -> Tensor:
+        rows, columns = self.psfs.shape[:2]
+        i, u = _between(row, rows)
+        j, v = _between(column, columns)
+        around = self.psfs[i : i + 2, j : j + 2]
+        weights = torch.tensor([[(1 - u) * (1 - v), (1 - u) * v], [u * (1 - v), u * v]]).to(around)
+        return (around * weights[..., None, None, None]).sum((0, 1))
 
     @property
     def summary(self) -> str:
