@@ -7,7 +7,7 @@ from math import isfinite
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from dirtypixels.camera import POSITIONS, Camera
 from dirtypixels.cli.portrait import draw_noise, draw_psfs, rms_radius, snr_db
@@ -17,11 +17,15 @@ LIGHT = (0.3, 1, 3, 6, 12, 24, 48, 96, 200, 1000, 2000)  # lux: moonlight to an 
 
 def list_cameras() -> None:
     """One line for each bundled profile."""
-    table = Table("camera", "alpha at ISO 100", "sigma at ISO 100", "noise source", title="Bundled camera profiles")
+    table = Table(
+        Column("camera", no_wrap=True), "alpha", "sigma", "noise source", "lens PSFs",
+        title="Bundled camera profiles; alpha and sigma at ISO 100",
+    )  # fmt: skip
     for name in Camera.available():
         camera = Camera.load(name)
         level = camera.noise.at_iso(100)
-        table.add_row(name, f"{level.alpha:.4g}", f"{level.sigma:.4g}", camera.profile.noise.source.split(".")[0])
+        lens = "–" if camera.optics is None else camera.optics.summary.split(",")[0]
+        table.add_row(name, f"{level.alpha:.4g}", f"{level.sigma:.4g}", camera.profile.noise.source.split(".")[0], lens)
     Console().print(table)
 
 
