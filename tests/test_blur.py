@@ -113,23 +113,21 @@ class TestFieldBlur:
     @pytest.mark.parametrize("nodes", [(2, 2), (3, 4)])
     @pytest.mark.parametrize("border", ["mirror", "crop"])
     def test_equals_its_dense_reference(self, size, nodes, border):
-        """Column q of the matrix is the PSF of q's own place, interpolated between the nodes, laid around q."""
+        """Row p of the matrix is the PSF of p's own place, interpolated between the nodes, laid around p."""
         psfs = random_psf(*nodes, 1, 5, 3)
         top, left = 2, 1
         height, width = size if border == "mirror" else (size[0] - 2 * top, size[1] - 2 * left)
-        # The scene as far as the frame's edge sees it, each point with its PSF, as a plain double loop.
         matrix = torch.zeros(height * width, size[0] * size[1], dtype=torch.float64)
-        for row in range(-top, height + top):
-            for column in range(-left, width + left):
+        for row in range(height):
+            for column in range(width):
                 psf = self.interpolated(psfs, row, height, column, width)
-                if border == "mirror":
-                    source = self.mirrored(row, height) * width + self.mirrored(column, width)
-                else:
-                    source = (row + top) * size[1] + column + left
                 for i in range(-top, top + 1):
                     for j in range(-left, left + 1):
-                        if 0 <= row + i < height and 0 <= column + j < width:
-                            matrix[(row + i) * width + column + j, source] += psf[top + i, left + j]
+                        if border == "mirror":
+                            source = self.mirrored(row - i, height) * width + self.mirrored(column - j, width)
+                        else:
+                            source = (row - i + top) * size[1] + column - j + left
+                        matrix[row * width + column, source] += psf[top + i, left + j]
         torch.testing.assert_close(dense(FieldBlur(psfs, border), size), matrix, rtol=0, atol=1e-13)
 
     @staticmethod
@@ -151,16 +149,24 @@ class TestFieldBlur:
         field = FieldBlur(psf.expand(9, -1, -1, -1).reshape(3, 3, 3, 5, 7), border)
         torch.testing.assert_close(field.forward(x), Blur(psf, border).forward(x), rtol=0, atol=1e-12)
 
-    def test_no_seam_in_a_uniform_scene(self):
-        """A scene without structure shows nothing of the tiles where all its PSFs agree on the energy."""
-        psf = random_psf(1, 1, 5, 5)
-        wide = torch.nn.functional.pad(random_psf(1, 1, 3, 3, seed=5), (1, 1, 1, 1))
-        psfs = torch.stack([psf, wide] * 8)[:, 0].reshape(4, 4, 1, 5, 5)
-        blurred = FieldBlur(psfs).forward(torch.ones(1, 1, 64, 64, dtype=torch.float64))
-        steps = torch.maximum(blurred.diff(dim=-1).abs().amax(), blurred.diff(dim=-2).abs().amax())
-        # Weights change by (nodes - 1) / size a pixel, and a PSF moves energy by at most its half width.
-        assert float(steps) < (3 / 64) * 2
-        assert float((blurred - 1).abs().amax()) < 2 * 3 / 64 * 2
+    @pytest.mark.parametrize("border", ["mirror", "crop"])
+    @pytest.mark.parametrize("size", SIZES)
+    def test_an_even_scene_stays_even(self, border, size):
+        even = torch.full((1, 3, *size), 0.4, dtype=torch.float64)
+        blurred = FieldBlur(random_psf(4, 5, 3, 7, 5), border).forward(even)
+        torch.testing.assert_close(blurred, torch.full_like(blurred, 0.4), rtol=0, atol=1e-13)
+
+    def test_no_seam_in_a_smooth_scene(self):
+        """Along a ramp, pixels step by the ramp and by how far the PSFs' centres move between them, and no more."""
+        psfs = torch.zeros(3, 3, 1, 5, 5, dtype=torch.float64)
+        centres = torch.tensor([1, 3, 2])
+        for i in range(3):
+            psfs[i, :, 0, 2, centres[i]] = 1
+        ramp = torch.arange(60, dtype=torch.float64).expand(1, 1, 60, 60)
+        blurred = FieldBlur(psfs, "crop").forward(ramp)
+        # Weights change by (3 - 1) / 56 from row to row, and the centres of neighbouring nodes lie up to 2 apart.
+        assert float(blurred.diff(dim=-2).abs().max()) <= 2 / 56 * 2 + 1e-12
+        torch.testing.assert_close(blurred.diff(dim=-1), torch.ones(1, 1, 56, 55, dtype=torch.float64))
 
     @pytest.mark.parametrize(
         ("psfs", "said"),

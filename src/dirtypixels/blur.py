@@ -114,13 +114,13 @@ class Blur:
 class FieldBlur:
     """Blur by PSFs that change over the field.
 
-    ``y = sum_n psf_n * (w_n x)``: every point of the scene spreads with the PSF at its own place, interpolated
-    bilinearly between the nodes of the field (w_n is the weight of node n), so that no seam shows.
+    ``y = sum_n w_n (psf_n * x)``: every pixel sees the scene through the PSF at its own place, interpolated bilinearly
+    between the nodes of the field (w_n is the weight of node n), so that no seam shows and an even scene stays even.
 
     Args:
         psfs: (rows, columns, 1|C, kh, kw) at nodes spread evenly over the frame, corners included; odd sizes, >= 0,
             each summing to 1; at least 2 rows and 2 columns.
-        border: "mirror" or "crop", see `Blur`. Points beyond the frame spread as the nearest point in the frame.
+        border: "mirror" or "crop", see `Blur`.
 
     Raises:
         TypeError: psfs is not a floating-point tensor.
@@ -155,12 +155,12 @@ class FieldBlur:
         else:
             for dim, half in ((-2, top), (-1, left)):
                 x = x.index_select(dim, _reach(x.shape[dim], half, x.device))
-        y = x.new_zeros(*x.shape[:2], x.shape[-2] + 2 * top, x.shape[-1] + 2 * left)
+        y = x.new_zeros(*x.shape[:2], *frame)
         for psf, weight, rows, columns in self._tiles(frame, x):
-            part = x[..., rows, columns] * weight
-            spread = _convolve_full(part, psf)
-            y[..., rows.start : rows.stop + 2 * top, columns.start : columns.stop + 2 * left] += spread
-        return y[..., 2 * top : 2 * top + frame[0], 2 * left : 2 * left + frame[1]]
+            part = x[..., rows.start : rows.stop + 2 * top, columns.start : columns.stop + 2 * left]
+            seen = Blur(psf, "crop").forward(part)
+            y[..., rows, columns] += weight * seen
+        return y
 
     def adjoint(self, y: Tensor) -> Tensor:
         """The transpose of `forward`.
@@ -171,13 +171,10 @@ class FieldBlur:
         top, left = self._half
         self._check("y", y)
         height, width = y.shape[-2:]
-        y = torch.nn.functional.pad(y, (2 * left, 2 * left, 2 * top, 2 * top))
         x = y.new_zeros(*y.shape[:2], height + 2 * top, width + 2 * left)
         for psf, weight, rows, columns in self._tiles([height, width], y):
-            part = y[..., rows.start : rows.stop + 2 * top, columns.start : columns.stop + 2 * left]
-            size = (part.shape[-2], part.shape[-1])
-            back = Blur(psf, "circular").adjoint(part)[..., top : size[0] - top, left : size[1] - left]
-            x[..., rows, columns] += weight * back
+            back = Blur(psf, "crop").adjoint(weight * y[..., rows, columns])
+            x[..., rows.start : rows.stop + 2 * top, columns.start : columns.stop + 2 * left] += back
         if self.border == "mirror":
             for dim, half, length in ((-2, top, height), (-1, left, width)):
                 shape = list(x.shape)
@@ -195,10 +192,10 @@ class FieldBlur:
         checks.has_shape(name, x, ("B", "C" if channels == 1 else channels, "H", "W"))
 
     def _tiles(self, frame: list[int], like: Tensor) -> list[tuple[Tensor, Tensor, slice, slice]]:
-        """For each node: its PSF (1, C, kh, kw), its weights (h, w), and where they are not 0 in the reached scene."""
+        """For each node: its PSF (1, C, kh, kw), its weights (h, w), and where in the frame they are not 0."""
         rows, columns = self.psfs.shape[:2]
-        down = _hat_weights(rows, frame[0], self._half[0], like)
-        across = _hat_weights(columns, frame[1], self._half[1], like)
+        down = _hat_weights(rows, frame[0], like)
+        across = _hat_weights(columns, frame[1], like)
         tiles = []
         for i in range(rows):
             for j in range(columns):
@@ -221,19 +218,13 @@ def mirror_index(index: Tensor, size: int) -> Tensor:
     return torch.minimum(folded, 2 * size - 1 - folded)
 
 
-def _hat_weights(nodes: int, size: int, half: int, like: Tensor) -> Tensor:
-    """Linear interpolation's weight of each node at each pixel, (nodes, size + 2 half); pixel centres, clamped."""
-    pixel = torch.arange(-half, size + half, dtype=like.dtype, device=like.device)
-    at = ((pixel + 0.5) / size).clamp(0, 1) * (nodes - 1)
+def _hat_weights(nodes: int, size: int, like: Tensor) -> Tensor:
+    """Linear interpolation's weight of each node at each pixel's centre, (nodes, size)."""
+    pixel = torch.arange(size, dtype=like.dtype, device=like.device)
+    at = (pixel + 0.5) / size * (nodes - 1)
     return (1 - (at - torch.arange(nodes, dtype=like.dtype, device=like.device)[:, None]).abs()).clamp_min(0)
 
 
 def _support(weights: Tensor) -> slice | None:
     found = weights.nonzero()
     return slice(int(found[0]), int(found[-1]) + 1) if len(found) else None
-
-
-def _convolve_full(x: Tensor, psf: Tensor) -> Tensor:
-    """Convolution with all of its tails: (B, C, H, W) to (B, C, H + kh - 1, W + kw - 1)."""
-    top, left = psf.shape[-2] // 2, psf.shape[-1] // 2
-    return Blur(psf, "circular").forward(torch.nn.functional.pad(x, (left, left, top, top)))

@@ -166,6 +166,24 @@ class TestCapture:
         obs = camera.capture(scene[:, :1], lux=math.inf, position="center")
         torch.testing.assert_close(obs.psf[0, 0], camera.psf("center")[1])
 
+    def test_gray_scene_in_the_field_is_seen_in_green(self, camera, scene):
+        obs = camera.capture(scene[:, :1], lux=math.inf, position="field")
+        torch.testing.assert_close(obs.signal, FieldBlur(field()[:, :, 1:2]).forward(scene[:, :1]).clamp(0, 1))
+
+    @pytest.mark.parametrize("position", ["center", "field"])
+    def test_two_channels_are_refused(self, camera, scene, position):
+        with pytest.raises(ValueError, match="scene must have 1 or 3 channels"):
+            camera.capture(scene[:, :2], lux=3, position=position)
+
+    def test_an_even_scene_stays_even(self, camera):
+        even = torch.full((1, 3, 20, 23), 0.5)
+        for position in ("center", "field"):
+            torch.testing.assert_close(camera.capture(even, lux=math.inf, position=position).signal, even)
+
+    def test_what_a_user_does_to_a_psf_stays_with_the_user(self, camera, scene):
+        camera.psf("center").zero_()
+        assert float(camera.capture(scene, lux=3, position="center").psf.sum()) == pytest.approx(3, abs=1e-5)
+
     def test_observations_of_one_place_share_its_psf(self, camera, scene):
         from dirtypixels import Observation
 

@@ -111,7 +111,7 @@ def test_predict_with_a_model_that_deblurs(captures: Path, commands: Callable[..
         [["predict", tmp_path / "model", captures / place / "photo.tiff"] for place in ("periphery", "field")]
     )
     assert fits.status == 0, fits.err
-    sharp.check_refusal("must have a psf")
+    sharp.check_refusal("photo.tiff", "must have a psf")
 
 
 @pytest.mark.parametrize("n", [2, 3])
@@ -123,3 +123,12 @@ def test_the_psf_of_larger_pixels(n: int) -> None:
     fine = Blur(psf, "circular").forward(scene.repeat_interleave(n, -1).repeat_interleave(n, -2))
     coarse = Blur(_reduced(psf, n), "circular").forward(scene)
     torch.testing.assert_close(torch.nn.functional.avg_pool2d(fine, n), coarse)
+
+
+def test_pictures_are_never_replaced_by_their_captures(commands: Callable[..., Any], tmp_path: Path) -> None:
+    picture = tmp_path / "photo.png"
+    Image.fromarray(np.full((40, 40, 3), 99, dtype=np.uint8)).save(picture)
+    before = picture.read_bytes()
+    (found,) = commands([["simulate", tmp_path, "-o", tmp_path, "--format", "8"]])
+    found.check_refusal("out", "photo.png")
+    assert picture.read_bytes() == before

@@ -49,6 +49,12 @@ def test_patches_lie_where_their_captures_do(workshop: Workshop) -> None:
     assert min(errors, key=errors.__getitem__) == (0, 0)
 
 
+def test_a_lens_without_noise_has_patches_too(workshop: Workshop) -> None:
+    light, captured = workshop._patches(Condition.of(None, "offaxis"))
+    assert light.shape == captured.signal.shape
+    assert float(captured.alpha.max()) == float(captured.sigma.max()) == 0
+
+
 def test_the_unit_fits_the_condition(workshop: Workshop) -> None:
     unit = workshop.unit(BLURRED)
     assert isinstance(unit, Deblurrer)

@@ -146,7 +146,7 @@ class Camera:
         Raises:
             ValueError: there is no such position, or this profile has no PSF field.
         """
-        return self._lens(position).at(position)
+        return self._lens(position).at(position).clone()
 
     def capture(
         self,
@@ -175,8 +175,8 @@ class Camera:
                 nothing made up, the capture is the part that the scene determines, smaller by the PSF's size less 1.
 
         Returns:
-            An Observation with the PSF, (1, C, kh, kw). With "field" its psf is None: no single PSF describes it, and
-            `camera.optics` holds them all.
+            An Observation with the PSF, (1, C, kh, kw), which all captures at one place share. With "field" its psf is
+            None: no single PSF describes it, and `camera.optics` holds them all.
 
         Raises:
             TypeError: scene is not a floating-point tensor.
@@ -193,13 +193,14 @@ class Camera:
         light = linear_scene(scene, transfer)
         psf = None
         if position == "field":
-            light = FieldBlur(self._lens(position).psfs.to(light), beyond).forward(light)
+            psfs = self._lens(position).psfs.to(light)
+            fitting = _fitting(psfs.flatten(0, 1), light)
+            light = FieldBlur(fitting.reshape(*psfs.shape[:2], *fitting.shape[1:]), beyond).forward(light)
         elif position is not None:
-            psf = self.psf(position)[None].to(light)
-            if light.shape[1] == 1 and psf.shape[1] > 1:
-                psf = psf[:, psf.shape[1] // 2 :][:, :1]  # a gray scene is seen in green
+            psf = self._lens(position).at(position)[None].to(light)
+            psf = _fitting(psf, light)
             light = Blur(psf, beyond).forward(light)
-        # Fourier transforms round: what was in [0, 1] before a blur is in it afterwards.
+        # Fourier transforms round: what was in [0, 1] before a blur is in it afterwards, but for their errors.
         signal = poisson_gaussian(light.clamp(0.0, 1.0), alpha, sigma, generator)
         return Observation(signal, alpha, sigma, psf)
 
@@ -232,6 +233,16 @@ def _bundled() -> Traversable:
 
 
 _FILES = ("camera.json", "psf.npz")
+
+
+def _fitting(psfs: Tensor, light: Tensor) -> Tensor:
+    """The PSFs (N, C, kh, kw) for the channels of a scene; a gray scene is seen in green."""
+    scene, lens = light.shape[1], psfs.shape[1]
+    if scene == 1 and lens == 3:
+        return psfs[:, 1:2]
+    if lens not in (1, scene):
+        raise ValueError(f"scene must have 1 or {lens} channels for this lens; found {scene}")
+    return psfs
 
 
 def _optics(described: _Optics | None, psfs: Tensor | None) -> PsfField | None:

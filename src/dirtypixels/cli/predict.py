@@ -26,11 +26,15 @@ def predict_files(model: Path, files: list[Path]) -> None:
         side = min(observation.signal.shape[-2:])
         if side < card.image_size:
             raise ValueError(f"capture {str(file)!r} must be at least {card.image_size} pixels a side; found {side}")
-        with torch.inference_mode():
-            confidence = network(_fit(observation, card.image_size)).softmax(1)[0]
+        try:
+            with torch.inference_mode():
+                confidence = network(_fit(observation, card.image_size)).softmax(1)[0]
+        except ValueError as error:
+            raise ValueError(f"capture {str(file)!r} does not suit this model: {error}") from error
         best = confidence.topk(min(2, len(names)))
-        (first, second), (p, q) = best.indices.tolist(), best.values.tolist()
-        table.add_row(str(file), names[first], f"{100 * p:.1f} %", f"{names[second]} {100 * q:.1f} %")
+        said = [f"{100 * p:.1f} %" for p in best.values.tolist()]
+        first, *others = best.indices.tolist()
+        table.add_row(str(file), names[first], said[0], f"{names[others[0]]} {said[1]}" if others else "–")
     Console().print(table)
 
 

@@ -27,10 +27,11 @@ def simulate_pictures(
         raise ValueError(f"lux must be a number above 0; found {lux:g}")
     profile = Camera.load(camera)
     place = parse_position(position)
-    if place == "field":
-        profile.psf("center")  # says what is wrong with a camera without optics
-    elif place is not None:
-        profile.psf(place)
+    if place is not None:
+        if profile.optics is None:
+            raise ValueError(f"position must be left out for camera {profile.name!r}, which has no PSF field")
+        if place != "field":
+            profile.psf(place)
     inputs: dict[str, Path] = {}
     taken: set[Path] = set()
     for given in images:
@@ -43,11 +44,15 @@ def simulate_pictures(
                 raise ValueError(f"images must have different names; found {str(name)!r} twice")
             taken.add(name)
             inputs[key] = path
+    suffix = ".png" if depth == "8" else ".tiff"
+    sources = {path.resolve() for path in inputs.values()}
+    replaced = [key for key in inputs if (out / Path(key).with_suffix(suffix)).resolve() in sources]
+    if replaced:
+        raise ValueError(f"out must not hold the pictures themselves; found {replaced[0]!r}, which would be replaced")
     bars = Console(stderr=True)
     # A damaged picture is found before the first capture is written. What is no terminal keeps the message alone.
     for path in track(inputs.values(), "checking", console=bars, transient=True, disable=not bars.is_terminal):
         read_picture(path)
-    suffix = ".png" if depth == "8" else ".tiff"
     level = profile.noise.at_lux(lux)
     for key, path in track(inputs.items(), "photographing", console=bars):
         observation = profile.capture(

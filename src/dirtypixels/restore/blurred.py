@@ -45,10 +45,11 @@ class Blurred:
                 "obs must have every sample measured; found a cfa with missing samples (demosaic it first)"
             )
         y = obs.signal
+        psf = obs.psf.to(y)
         mean = y.mean((-2, -1), keepdim=True).clamp_min(0)
         variance = (obs.alpha * mean + obs.sigma**2).clamp_min(LEAST_VARIANCE)
-        signal = continue_blurred(y, obs.psf, variance, passes)
-        otf = transfer_function(obs.psf, (signal.shape[-2], signal.shape[-1]))
+        signal = continue_blurred(y, psf, variance, passes)
+        otf = transfer_function(psf, (signal.shape[-2], signal.shape[-1]))
         return cls(signal, torch.fft.rfft2(signal), otf, variance, (y.shape[-2], y.shape[-1]))
 
     def wiener(self, variance: Tensor) -> Tensor:

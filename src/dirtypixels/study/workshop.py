@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
@@ -158,7 +159,12 @@ class Workshop:
         extra = [max(margins) - m for m in margins]
         patches = patches[..., extra[0] : whole - extra[0], extra[1] : whole - extra[1]]
         captured = self.camera.capture(
-            patches, condition.lux, condition.position, generator, transfer=self.recipe.transfer, beyond="crop"
+            patches,
+            math.inf if condition.lux is None else condition.lux,
+            condition.position,
+            generator,
+            transfer=self.recipe.transfer,
+            beyond="crop",
         )
         light = linear_scene(patches, self.recipe.transfer)
         down, across = margins
