@@ -25,13 +25,14 @@ from rich.console import Console
 from rich.progress import track
 from torch import Tensor
 
-from dirtypixels.camera import Camera, realisation
+from dirtypixels.camera import Camera, in_frame, realisation
 from dirtypixels.data import natural_patches
 from dirtypixels.data.pictures import list_pictures, read_picture
-from dirtypixels.files import write_atomically, write_text
+from dirtypixels.files import write_text
 from dirtypixels.observation import Observation
 from dirtypixels.restore import Deblurrer, UnrolledHQS, classical
 from dirtypixels.restore.units import Weighting
+from dirtypixels.study.drawing import save
 from dirtypixels.study.results import hardware, versions
 from dirtypixels.study.statistics import mean_interval
 from dirtypixels.train import pretrain, psnr
@@ -47,9 +48,7 @@ def captured(
 ) -> tuple[Tensor, Observation]:
     """The scene inside of the frame, and its capture."""
     observation = camera.capture(picture[None], lux, position, realisation(seed, key), beyond="crop")
-    height, width = observation.signal.shape[-2:]
-    top, left = (picture.shape[-2] - height) // 2, (picture.shape[-1] - width) // 2
-    return picture[None, :, top : top + height, left : left + width], observation
+    return in_frame(picture[None], observation.signal), observation
 
 
 def pretrained(camera: Camera, lux: float, position: str, weighting: Weighting, args: argparse.Namespace) -> Deblurrer:
@@ -57,11 +56,9 @@ def pretrained(camera: Camera, lux: float, position: str, weighting: Weighting, 
     margin = max(camera.psf(position).shape[-2:]) // 2
     patches = natural_patches(args.patches, 64 + 2 * margin, gray=False, folder=args.data / "train", seed=args.seed)
     observation = camera.capture(patches, lux, position, realisation(args.seed, "pretraining"), beyond="crop")
-    top, left = ((p - s) // 2 for p, s in zip(patches.shape[-2:], observation.signal.shape[-2:], strict=True))
-    clean = patches[..., top : top + observation.signal.shape[-2], left : left + observation.signal.shape[-1]]
     torch.manual_seed(args.seed)
     unit = Deblurrer(UnrolledHQS(colour="merged"), weighting=weighting)
-    pretrain(unit, clean, observation, args.iterations)
+    pretrain(unit, in_frame(patches, observation.signal), observation, args.iterations)
     return unit.eval()
 
 
@@ -90,12 +87,12 @@ def tuned(captures: list[tuple[Tensor, Observation]]) -> tuple[classical.Gradien
 
 def draw(pictures: dict[str, Tensor], path: Path) -> None:
     """The pictures side by side, three in a row."""
-    figure = Figure(figsize=(13, 6.2), layout="constrained")
+    figure = Figure(figsize=(13, 6.2), dpi=110, layout="constrained")
     for axes, (title, image) in zip(figure.subplots(2, 3).flat, pictures.items(), strict=True):
         axes.imshow(image[0].clamp(0, 1).permute(1, 2, 0).numpy(), interpolation="nearest")
         axes.set_title(title)
         axes.set_axis_off()
-    write_atomically(path, lambda file: figure.savefig(file, dpi=110, format="png"))
+    save(figure, path)
 
 
 def main() -> None:

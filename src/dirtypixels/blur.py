@@ -68,8 +68,7 @@ class Blur:
             return self._circular(x, adjoint=False)
         top, left = self._half
         if self.border == "mirror":
-            for dim, half in ((-2, top), (-1, left)):
-                x = x.index_select(dim, _reach(x.shape[dim], half, x.device))
+            x = _mirrored(x, top, left)
         height, width = x.shape[-2:]
         if min(height - 2 * top, width - 2 * left) < 1:
             raise ValueError(f"x must be at least {2 * top + 1} x {2 * left + 1} pixels; found {height} x {width}")
@@ -85,14 +84,9 @@ class Blur:
         if self.border == "circular":
             return self._circular(y, adjoint=True)
         top, left = self._half
-        height, width = y.shape[-2:]
         x = self._circular(torch.nn.functional.pad(y, (left, left, top, top)), adjoint=True)
         if self.border == "mirror":
-            for dim, half, size in ((-2, top, height), (-1, left, width)):
-                shape = list(x.shape)
-                shape[dim] = size
-                folded = torch.zeros(shape, dtype=x.dtype, device=x.device)
-                x = folded.index_add(dim, _reach(size, half, x.device), x)
+            x = _folded(x, top, left)
         return x
 
     @property
@@ -153,8 +147,7 @@ class FieldBlur:
                     f"x must be at least {2 * top + 1} x {2 * left + 1} pixels; found {x.shape[-2]} x {x.shape[-1]}"
                 )
         else:
-            for dim, half in ((-2, top), (-1, left)):
-                x = x.index_select(dim, _reach(x.shape[dim], half, x.device))
+            x = _mirrored(x, top, left)
         y = x.new_zeros(*x.shape[:2], *frame)
         for psf, weight, rows, columns in self._tiles(frame, x):
             part = x[..., rows.start : rows.stop + 2 * top, columns.start : columns.stop + 2 * left]
@@ -176,10 +169,7 @@ class FieldBlur:
             back = Blur(psf, "crop").adjoint(weight * y[..., rows, columns])
             x[..., rows.start : rows.stop + 2 * top, columns.start : columns.stop + 2 * left] += back
         if self.border == "mirror":
-            for dim, half, length in ((-2, top, height), (-1, left, width)):
-                shape = list(x.shape)
-                shape[dim] = length
-                x = x.new_zeros(shape).index_add(dim, _reach(length, half, x.device), x)
+            x = _folded(x, top, left)
         return x
 
     @property
@@ -205,6 +195,22 @@ class FieldBlur:
                 weight = down[i, vertical][:, None] * across[j, horizontal]
                 tiles.append((self.psfs[i, j][None], weight, vertical, horizontal))
         return tiles
+
+
+def _mirrored(x: Tensor, top: int, left: int) -> Tensor:
+    """An image continued by `top` mirrored rows above and below and `left` columns on both sides."""
+    for dim, half in ((-2, top), (-1, left)):
+        x = x.index_select(dim, _reach(x.shape[dim], half, x.device))
+    return x
+
+
+def _folded(x: Tensor, top: int, left: int) -> Tensor:
+    """The adjoint of `_mirrored`: the continuation added to the pixels that it mirrors."""
+    for dim, half in ((-2, top), (-1, left)):
+        shape = list(x.shape)
+        shape[dim] -= 2 * half
+        x = x.new_zeros(shape).index_add(dim, _reach(shape[dim], half, x.device), x)
+    return x
 
 
 def _reach(size: int, half: int, device: torch.device) -> Tensor:

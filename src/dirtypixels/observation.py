@@ -64,6 +64,13 @@ class Observation:
         moved: dict[str, Any] = {k: v if v is None else v.to(*args, **kwargs) for k, v in held.items()}
         return replace(self, **moved)
 
+    def check_complete(self) -> None:
+        """Raise ValueError unless every sample was measured."""
+        if self.cfa is not None and not bool((self.cfa == 1).all()):
+            raise ValueError(
+                "obs must have every sample measured; found a cfa with missing samples (demosaic it first)"
+            )
+
     def __getitem__(self, index: int | slice) -> Observation:
         """Some of the batch, as an Observation: an int keeps a batch of one.
 

@@ -52,7 +52,7 @@ def camera(psfs: Tensor | None = None, gains: list[tuple[float, float, float]] |
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """The figures that would be written."""
     figures: list[Any] = []
-    monkeypatch.setattr(portrait, "_save", lambda figure, _: figures.append(figure))
+    monkeypatch.setattr(portrait, "save", lambda figure, _: figures.append(figure))
     return figures
 
 

@@ -1,8 +1,5 @@
 """Deblurring: the unit, the classical solver, and what both share at the border and in Fourier space."""
 
-import os
-from pathlib import Path
-
 import pytest
 import torch
 
@@ -16,10 +13,6 @@ from dirtypixels.restore.border import continue_blurred, wiener_filter
 from dirtypixels.restore.filters import analyse, dct_filters, gradient_filters, synthesise
 from dirtypixels.restore.prox import PointwiseCNN, SoftThreshold
 from dirtypixels.train import psnr
-
-BSDS = (
-    Path(os.environ.get("DIRTYPIXELS_DATA", Path(__file__).parents[2].parent / "shared" / "data")) / "bsds300" / "test"
-)
 
 
 def observe(scene, psf, sigma=0.02, alpha=0.0, seed=0, beyond="mirror"):
@@ -84,7 +77,7 @@ class TestBorder:
     @pytest.mark.parametrize("psf", [disk_psf(3.0), motion_psf(9.0, 30.0)], ids=["disk", "motion"])
     def test_frame_is_kept_and_the_rest_is_large_enough(self, size, psf):
         y = torch.rand(2, 3, *size)
-        full = continue_blurred(y, psf[None], torch.full((2, 3, 1, 1), 1e-4))
+        full, _ = continue_blurred(y, psf[None], torch.full((2, 3, 1, 1), 1e-4))
         torch.testing.assert_close(full[..., : size[0], : size[1]], y, rtol=0, atol=0)
         assert full.shape[-2] >= size[0] + psf.shape[-2] - 1
         assert full.shape[-1] >= size[1] + psf.shape[-1] - 1
@@ -220,13 +213,12 @@ class TestHqsDeconvolution:
             classical.hqs_deconvolution(Observation(obs.signal, obs.alpha, obs.sigma))
 
 
-@pytest.mark.skipif(not BSDS.is_dir(), reason="needs BSDS300 in ../shared/data or $DIRTYPIXELS_DATA")
-def test_a_noise_free_off_axis_capture_comes_back():
+def test_a_noise_free_off_axis_capture_comes_back(shared_data):
     """Over 35 dB on BSDS300, two PSF widths away from the border; the whole is in benchmarks/deblurring.py."""
     camera = Camera.load("nexus-6p-rear")
     psf = camera.psf("offaxis")
     cut = 2 * max(psf.shape[-2:])
-    for path in list_pictures(BSDS)[:8]:
+    for path in list_pictures(shared_data / "bsds300" / "test")[:8]:
         picture = read_picture(path)[None]
         obs = camera.capture(picture, torch.inf, "offaxis", beyond="crop")
         half = psf.shape[-2] // 2, psf.shape[-1] // 2

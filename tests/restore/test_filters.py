@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from dense import circular_matrix
 from torch import Tensor
 from torch.nn import functional
 
@@ -18,19 +19,6 @@ SIZES = [(8, 8), (9, 7), (5, 12), (16, 33)]
 
 def random(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
-
-def circular_matrix(taps: Tensor, height: int, width: int) -> np.ndarray:  # type: ignore[type-arg]
-    """The (H W, H W) matrix of a circular correlation, tap by tap."""
-    side = taps.shape[-1]
-    matrix = np.zeros((height * width, height * width))
-    for row in range(height):
-        for column in range(width):
-            for i in range(side):
-                for j in range(side):
-                    seen = (row + i - side // 2) % height * width + (column + j - side // 2) % width
-                    matrix[row * width + column, seen] += float(taps[i, j])
-    return matrix
 
 
 @pytest.mark.parametrize("size", [3, 5, 7])

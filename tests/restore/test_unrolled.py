@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
+from dense import circular_matrix
 from torch import Tensor
 
 from dirtypixels.restore.border import make_periodic
@@ -40,19 +41,6 @@ def solver(layers: int = 1, seed: int = 0, **arguments: Any) -> UnrolledHQS:
     return unit
 
 
-def correlation(taps: Array, height: int, width: int) -> Array:
-    """The (H W, H W) matrix C_i of a circular correlation, tap by tap."""
-    side = taps.shape[-1]
-    matrix = np.zeros((height * width, height * width))
-    for row in range(height):
-        for column in range(width):
-            for i in range(side):
-                for j in range(side):
-                    seen = (row + i - side // 2) % height * width + (column + j - side // 2) % width
-                    matrix[row * width + column, seen] += taps[i, j]
-    return matrix
-
-
 def pointwise_cnn(prox: PointwiseCNN, v: Array) -> Array:
     """The learned prox in NumPy; v is (K, pixels)."""
     inner = v
@@ -64,7 +52,7 @@ def pointwise_cnn(prox: PointwiseCNN, v: Array) -> Array:
 def dense_step(layer: HQSLayer, x: Tensor, y: Tensor) -> Tensor:
     """One iteration for a single image, (H, W): matrices for the filters and a dense linear solve."""
     height, width = x.shape
-    matrices = [correlation(f[0], height, width) for f in layer.filters.detach().numpy()]
+    matrices = [circular_matrix(f[0], height, width) for f in layer.filters.detach()]
     weight, beta = layer.log_lambda.detach().exp().item(), layer.log_beta.detach().exp().item()
     assert isinstance(layer.prox, PointwiseCNN)
     z = pointwise_cnn(layer.prox, np.stack([c @ x.flatten().numpy() for c in matrices]))
@@ -115,7 +103,7 @@ def test_many_layers_reach_the_minimiser_of_the_objective() -> None:
     with torch.no_grad():
         for _ in range(200):
             x = layer(x, data)
-    matrices = [correlation(f[0], 9, 8) for f in layer.filters.detach().numpy()]
+    matrices = [circular_matrix(f[0], 9, 8) for f in layer.filters.detach()]
     left = np.eye(72) + beta / (1 + beta) * sum(c.T @ c for c in matrices)
     np.testing.assert_allclose(x.flatten().numpy(), np.linalg.solve(left, y.flatten().numpy()), rtol=0, atol=1e-8)
 

@@ -67,6 +67,13 @@ def poisson_gaussian(light: Tensor, alpha: Tensor, sigma: Tensor, generator: Gen
     return (shot + sigma * read).clamp(0.0, 1.0)
 
 
+def in_frame(scene: Tensor, signal: Tensor) -> Tensor:
+    """The middle of a scene (..., H, W) that a capture cropped by its lens shows, at the signal's height and width."""
+    height, width = signal.shape[-2:]
+    top, left = (scene.shape[-2] - height) // 2, (scene.shape[-1] - width) // 2
+    return scene[..., top : top + height, left : left + width]
+
+
 def realisation(seed: int, key: str, device: torch.device | str = "cpu") -> torch.Generator:
     """The random generator of one photograph's noise: it depends on the study's seed and the photograph's key alone."""
     digest = hashlib.blake2b(f"{seed}/{key}".encode(), digest_size=8).digest()

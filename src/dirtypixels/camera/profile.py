@@ -204,6 +204,13 @@ class Camera:
         signal = poisson_gaussian(light.clamp(0.0, 1.0), alpha, sigma, generator)
         return Observation(signal, alpha, sigma, psf)
 
+    def check_position(self, position: Position | None) -> None:
+        """Raise ValueError unless `capture` can use the position."""
+        if position is not None:
+            lens = self._lens(position)
+            if position != "field":
+                lens.at(position)
+
     def _lens(self, position: Position) -> PsfField:
         if self.optics is None:
             raise ValueError(

@@ -13,11 +13,12 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import Tensor
 
-from dirtypixels import checks, files
+from dirtypixels import checks
 from dirtypixels.camera import POSITIONS, Camera, NoiseLevel
+from dirtypixels.study.drawing import INK, save
 
 DPI = 160
-INK, GREY = "#222222", "#555555"
+GREY = "#555555"
 # Okabe and Ito's palette, told apart with every kind of colour vision and on black as on white.
 BLUE, ORANGE = "#0072B2", "#D55E00"
 PLACES = {"center": ("center", "#56B4E9"), "offaxis": ("off-axis", "#E69F00"), "periphery": ("periphery", "#CC79A7")}
@@ -104,7 +105,7 @@ def draw_noise(camera: Camera, path: Path | str, dimmest: float = 0.3, brightest
     figure.suptitle(camera.name, fontsize=13, color=INK, x=0.01, ha="left")
     notes = _notes({"Noise": camera.profile.noise.source, "Exposure": camera.profile.exposure.source}, 170)
     figure.supxlabel("\n".join(notes), fontsize=8, color=GREY, x=0.01, ha="left")
-    _save(figure, path)
+    save(figure, path)
 
 
 def draw_psfs(camera: Camera, path: Path | str) -> None:
@@ -158,7 +159,7 @@ def draw_psfs(camera: Camera, path: Path | str) -> None:
     sensor.set_title(f"{size} {stretch}" if wide > 8 else f"{size}\n{stretch}", fontsize=10.5, color=INK, loc="left")
     figure.suptitle(f"{camera.name}: the lens over the sensor", fontsize=13, color=INK, x=0.01, ha="left")
     figure.text(0.01, 0.01, "\n".join(notes), fontsize=8, color=GREY, va="bottom")
-    _save(figure, path)
+    save(figure, path)
 
 
 def _enlarge(axes: Any, psf: Tensor, pitch_um: float, place: str) -> None:
@@ -190,9 +191,3 @@ def _positive(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 def _notes(sources: dict[str, str], letters: int) -> list[str]:
     """Where the figures come from, in lines of at most so many letters."""
     return [line for name, text in sources.items() for line in textwrap.wrap(f"{name}: {text}", letters)]
-
-
-def _save(figure: Any, path: Path | str) -> None:
-    # No version in the file: the same profile gives the same bytes.
-    options = {"format": "png", "facecolor": "white", "metadata": {"Software": None}}
-    files.write_atomically(path, lambda temporary: figure.savefig(temporary, **options))

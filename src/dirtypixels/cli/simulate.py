@@ -27,11 +27,7 @@ def simulate_pictures(
         raise ValueError(f"lux must be a number above 0; found {lux:g}")
     profile = Camera.load(camera)
     place = parse_position(position)
-    if place is not None:
-        if profile.optics is None:
-            raise ValueError(f"position must be left out for camera {profile.name!r}, which has no PSF field")
-        if place != "field":
-            profile.psf(place)
+    profile.check_position(place)
     inputs: dict[str, Path] = {}
     taken: set[Path] = set()
     for given in images:

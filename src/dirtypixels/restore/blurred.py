@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dirtypixels.blur import transfer_function
 from dirtypixels.observation import Observation
 from dirtypixels.restore.border import continue_blurred, wiener_filter
 
@@ -40,16 +39,12 @@ class Blurred:
             raise TypeError(f"obs must be an Observation; found {type(obs).__name__}")
         if obs.psf is None:
             raise ValueError("obs must have a psf to deblur by; found none (denoise captures without blur)")
-        if obs.cfa is not None and not bool((obs.cfa == 1).all()):
-            raise ValueError(
-                "obs must have every sample measured; found a cfa with missing samples (demosaic it first)"
-            )
+        obs.check_complete()
         y = obs.signal
         psf = obs.psf.to(y)
         mean = y.mean((-2, -1), keepdim=True).clamp_min(0)
         variance = (obs.alpha * mean + obs.sigma**2).clamp_min(LEAST_VARIANCE)
-        signal = continue_blurred(y, psf, variance, passes)
-        otf = transfer_function(psf, (signal.shape[-2], signal.shape[-1]))
+        signal, otf = continue_blurred(y, psf, variance, passes)
         return cls(signal, torch.fft.rfft2(signal), otf, variance, (y.shape[-2], y.shape[-1]))
 
     def wiener(self, variance: Tensor) -> Tensor:

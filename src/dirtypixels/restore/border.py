@@ -37,7 +37,7 @@ def make_periodic(x: Tensor, down: int, across: int | None = None) -> Tensor:
     return x
 
 
-def continue_blurred(y: Tensor, psf: Tensor, variance: Tensor, passes: int = 4) -> Tensor:
+def continue_blurred(y: Tensor, psf: Tensor, variance: Tensor, passes: int = 4) -> tuple[Tensor, Tensor]:
     """Continue a blurred image to a periodic one that a scene could have given.
 
     What lies beyond the frame is unknown, and whatever is made up there that no blurred scene could be comes back as
@@ -53,7 +53,8 @@ def continue_blurred(y: Tensor, psf: Tensor, variance: Tensor, passes: int = 4) 
         passes: how often, >= 0.
 
     Returns:
-        (B, C, H', W'), H' >= H + kh - 1 and W' >= W + kw - 1; the frame is its first H rows and W columns.
+        (B, C, H', W'), H' >= H + kh - 1 and W' >= W + kw - 1; the frame is its first H rows and W columns;
+        and the PSF's transfer function at that size, (1|B, 1|C, H', W' // 2 + 1).
 
     Source: Almeida and Figueiredo 2013 (unknown boundaries).
     """
@@ -69,7 +70,7 @@ def continue_blurred(y: Tensor, psf: Tensor, variance: Tensor, passes: int = 4) 
     for _ in range(passes):
         blurred = torch.fft.irfft2(torch.fft.rfft2(full) * restore_and_blur, s=size)
         full = torch.where(beyond, blurred, full)
-    return full
+    return full, otf
 
 
 def wiener_filter(otf: Tensor, variance: Tensor, size: tuple[int, int]) -> Tensor:

@@ -169,8 +169,7 @@ def _in_stabilised_domain(obs: Observation, denoise: Callable[[Picture], Picture
     """Run a denoiser on pictures (H, W, C) with noise of standard deviation 1, one after another."""
     if not isinstance(obs, Observation):
         raise TypeError(f"obs must be an Observation; found {type(obs).__name__}")
-    if obs.cfa is not None and not bool((obs.cfa == 1).all()):
-        raise ValueError("obs must have every sample measured; found a cfa with missing samples (demosaic it first)")
+    obs.check_complete()
     signal = obs.signal.detach()
     shape = np.broadcast_shapes(obs.alpha.shape, obs.sigma.shape)
     alpha, sigma = obs.alpha.detach().expand(shape), obs.sigma.detach().expand(shape)

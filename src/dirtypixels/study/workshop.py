@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch import Tensor, nn
 
-from dirtypixels.camera import Camera, linear_scene, realisation
+from dirtypixels.camera import Camera, in_frame, linear_scene, realisation
 from dirtypixels.data import Captures, FolderPhotos, InMemory, Photo, PhotoSet, RoadSigns, natural_patches
 from dirtypixels.deploy import ModelCard, load_model, save_model
 from dirtypixels.deploy.models import build_unit
@@ -167,8 +167,7 @@ class Workshop:
             beyond="crop",
         )
         light = linear_scene(patches, self.recipe.transfer)
-        down, across = margins
-        return light[..., down : down + size, across : across + size], captured
+        return in_frame(light, captured.signal), captured
 
     def curve(self, condition: Condition) -> Curve:
         """PSNR over the iterations of a unit's pretraining."""
