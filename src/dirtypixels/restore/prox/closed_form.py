@@ -1,86 +1,14 @@
-"""Proximal operators: what a prior does to filter responses, ``prox(v, penalty)`` with the shape of v."""
+"""Priors whose proximal operator has a closed form."""
 
 from __future__ import annotations
 
 import math
-from itertools import pairwise
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from dirtypixels import checks
-
-
-class Prox(nn.Module):
-    """``prox(v) = argmin_z g(z) + penalty/2 |z - v|^2`` for one prior g.
-
-    Subclasses are pointwise: each pixel by itself, over its K responses. `forward` takes (B, K, ...) responses and
-    the penalty, a positive scalar tensor, and returns the shape of v.
-    """
-
-    def forward(self, v: Tensor, penalty: Tensor) -> Tensor:
-        raise TypeError(f"{type(self).__name__} must define forward(v, penalty)")
-
-    def change(self, analysis: Tensor, patches: Tensor, penalty: Tensor) -> Tensor:
-        """``analysis^T (prox(v) - v)`` for the responses ``v = analysis @ patches``.
-
-        Patches are (P, L) and analysis (K, P); gives (P, L). Subclasses may do the same with less arithmetic.
-        """
-        v = (analysis @ patches)[None]
-        z: Tensor = self(v, penalty)
-        return analysis.t() @ (z - v)[0]
-
-
-class PointwiseCNN(Prox):
-    """A learned proximal operator: a small network over the responses at each pixel.
-
-    ``z = v + W_n relu(... relu(W_1 v + b_1) ...) + b_n``, kernels of 1 x 1. It sees all responses of a pixel at once,
-    which a prior that is separable over responses cannot. Started near the identity: the last layer starts small.
-    The penalty is part of what is learned and is not used.
-
-    Args:
-        channels: responses K, >= 1.
-        hidden: width of the inner layers, >= 1.
-        layers: number of 1 x 1 convolutions, >= 2.
-
-    Raises:
-        ValueError: an argument is out of range, or v has another number of responses.
-
-    Source: Diamond et al. 2017, sec. 5.3 (three layers of 24 channels).
-    """
-
-    def __init__(self, channels: int = 24, hidden: int = 24, layers: int = 3) -> None:
-        super().__init__()
-        for name, value, least in (("channels", channels, 1), ("hidden", hidden, 1), ("layers", layers, 2)):
-            if value < least:
-                raise ValueError(f"{name} must be at least {least}; found {value}")
-        widths = [channels, *[hidden] * (layers - 1), channels]
-        pairs = list(pairwise(widths))
-        self.weights = nn.ParameterList(torch.empty(out, into) for into, out in pairs)
-        self.biases = nn.ParameterList(torch.zeros(out) for _, out in pairs)
-        for weight in self.weights:
-            nn.init.kaiming_normal_(weight, nonlinearity="relu")
-        with torch.no_grad():
-            self.weights[-1].mul_(0.01)
-
-    def forward(self, v: Tensor, penalty: Tensor) -> Tensor:
-        channels = self.weights[0].shape[1]
-        if v.ndim < 2 or v.shape[1] != channels:
-            raise ValueError(f"v must have shape (B, {channels}, ...); found {tuple(v.shape)}")
-        flat = v.reshape(v.shape[0], channels, math.prod(v.shape[2:]))
-        inner = flat
-        for i, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
-            inner = weight @ (inner.relu() if i else inner) + bias[:, None]
-        return (flat + inner).reshape(v.shape)
-
-    def change(self, analysis: Tensor, patches: Tensor, penalty: Tensor) -> Tensor:
-        # The filters are linear and so are the outer layers: multiplied together they cost one product, not two.
-        first, *inner, last = self.weights
-        bias, *biases, last_bias = self.biases
-        r = torch.addmm(bias[:, None], first @ analysis, patches).relu_()
-        for weight, b in zip(inner, biases, strict=True):
-            r = torch.addmm(b[:, None], weight, r).relu_()
-        return torch.addmm((analysis.t() @ last_bias)[:, None], analysis.t() @ last, r)
+from dirtypixels.restore.prox.base import Prox
 
 
 class _Weighted(Prox):
