@@ -122,6 +122,22 @@ def test_map_patches_gradcheck() -> None:
     assert torch.autograd.gradcheck(lambda x, *p: map_patches(shrink, x, 3, *p), leaves)
 
 
+def scaled(patches: Tensor, gain: Tensor, bank: Tensor) -> Tensor:
+    """Each image's own gain, then the same matrix for all."""
+    return bank @ (patches.reshape(len(patches), len(gain), -1).sin() * gain).reshape(patches.shape)
+
+
+@pytest.mark.parametrize("pixels", [1 << 14, 60, 16])  # all images in a block, an image, and rows of one
+def test_map_patches_hands_each_image_its_own(pixels: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dirtypixels.restore.filters._BLOCK_PIXELS", {"cpu": pixels})
+    x, gain, bank = random(3, 1, 6, 5), random(3, 1, seed=1), random(9, 9, seed=2)
+    leaves = [t.requires_grad_() for t in (x, gain, bank)]
+    together = map_patches(scaled, x, 3, bank, each=[gain])
+    alone = [map_patches(scaled, x[i : i + 1], 3, bank, each=[gain[i : i + 1]]) for i in range(3)]
+    torch.testing.assert_close(together, torch.cat(alone), rtol=0, atol=1e-12)
+    assert torch.autograd.gradcheck(lambda x, g, b: map_patches(scaled, x, 3, b, each=[g]), leaves)
+
+
 def test_map_patches_gives_gradients_only_where_they_are_wanted() -> None:
     x, bank, gain = random(1, 1, 6, 6), random(2, 9, seed=1).requires_grad_(), torch.tensor(0.7, dtype=torch.float64)
     map_patches(shrink, x, 3, bank, gain).sum().backward()

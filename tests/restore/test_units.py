@@ -50,7 +50,7 @@ def test_starts_near_the_exact_inverse_of_the_stabilised_signal() -> None:
 class Average(nn.Module):
     """The perfect solver for a flat scene."""
 
-    def forward(self, y: Tensor) -> Tensor:
+    def forward(self, y: Tensor, noise: object) -> Tensor:
         return y.mean((-2, -1), keepdim=True).expand(y.shape)
 
 

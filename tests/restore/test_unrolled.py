@@ -328,3 +328,65 @@ def test_inputs_are_checked() -> None:
     layer, x = HQSLayer(PointwiseCNN(24), dct_filters(5)), torch.zeros(1, 1, 4, 9)
     with pytest.raises(ValueError, match="size must be odd and at most the image's 4 x 9; found 5"):
         layer(x, torch.fft.rfft2(x))
+
+
+def conditioned(layers: int = 2, **arguments: Any) -> UnrolledHQS:
+    torch.manual_seed(1)
+    unit = solver(layers, filter_size=3, gap=5, features=3, **arguments)
+    assert unit.embedding is not None
+    return unit
+
+
+NOISE = (torch.tensor([0.1, 0.003]).view(2, 1, 1, 1).double(), torch.tensor([0.05, 0.0]).view(2, 1, 1, 1).double())
+
+
+@pytest.mark.parametrize("colour", ["shared", "merged"])
+def test_each_image_of_a_batch_is_restored_by_its_own_noise(colour: Any) -> None:
+    unit, y = conditioned(colour=colour), random(2, 3, 9, 8)
+    with torch.no_grad():
+        together = unit(y, NOISE)
+        for i in range(2):
+            alone = unit(y[i : i + 1], (NOISE[0][i : i + 1], NOISE[1][i : i + 1]))
+            torch.testing.assert_close(together[i : i + 1], alone, rtol=0, atol=1e-10)
+        other = unit(y, (NOISE[0].flip(0), NOISE[1].flip(0)))
+    assert float((together - other).abs().amax((1, 2, 3)).min()) > 1e-3
+
+
+def test_channels_may_differ_in_their_noise() -> None:
+    unit, y = conditioned(), random(1, 2, 9, 8)
+    noise = (torch.tensor([0.1, 0.003]).view(1, 2, 1, 1).double(), torch.tensor(0.01).view(1, 1, 1, 1).double())
+    with torch.no_grad():
+        both = unit(y, noise)
+        for c in range(2):
+            alone = unit(y[:, c : c + 1], (noise[0][:, c : c + 1], noise[1]))
+            torch.testing.assert_close(both[:, c : c + 1], alone, rtol=0, atol=1e-10)
+
+
+def test_before_training_the_noise_makes_no_difference() -> None:
+    torch.manual_seed(0)
+    with_features = UnrolledHQS(2, features=4)
+    plain = UnrolledHQS(2)
+    plain.load_state_dict({k: v for k, v in with_features.state_dict().items() if k in plain.state_dict()})
+    y = random(2, 3, 20, 24).float()
+    noise = (NOISE[0].float(), NOISE[1].float())
+    with torch.no_grad():
+        torch.testing.assert_close(with_features(y, noise), plain(y), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("colour", ["shared", "merged"])
+def test_gradcheck_with_features(colour: Any) -> None:
+    unit, y = conditioned(1, colour=colour), random(2, 2, 6, 5)
+    names, values = zip(*unit.named_parameters(), strict=True)
+
+    def restored(y: Tensor, alpha: Tensor, sigma: Tensor, *parameters: Tensor) -> Tensor:
+        state = dict(zip(names, parameters, strict=True))
+        return torch.func.functional_call(unit, state, (y, (alpha, sigma)))
+
+    alpha, sigma = (torch.tensor(level, dtype=torch.float64).view(2, 1, 1, 1) for level in ([0.1, 0.03], [0.05, 0.02]))
+    inputs = [t.detach().clone().requires_grad_() for t in (y, alpha, sigma, *values)]
+    assert torch.autograd.gradcheck(restored, inputs)
+
+
+def test_a_solver_with_features_needs_the_noise() -> None:
+    with pytest.raises(ValueError, match="noise must be given to a solver with features; found none"):
+        conditioned()(random(1, 1, 9, 8))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -66,7 +66,7 @@ def power_spectrum(filters: Tensor, size: tuple[int, int]) -> Tensor:
     return total
 
 
-def map_patches(fn: PatchMap, x: Tensor, size: int, *params: Tensor) -> Tensor:
+def map_patches(fn: PatchMap, x: Tensor, size: int, *params: Tensor, each: Sequence[Tensor] = ()) -> Tensor:
     """Apply a map to every patch of a circular image and add the results up where the patches lie.
 
     ``sum_p P_p^T fn(P_p x)`` over all pixels p, P_p taking the patch around p. Patches pass in blocks that fit the
@@ -74,10 +74,12 @@ def map_patches(fn: PatchMap, x: Tensor, size: int, *params: Tensor) -> Tensor:
     responses.
 
     Args:
-        fn: (patches (C size^2, L), *params) -> (C size^2, L), each column by itself, differentiable.
+        fn: (patches (C size^2, N L), *each, *params) -> (C size^2, N L), each column by itself, differentiable; the
+            columns are those of N images, one after another.
         x: (B, C, H, W).
         size: side of a patch, odd, at most H and W.
         params: tensors that fn uses and that take a gradient.
+        each: further ones that belong to the images, (B, ...); fn gets those of its N images.
 
     Raises:
         ValueError: size is even, or larger than the image.
@@ -85,17 +87,18 @@ def map_patches(fn: PatchMap, x: Tensor, size: int, *params: Tensor) -> Tensor:
     if size % 2 == 0 or size > min(x.shape[-2:]):
         height, width = x.shape[-2:]
         raise ValueError(f"size must be odd and at most the image's {height} x {width}; found {size}")
-    return _MapPatches.apply(fn, size, x, *params)  # type: ignore[no-any-return]
+    return _MapPatches.apply(fn, size, len(each), x, *each, *params)  # type: ignore[no-any-return]
 
 
 class _MapPatches(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, fn: PatchMap, size: int, x: Tensor, *params: Tensor) -> Tensor:
-        ctx.fn, ctx.size = fn, size
+    def forward(ctx: Any, fn: PatchMap, size: int, own: int, x: Tensor, *params: Tensor) -> Tensor:
+        ctx.fn, ctx.size, ctx.own = fn, size, own
         ctx.save_for_backward(x, *params)
         padded, total = _pad(x, size), _accumulator(x, size)
         for images, rows in _blocks(x):
-            _add_patches(total, fn(_take_patches(padded, images, rows, size), *params), images, rows, size)
+            given = [p[images] if i < own else p for i, p in enumerate(params)]
+            _add_patches(total, fn(_take_patches(padded, images, rows, size), *given), images, rows, size)
         return _wrap(total, size // 2)
 
     @staticmethod
@@ -103,31 +106,29 @@ class _MapPatches(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, *params = ctx.saved_tensors
         size = ctx.size
-        leaves = [p.detach().requires_grad_(p.requires_grad) for p in params]
-        wanted = [p for p in leaves if p.requires_grad]
-        sums = [torch.zeros_like(p) for p in wanted]
+        sums = [torch.zeros_like(p) if p.requires_grad else None for p in params]
         padded, padded_grad = _pad(x, size), _pad(grad, size)
-        total = _accumulator(x, size) if ctx.needs_input_grad[2] else None
+        total = _accumulator(x, size) if ctx.needs_input_grad[3] else None
         for images, rows in _blocks(x):
+            leaves = [
+                (p[images] if i < ctx.own else p).detach().requires_grad_(p.requires_grad) for i, p in enumerate(params)
+            ]
             with torch.enable_grad():
                 patches = _take_patches(padded, images, rows, size).requires_grad_(total is not None)
                 mapped = ctx.fn(patches, *leaves)
-            inputs = ([patches] if total is not None else []) + wanted
+            wanted = [i for i, leaf in enumerate(leaves) if leaf.requires_grad]
+            inputs = ([patches] if total is not None else []) + [leaves[i] for i in wanted]
             above = _take_patches(padded_grad, images, rows, size)
             # A map may leave a parameter unused, as a learned prox does with its penalty.
-            parts = list(torch.autograd.grad(mapped, inputs, above, allow_unused=True))
-            if total is not None and (part := parts.pop(0)) is not None:
+            found = list(torch.autograd.grad(mapped, inputs, above, allow_unused=True))
+            if total is not None and (part := found.pop(0)) is not None:
                 _add_patches(total, part, images, rows, size)
-            for s, part in zip(sums, parts, strict=True):
+            for i, part in zip(wanted, found, strict=True):
                 if part is not None:
-                    s += part
-        given = iter(sums)
-        return (
-            None,
-            None,
-            None if total is None else _wrap(total, size // 2),
-            *(next(given) if p.requires_grad else None for p in leaves),
-        )
+                    at = sums[i]
+                    assert at is not None
+                    (at[images] if i < ctx.own else at).add_(part)
+        return (None, None, None, None if total is None else _wrap(total, size // 2), *sums)
 
 
 def _blocks(x: Tensor) -> Iterator[tuple[slice, slice]]:

@@ -44,7 +44,7 @@ class Denoiser(nn.Module):
         if not isinstance(obs, Observation):
             raise TypeError(f"obs must be an Observation; found {type(obs).__name__}")
         stabilised = anscombe.forward(obs.signal, obs.alpha, obs.sigma)
-        return anscombe.inverse(self.solver(stabilised), obs.alpha, obs.sigma, clipped=True)
+        return anscombe.inverse(self.solver(stabilised, (obs.alpha, obs.sigma)), obs.alpha, obs.sigma, clipped=True)
 
 
 class Deblurrer(nn.Module):
@@ -89,9 +89,9 @@ class Deblurrer(nn.Module):
         variance = torch.full_like(capture.variance, _USUAL_VARIANCE) if self.weighting == "none" else capture.variance
         x = capture.wiener(variance * self.log_start.exp())
         otf, weight = capture.otf, _USUAL_VARIANCE / variance
-        gram = otf.abs() ** 2
+        gram, noise = otf.abs() ** 2, (obs.alpha, obs.sigma)
         if self.weighting != "pixel":
-            return capture.crop(self.solver.iterate(x, weight * otf.conj() * capture.spectrum, weight * gram))
+            return capture.crop(self.solver.iterate(x, weight * otf.conj() * capture.spectrum, weight * gram, noise))
         signal = torch.nn.functional.avg_pool2d(obs.signal, 9, 1, 4, count_include_pad=False).clamp_min(0)
         each = _USUAL_VARIANCE / (obs.alpha * signal + obs.sigma**2).clamp_min(LEAST_VARIANCE)
         most = each.amax((-2, -1), keepdim=True)
@@ -104,4 +104,4 @@ class Deblurrer(nn.Module):
             target: Tensor = most * otf.conj() * torch.fft.rfft2(blurred + share * (capture.signal - blurred))
             return target
 
-        return capture.crop(self.solver.iterate(x, data, most * gram))
+        return capture.crop(self.solver.iterate(x, data, most * gram, noise))

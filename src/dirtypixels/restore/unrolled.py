@@ -16,6 +16,9 @@ from dirtypixels.restore.prox import PointwiseCNN, Prox
 
 Colour = Literal["shared", "merged"]
 Data = Callable[[Tensor], Tensor]
+Noise = tuple[Tensor, Tensor]
+
+_LEAST_LEVEL = 1e-6
 
 
 class HQSLayer(nn.Module):
@@ -31,6 +34,8 @@ class HQSLayer(nn.Module):
         prox: the prior's proximal operator over the filter responses.
         filters: (K, 1, k, k) to start from, k odd; the inverse is exact for one channel at a time.
         beta: starting value of the coupling, > 0; lambda starts at 1.
+        features: size F of a context c that is known of each image, 0 for none. With it the prox gets the context, and
+            ``log lambda`` and ``log beta`` have a learned linear term in it, which starts at 0.
 
     Raises:
         ValueError: filters have another shape, or x is smaller than a filter.
@@ -38,7 +43,7 @@ class HQSLayer(nn.Module):
     Source: Geman and Yang 1995; Schmidt and Roth 2014; Diamond et al. 2017, algorithm 1 and sec. 5.3 (merging).
     """
 
-    def __init__(self, prox: Prox, filters: Tensor, beta: float = 1.0) -> None:
+    def __init__(self, prox: Prox, filters: Tensor, beta: float = 1.0, features: int = 0) -> None:
         super().__init__()
         checks.has_shape("filters", filters, ("K", 1, filters.shape[-1], filters.shape[-1]))
         if filters.shape[-1] % 2 == 0:
@@ -47,39 +52,55 @@ class HQSLayer(nn.Module):
         self.log_lambda = nn.Parameter(torch.zeros(()))
         self.log_beta = nn.Parameter(torch.tensor(float(beta)).log())
         self.prior = _Change(prox)
+        self.weights_by_context = nn.Linear(features, 2, bias=False) if features else None
+        if self.weights_by_context is not None:
+            nn.init.zeros_(self.weights_by_context.weight)
 
     @property
     def prox(self) -> Prox:
         return self.prior.prox
 
-    def forward(self, x: Tensor, data: Tensor, gram: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, data: Tensor, gram: Tensor | None = None, context: Tensor | None = None) -> Tensor:
         """The next iterate.
 
         Args:
             x: (B, C, H, W), circular.
             data: real Fourier transform of A^T y, (B, C, H, W // 2 + 1).
             gram: eigenvalues of A^T A, real, broadcasting with data; 1 if None.
+            context: (B, F), what is known of each image.
         """
         height, width = x.shape[-2:]
         channels = x.shape[1]
-        weight, beta = self.log_lambda.exp(), self.log_beta.exp()
+        weight, beta = self._weights(context)
         names = [name for name, _ in self.prior.named_parameters()]
+        each = () if context is None else (context, beta.flatten(1, -2))
+        alike = (beta,) if context is None else ()
 
-        def prior(patches: Tensor, analysis: Tensor, penalty: Tensor, *params: Tensor) -> Tensor:
+        def prior(patches: Tensor, *given: Tensor) -> Tensor:
+            known, (penalty, analysis, *params) = (given[0], given[1:]) if each else (None, given)
             state = dict(zip(names, params, strict=True))
-            mapped: Tensor = functional_call(self.prior, state, (analysis, patches, penalty))
+            mapped: Tensor = functional_call(self.prior, state, (analysis, patches, penalty, known))
             return mapped
 
         # The filters are linear: the sum of the channels' responses is the response to their sum.
         merged = x.sum(1, keepdim=True) if channels > 1 else x
         size = self.filters.shape[-1]
-        change = map_patches(prior, merged, size, self.filters.flatten(1), beta, *self.prior.parameters())
+        change = map_patches(prior, merged, size, *alike, self.filters.flatten(1), *self.prior.parameters(), each=each)
         power = power_spectrum(self.filters, (height, width))
         # The prior gives C^T (z - C x); what lacks to C^T z is C^T C x, a product in Fourier space.
         pulled = (torch.fft.rfft2(change) + power * torch.fft.rfft2(merged)) / channels
         spectrum = (weight * data + beta * pulled) / (weight * (1 if gram is None else gram) + beta * power)
         restored: Tensor = torch.fft.irfft2(spectrum, s=(height, width))
         return restored
+
+    def _weights(self, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Lambda and beta: scalars, or (B, 1, 1, 1) with a context."""
+        if self.weights_by_context is None:
+            return self.log_lambda.exp(), self.log_beta.exp()
+        if context is None:
+            raise ValueError("context must be given to a layer with features; found none")
+        change = self.weights_by_context(context)[..., None, None]
+        return (self.log_lambda + change[:, :1]).exp(), (self.log_beta + change[:, 1:]).exp()
 
 
 class UnrolledHQS(nn.Module):
@@ -99,9 +120,11 @@ class UnrolledHQS(nn.Module):
         gap: rows and columns by which the image is continued, >= filter_size.
         colour: "shared" treats the channels one by one with the same weights, "merged" sums their responses in the
             prox (see `HQSLayer`).
+        features: size of what is known of each image's noise, 0 for nothing: one model for every light. `prox` is then
+            called with the number of filters and with features.
 
     Raises:
-        ValueError: an argument is out of range, or y is not (B, C, H, W).
+        ValueError: an argument is out of range, y is not (B, C, H, W), or noise is missing where features ask for it.
     """
 
     def __init__(
@@ -110,10 +133,11 @@ class UnrolledHQS(nn.Module):
         *,
         tied: bool = False,
         filter_size: int = 5,
-        prox: Callable[[int], Prox] = PointwiseCNN,
+        prox: Callable[..., Prox] = PointwiseCNN,
         beta: float = 1.0,
         gap: int = 16,
         colour: Colour = "shared",
+        features: int = 0,
     ) -> None:
         super().__init__()
         if layers < 1:
@@ -127,39 +151,76 @@ class UnrolledHQS(nn.Module):
         checks.one_of("colour", colour, get_args(Colour))
         self.layers, self.gap, self.colour = layers, gap, colour
         bank = dct_filters(filter_size)
-        self.iterations = nn.ModuleList(HQSLayer(prox(len(bank)), bank, beta) for _ in range(1 if tied else layers))
+        known = {"features": features} if features else {}
+        self.embedding = NoiseEmbedding(features) if features else None
+        self.iterations = nn.ModuleList(
+            HQSLayer(prox(len(bank), **known), bank, beta, features) for _ in range(1 if tied else layers)
+        )
 
-    def forward(self, y: Tensor) -> Tensor:
-        """Denoise y, (B, C, H, W), to the same shape."""
+    def forward(self, y: Tensor, noise: Noise | None = None) -> Tensor:
+        """Denoise y, (B, C, H, W), to the same shape; noise as for `iterate`."""
         checks.is_tensor("y", y)
         checks.has_shape("y", y, ("B", "C", "H", "W"))
         height, width = y.shape[-2:]
         x = make_periodic(y, self.gap)
-        return self.iterate(x, torch.fft.rfft2(x))[..., :height, :width]
+        return self.iterate(x, torch.fft.rfft2(x), noise=noise)[..., :height, :width]
 
-    def iterate(self, x: Tensor, data: Tensor | Data, gram: Tensor | None = None) -> Tensor:
+    def iterate(self, x: Tensor, data: Tensor | Data, gram: Tensor | None = None, noise: Noise | None = None) -> Tensor:
         """All layers, one after another, on a circular image.
 
         Args:
             x: (B, C, H, W), where to start.
             data: real Fourier transform of A^T y, (B, C, H, W // 2 + 1), or what gives it for an iterate.
             gram: eigenvalues of A^T A, real, (1|B, 1|C, H, W // 2 + 1); 1 if None.
+            noise: alpha and sigma of the capture, each (B, 1|C, 1, 1); used with features only.
 
         Returns:
             (B, C, H, W).
         """
+        context = self._context(x, noise)
         for i in range(self.layers):
             layer = self.iterations[min(i, len(self.iterations) - 1)]
             now = data if isinstance(data, Tensor) else data(x)
             if self.colour == "merged":
-                x = layer(x, now, gram)
+                x = layer(x, now, gram, context)
                 continue
             batch, channels, height, width = x.shape
             alike = (batch * channels, 1)
             one_by_one = None if gram is None else gram.expand(now.shape).reshape(*alike, *now.shape[-2:])
-            x = layer(x.reshape(*alike, height, width), now.reshape(*alike, *now.shape[-2:]), one_by_one)
+            x = layer(x.reshape(*alike, height, width), now.reshape(*alike, *now.shape[-2:]), one_by_one, context)
             x = x.reshape(batch, channels, height, width)
         return x
+
+    def _context(self, x: Tensor, noise: Noise | None) -> Tensor | None:
+        """(B, F) for merged channels, (B C, F) for channels one by one."""
+        if self.embedding is None:
+            return None
+        if noise is None:
+            raise ValueError("noise must be given to a solver with features; found none")
+        context: Tensor = self.embedding(*noise)
+        if self.colour == "merged":
+            return context.mean(1)
+        return context.expand(-1, x.shape[1], -1).flatten(0, 1)
+
+
+class NoiseEmbedding(nn.Module):
+    """Features of a noise level: a small network on log10 alpha and log10 sigma.
+
+    Args:
+        features: F, >= 1.
+    """
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.network = nn.Sequential(
+            nn.Linear(2, 2 * features), nn.Tanh(), nn.Linear(2 * features, features), nn.Tanh()
+        )
+
+    def forward(self, alpha: Tensor, sigma: Tensor) -> Tensor:
+        """(B, 1|C, 1, 1) each, to (B, 1|C, F). Levels below 1e-6 count as 1e-6."""
+        both = torch.stack([level + torch.zeros_like(alpha + sigma) for level in (alpha, sigma)], -1).flatten(2)
+        found: Tensor = self.network(2 + both.clamp_min(_LEAST_LEVEL).log10())
+        return found
 
 
 class _Change(nn.Module):
@@ -169,5 +230,5 @@ class _Change(nn.Module):
         super().__init__()
         self.prox = prox
 
-    def forward(self, analysis: Tensor, patches: Tensor, penalty: Tensor) -> Tensor:
-        return self.prox.change(analysis, patches, penalty)
+    def forward(self, analysis: Tensor, patches: Tensor, penalty: Tensor, context: Tensor | None) -> Tensor:
+        return self.prox.change(analysis, patches, penalty, context)

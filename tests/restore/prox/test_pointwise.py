@@ -124,3 +124,29 @@ def test_another_number_of_responses_is_refused(shape: tuple[int, ...]) -> None:
 def test_a_prox_must_say_what_it_does() -> None:
     with pytest.raises(TypeError, match=re.escape("Prox must define forward(v, penalty)")):
         Prox()(torch.zeros(1, 2), torch.tensor(1.0))
+
+
+def test_a_context_shifts_the_inner_biases_of_each_image() -> None:
+    torch.manual_seed(0)
+    prox = PointwiseCNN(6, 5, 3, features=2).double()
+    plain = PointwiseCNN(6, 5, 3).double()
+    with torch.no_grad():
+        for parameter in prox.parameters():
+            parameter.copy_(0.4 * torch.randn(parameter.shape))
+    v, context, analysis = random(2, 6, 7), random(2, 2, seed=1), random(6, 9, seed=2)
+    patches = random(9, 8, seed=3)
+    with torch.no_grad():
+        for i in range(2):
+            plain.load_state_dict({k: p for k, p in prox.state_dict().items() if not k.startswith("shifts")})
+            for bias, shift in zip(plain.biases, prox.shifts, strict=False):
+                bias.add_(shift @ context[i])
+            torch.testing.assert_close(prox(v, ONE, context)[i], plain(v, ONE)[i], rtol=0, atol=1e-12)
+        short = prox.change(analysis, patches, ONE, context)
+        torch.testing.assert_close(short, Prox.change(prox, analysis, patches, ONE, context), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(("features", "found"), [(0, 2), (2, 0), (2, 3)])
+def test_refuses_a_context_of_another_size(features: int, found: int) -> None:
+    prox, context = PointwiseCNN(6, features=features), random(1, found).float() if found else None
+    with pytest.raises(ValueError, match=f"context must have {features} features; found {found}"):
+        prox(random(1, 6, 7).float(), ONE, context)

@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from torch import Tensor, nn
 
 
 class Prox(nn.Module):
     """``prox(v) = argmin_z g(z) + penalty/2 |z - v|^2`` for one prior g.
 
-    Subclasses are pointwise: each pixel by itself, over its K responses. `forward` takes (B, K, ...) responses and
-    the penalty, a positive scalar tensor, and returns the shape of v.
+    `forward` takes (B, K, ...) responses and the penalty, a positive tensor that is a scalar or (B, 1, ...), and
+    returns the shape of v. Learned priors may also take a context, (B, F): what is known about each image, such as its
+    noise; others need not have that argument.
     """
 
-    def forward(self, v: Tensor, penalty: Tensor) -> Tensor:
+    #: whether z at a pixel depends on the responses at that pixel alone
+    pointwise: ClassVar[bool] = True
+
+    def forward(self, v: Tensor, penalty: Tensor, context: Tensor | None = None) -> Tensor:
         raise TypeError(f"{type(self).__name__} must define forward(v, penalty)")
 
-    def change(self, analysis: Tensor, patches: Tensor, penalty: Tensor) -> Tensor:
+    def change(self, analysis: Tensor, patches: Tensor, penalty: Tensor, context: Tensor | None = None) -> Tensor:
         """``analysis^T (prox(v) - v)`` for the responses ``v = analysis @ patches``.
 
-        Patches are (P, L) and analysis (K, P); gives (P, L). Subclasses may do the same with less arithmetic.
+        Patches are (P, N L), those of N images one after another, analysis is (K, P), penalty a scalar or (N, 1, 1),
+        context (N, F); gives (P, N L). For pointwise priors; subclasses may do the same with less arithmetic.
         """
-        v = (analysis @ patches)[None]
-        z: Tensor = self(v, penalty)
-        return analysis.t() @ (z - v)[0]
+        images = max(penalty.shape[0] if penalty.ndim else 1, 1 if context is None else len(context))
+        v = (analysis @ patches).reshape(len(analysis), images, -1).transpose(0, 1)
+        z = self(v, penalty) if context is None else self(v, penalty, context)
+        change: Tensor = analysis.t() @ (z - v).transpose(0, 1).flatten(1)
+        return change

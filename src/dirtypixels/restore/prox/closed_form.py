@@ -38,7 +38,7 @@ class SoftThreshold(_Weighted):
     Source: Donoho 1995, eq. 1.6; Parikh and Boyd 2014, sec. 6.5.2.
     """
 
-    def forward(self, v: Tensor, penalty: Tensor) -> Tensor:
+    def forward(self, v: Tensor, penalty: Tensor, context: Tensor | None = None) -> Tensor:
         if self.weight == 0:
             return v
         threshold = self.weight / penalty
@@ -60,7 +60,7 @@ class IsotropicTV(_Weighted):
     Source: Rudin, Osher and Fatemi 1992 (the prior); Wang et al. 2008, eq. 2.6; Yuan and Lin 2006 (group threshold).
     """
 
-    def forward(self, v: Tensor, penalty: Tensor) -> Tensor:
+    def forward(self, v: Tensor, penalty: Tensor, context: Tensor | None = None) -> Tensor:
         if v.ndim < 2:
             raise ValueError(f"v must have shape (B, K, ...); found {tuple(v.shape)}")
         if self.weight == 0:
@@ -105,7 +105,7 @@ class HyperLaplacian(_Weighted):
     def extra_repr(self) -> str:
         return f"p={self.p:.3g}, {super().extra_repr()}"
 
-    def forward(self, v: Tensor, penalty: Tensor) -> Tensor:
+    def forward(self, v: Tensor, penalty: Tensor, context: Tensor | None = None) -> Tensor:
         if self.weight == 0:
             return v
         power = 1 / (2 - self.p)

@@ -16,48 +16,66 @@ class PointwiseCNN(Prox):
 
     ``z = v + W_n relu(... relu(W_1 v + b_1) ...) + b_n``, kernels of 1 x 1. It sees all responses of a pixel at once,
     which a prior that is separable over responses cannot. Started near the identity: the last layer starts small.
-    The penalty is part of what is learned and is not used.
+    The penalty is part of what is learned and is not used. With a context c of each image, the inner layers' biases are
+    ``b_i + S_i c``; S starts at 0.
 
     Args:
         channels: responses K, >= 1.
         hidden: width of the inner layers, >= 1.
         layers: number of 1 x 1 convolutions, >= 2.
+        features: size F of the context, >= 0; 0 for none.
 
     Raises:
-        ValueError: an argument is out of range, or v has another number of responses.
+        ValueError: an argument is out of range, v has another number of responses, or the context another size.
 
     Source: Diamond et al. 2017, sec. 5.3 (three layers of 24 channels).
     """
 
-    def __init__(self, channels: int = 24, hidden: int = 24, layers: int = 3) -> None:
+    def __init__(self, channels: int = 24, hidden: int = 24, layers: int = 3, features: int = 0) -> None:
         super().__init__()
-        for name, value, least in (("channels", channels, 1), ("hidden", hidden, 1), ("layers", layers, 2)):
-            if value < least:
-                raise ValueError(f"{name} must be at least {least}; found {value}")
+        least = (("channels", channels, 1), ("hidden", hidden, 1), ("layers", layers, 2), ("features", features, 0))
+        for name, value, low in least:
+            if value < low:
+                raise ValueError(f"{name} must be at least {low}; found {value}")
         widths = [channels, *[hidden] * (layers - 1), channels]
         pairs = list(pairwise(widths))
+        self.features = features
         self.weights = nn.ParameterList(torch.empty(out, into) for into, out in pairs)
         self.biases = nn.ParameterList(torch.zeros(out) for _, out in pairs)
+        self.shifts = nn.ParameterList(torch.zeros(out, features) for _, out in pairs[:-1] if features)
         for weight in self.weights:
             nn.init.kaiming_normal_(weight, nonlinearity="relu")
         with torch.no_grad():
             self.weights[-1].mul_(0.01)
 
-    def forward(self, v: Tensor, penalty: Tensor) -> Tensor:
+    def forward(self, v: Tensor, penalty: Tensor, context: Tensor | None = None) -> Tensor:
         channels = self.weights[0].shape[1]
         if v.ndim < 2 or v.shape[1] != channels:
             raise ValueError(f"v must have shape (B, {channels}, ...); found {tuple(v.shape)}")
+        self._check(context)
         flat = v.reshape(v.shape[0], channels, math.prod(v.shape[2:]))
         inner = flat
         for i, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
             inner = weight @ (inner.relu() if i else inner) + bias[:, None]
+            if context is not None and i < len(self.shifts):
+                inner = inner + (context @ self.shifts[i].t())[:, :, None]
         return (flat + inner).reshape(v.shape)
 
-    def change(self, analysis: Tensor, patches: Tensor, penalty: Tensor) -> Tensor:
+    def change(self, analysis: Tensor, patches: Tensor, penalty: Tensor, context: Tensor | None = None) -> Tensor:
         # The filters are linear and so are the outer layers: multiplied together they cost one product, not two.
+        self._check(context)
         first, *inner, last = self.weights
-        bias, *biases, last_bias = self.biases
-        r = torch.addmm(bias[:, None], first @ analysis, patches).relu_()
-        for weight, b in zip(inner, biases, strict=True):
-            r = torch.addmm(b[:, None], weight, r).relu_()
+        *biases, last_bias = self.biases
+        r = patches
+        for i, (weight, bias) in enumerate(zip((first @ analysis, *inner), biases, strict=True)):
+            if context is None:
+                r = torch.addmm(bias[:, None], weight, r).relu_()
+            else:
+                shifted = torch.addmm(bias[:, None], self.shifts[i], context.t())
+                r = (weight @ r).unflatten(1, (len(context), -1)).add_(shifted[..., None]).relu_().flatten(1)
         return torch.addmm((analysis.t() @ last_bias)[:, None], analysis.t() @ last, r)
+
+    def _check(self, context: Tensor | None) -> None:
+        found = 0 if context is None else context.shape[-1]
+        if found != self.features:
+            raise ValueError(f"context must have {self.features} features; found {found}")
