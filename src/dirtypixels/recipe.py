@@ -56,6 +56,33 @@ class Condition(_Part):
         return cls(name=light if place is None else f"{light}+{place}", lux=lux, position=position)
 
 
+class LightRange(_Part):
+    """Any light between two levels in lux, log-uniform, to train one model for; position as for a condition."""
+
+    lux: tuple[Positive, Positive]
+    position: Position | None = None
+
+    @field_validator("lux")
+    @classmethod
+    def _rises(cls, lux: tuple[float, float]) -> tuple[float, float]:
+        if not lux[0] < lux[1]:
+            raise ValueError(f"must be two light levels, the lower one first; found {list(lux)}")
+        return lux
+
+    @property
+    def name(self) -> str:
+        """ "2-200lux", "2-200lux+offaxis"."""
+        high = Condition.of(self.lux[1], self.position).name
+        return f"{self.lux[0]:g}-{high}"
+
+    @property
+    def is_blurred(self) -> bool:
+        return self.position is not None
+
+
+Situation = Condition | LightRange
+
+
 class Data(_Part):
     """The photographs: a folder `root/{train,val}/<class>/`, or generated road signs."""
 
@@ -99,6 +126,8 @@ class Unit(_Part):
     tied: bool = False
     filter_size: int = Field(default=5, ge=3)
     hidden: Count = 24
+    #: size of what the unit learns of the noise level that it is told; 0 for a unit that is told nothing
+    features: int = Field(default=0, ge=0)
     gap: Count = 8
 
 
@@ -113,6 +142,8 @@ class Deblur(_Part):
     tied: bool = False
     filter_size: int = Field(default=5, ge=3)
     hidden: Count = 24
+    #: size of what the unit learns of the noise level that it is told; 0 for a unit that is told nothing
+    features: int = Field(default=0, ge=0)
     colour: Literal["shared", "merged"] = "merged"
     weighting: Literal["none", "image", "pixel"] = "image"
 
@@ -180,6 +211,47 @@ class Grid(_Part):
         return tuple(Condition.of(lux, position) for lux in self.lux for position in self.positions)
 
 
+class Light(_Part):
+    """One model for every light, against specialists for single levels.
+
+    range: of lux, log-uniform over the training photographs.
+    specialists: light levels, with one jointly trained model for each.
+    judged: light levels that every model is judged at.
+    models: trained over the whole range: "conditioned" joint models know the noise level, "unconditioned" ones do not,
+        "finetuned" ones have no unit.
+    features: what the conditioned unit learns of the noise level, see `Unit`.
+    held_out: training photographs that no training uses, to calibrate confidence on.
+    wrong_at, factors: light levels at which alpha and sigma are given too small or too large by these factors.
+    """
+
+    range: tuple[Positive, Positive]
+    specialists: tuple[Positive, ...] = Field(min_length=1)
+    judged: tuple[Positive, ...] = Field(min_length=1)
+    models: tuple[Literal["finetuned", "unconditioned", "conditioned"], ...] = ("conditioned",)
+    position: Position | None = None
+    features: Count = 8
+    held_out: Count = 500
+    wrong_at: tuple[Positive, ...] = ()
+    factors: tuple[Positive, ...] = (0.25, 0.5, 1, 2, 4)
+
+    @field_validator("specialists", "judged", "models", "wrong_at", "factors")
+    @classmethod
+    def _once(cls, values: tuple[object, ...]) -> tuple[object, ...]:
+        if len(set(values)) < len(values):
+            raise ValueError(f"must hold each value once; found {list(values)}")
+        return values
+
+    @model_validator(mode="after")
+    def _fits(self) -> Light:
+        LightRange(lux=self.range)
+        unjudged = [lux for lux in (*self.specialists, *self.wrong_at) if lux not in self.judged]
+        if unjudged:
+            raise ValueError(f"judged must hold the lux of all specialists and of wrong_at; {unjudged} are missing")
+        if 1 not in self.factors:
+            raise ValueError(f"factors must hold 1, which the others are compared with; found {list(self.factors)}")
+        return self
+
+
 class Recipe(_Part):
     """A study: photographs, a camera, the conditions, and the methods to compare."""
 
@@ -199,6 +271,7 @@ class Recipe(_Part):
     #: judge a slow method on this many photographs only, the first in the data set's order
     limits: dict[Method, Count] = {}
     grid: Grid | None = None
+    light: Light | None = None
     notes: tuple[str, ...] = ()
 
     @field_validator("conditions")
@@ -216,6 +289,12 @@ class Recipe(_Part):
         if whole:
             raise ValueError(f"limits must be for nlm, bm3d, hqs or unit, others are compared with; found {whole}")
         return limits
+
+    @model_validator(mode="after")
+    def _light_holds_photographs_out(self) -> Recipe:
+        if self.light is not None and self.data.train is None:
+            raise ValueError("data.train must be given with light, which holds out training photographs after those")
+        return self
 
     @model_validator(mode="after")
     def _a_name_means_one_condition(self) -> Recipe:

@@ -1,6 +1,6 @@
 """Data sets: photographs in folders, generated road signs, natural patches, and captures of all of them."""
 
-from dirtypixels.data.captures import Capture, Captures, join, loader
+from dirtypixels.data.captures import Capture, Captures, join, loader, log_uniform
 from dirtypixels.data.folder import FolderPhotos, InMemory
 from dirtypixels.data.natural import natural_patches
 from dirtypixels.data.photo import Photo, PhotoSet
@@ -18,6 +18,7 @@ __all__ = [
     "join",
     "list_pictures",
     "loader",
+    "log_uniform",
     "natural_patches",
     "read_picture",
     "resize",

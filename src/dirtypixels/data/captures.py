@@ -35,7 +35,7 @@ class Captures(Dataset[Capture]):
     Args:
         photos: the scenes.
         camera: what photographs them.
-        lux: light level; None for no noise.
+        lux: light level; (low, high) for a level of each photograph's own, log-uniform; None for no noise.
         seed: of the study.
         position: where on the sensor, for the lens PSF (see `Camera.psf`); None for a sharp lens. Beyond a photograph's
             border the lens sees it mirrored.
@@ -48,7 +48,7 @@ class Captures(Dataset[Capture]):
         self,
         photos: PhotoSet,
         camera: Camera,
-        lux: float | None,
+        lux: float | tuple[float, float] | None,
         seed: int,
         *,
         position: Position | None = None,
@@ -74,8 +74,15 @@ class Captures(Dataset[Capture]):
         generator = realisation(self.seed, f"train/{self.epoch}/{key}" if self.training else f"judge/{key}")
         if self.training and self.flip and float(torch.rand((), generator=generator)) < 0.5:
             scene = scene.flip(-1)
-        observation = self.camera.capture(scene[None], self.lux, self.position, generator, transfer=self.transfer)
+        lux = log_uniform(self.lux, 1, generator) if isinstance(self.lux, tuple) else self.lux
+        observation = self.camera.capture(scene[None], lux, self.position, generator, transfer=self.transfer)
         return Capture(observation, torch.tensor([label]), linear_scene(scene[None], self.transfer))
+
+
+def log_uniform(limits: tuple[float, float], count: int, generator: torch.Generator) -> Tensor:
+    """Random levels whose logarithm is uniform between two limits above 0: (count,) float64."""
+    low, high = (math.log(limit) for limit in limits)
+    return (low + (high - low) * torch.rand(count, generator=generator, dtype=torch.float64)).exp()
 
 
 def join(captures: list[Capture]) -> Capture:

@@ -32,7 +32,9 @@ class ModelCard(BaseModel):
     position: Position | None = None
     camera: str
     camera_hash: str
-    lux: float | None
+    lux: float | tuple[float, float] | None
+    #: what the logits are divided by before they are probabilities; None where that was not calibrated
+    temperature: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     transfer: Literal["linear", "srgb"]
     recipe: dict[str, Any]
     versions: dict[str, str] = Field(
@@ -43,13 +45,14 @@ class ModelCard(BaseModel):
 def build_unit(recipe: Unit | Deblur) -> Denoiser | Deblurrer:
     """A new low-level unit as a recipe describes it."""
 
-    def prox(channels: int) -> PointwiseCNN:
-        return PointwiseCNN(channels, recipe.hidden)
+    def prox(channels: int, features: int = 0) -> PointwiseCNN:
+        return PointwiseCNN(channels, recipe.hidden, features=features)
 
-    size, tied = recipe.filter_size, recipe.tied
+    size, tied, features = recipe.filter_size, recipe.tied, recipe.features
     if isinstance(recipe, Unit):
-        return Denoiser(UnrolledHQS(recipe.layers, tied=tied, filter_size=size, prox=prox, gap=recipe.gap))
-    solver = UnrolledHQS(recipe.layers, tied=tied, filter_size=size, prox=prox, colour=recipe.colour)
+        solver = UnrolledHQS(recipe.layers, tied=tied, filter_size=size, prox=prox, gap=recipe.gap, features=features)
+        return Denoiser(solver)
+    solver = UnrolledHQS(recipe.layers, tied=tied, filter_size=size, prox=prox, colour=recipe.colour, features=features)
     return Deblurrer(solver, weighting=recipe.weighting)
 
 

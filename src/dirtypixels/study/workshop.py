@@ -15,12 +15,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import Tensor, nn
 
 from dirtypixels.camera import Camera, in_frame, linear_scene, realisation
-from dirtypixels.data import Captures, FolderPhotos, InMemory, Photo, PhotoSet, RoadSigns, natural_patches
+from dirtypixels.data import Captures, FolderPhotos, InMemory, Photo, PhotoSet, RoadSigns, log_uniform, natural_patches
 from dirtypixels.deploy import ModelCard, load_model, save_model
 from dirtypixels.deploy.models import build_unit
 from dirtypixels.files import write_text
 from dirtypixels.observation import Observation
-from dirtypixels.recipe import Condition, Deblur, FineTuning, Recipe, Unit
+from dirtypixels.recipe import Condition, Deblur, FineTuning, Recipe, Situation, Unit
 from dirtypixels.restore import Deblurrer, Denoiser
 from dirtypixels.study.figures import pretraining_curve
 from dirtypixels.tasks import JointModel, classifier, imagenet_indices
@@ -95,14 +95,33 @@ class Workshop:
             )
         return self._kept(photos)
 
+    @cached_property
+    def held_out_photos(self) -> PhotoSet:
+        """Training photographs that no training uses and nothing is judged on, to calibrate confidence."""
+        data, light, seed = self.recipe.data, self.recipe.light, self.recipe.seed
+        assert light is not None
+        assert data.train is not None
+        first = data.train + ((data.test or 0) if data.judge == "held_out" else 0)
+        if data.kind == "signs":
+            return self._kept(_Part(RoadSigns("train", first + light.held_out, data.size, seed), first, light.held_out))
+        assert data.root is not None
+        return self._kept(FolderPhotos(data.root, "train", data.size, first=first, count=light.held_out, seed=seed))
+
     def _kept(self, photos: PhotoSet) -> PhotoSet:
         return InMemory(photos) if self.recipe.data.memory else photos
 
     def captures(
-        self, condition: Condition, *, training: bool, flip: bool = False, limit: int | None = None
+        self,
+        condition: Situation,
+        *,
+        training: bool = False,
+        flip: bool = False,
+        limit: int | None = None,
+        photos: PhotoSet | None = None,
     ) -> Captures:
-        """The study's photographs in one condition; `limit` keeps the first few only."""
-        photos = self.training_photos if training else self.judged_photos
+        """The study's photographs, or others, in one condition; `limit` keeps the first few only."""
+        if photos is None:
+            photos = self.training_photos if training else self.judged_photos
         return Captures(
             photos if limit is None else _Part(photos, 0, min(limit, len(photos))),
             self.camera,
@@ -114,11 +133,15 @@ class Workshop:
             flip=flip,
         )
 
-    def unit(self, condition: Condition) -> Denoiser | Deblurrer:
-        """The low-level unit, pretrained for a condition: one that deblurs where the condition has a position."""
-        described = self._described(condition)
+    def unit(self, condition: Situation, features: int | None = None) -> Denoiser | Deblurrer:
+        """The low-level unit, pretrained for a condition: one that deblurs where the condition has a position.
+
+        `features` in place of the recipe's makes another unit, conditioned on the noise.
+        """
+        described = self._described(condition, features)
+        name = condition.name if features is None else f"{condition.name}-conditioned"
         unit = build_unit(described)
-        file = self.folder / "units" / f"{condition.name}.pt"
+        file = self.folder / "units" / f"{name}.pt"
         finished = file.with_suffix(".json")
         recipe = self.recipe.pretraining
         if not finished.is_file():
@@ -127,10 +150,10 @@ class Workshop:
             light, captured = self._patches(condition)
             self.claim()
             with self.progress("iterations") as bar:
-                task = bar.add_task(f"unit, {condition.name}: L-BFGS", total=recipe.iterations)
+                task = bar.add_task(f"unit, {name}: L-BFGS", total=recipe.iterations)
 
                 def report(iteration: int, psnr: float) -> None:
-                    text = f"unit, {condition.name}: L-BFGS, {psnr:.2f} dB"
+                    text = f"unit, {name}: L-BFGS, {psnr:.2f} dB"
                     bar.update(task, completed=iteration, description=text)
 
                 on_device = unit.to(self.device), light.to(self.device), captured.to(self.device)
@@ -141,10 +164,11 @@ class Workshop:
         unit.load_state_dict(state["unit"])
         return unit.cpu()
 
-    def _described(self, condition: Condition) -> Unit | Deblur:
-        return self.recipe.deblur if condition.is_blurred else self.recipe.unit
+    def _described(self, condition: Situation, features: int | None = None) -> Unit | Deblur:
+        described = self.recipe.deblur if condition.is_blurred else self.recipe.unit
+        return described if features is None else described.model_copy(update={"features": features})
 
-    def _patches(self, condition: Condition) -> tuple[Tensor, Observation]:
+    def _patches(self, condition: Situation) -> tuple[Tensor, Observation]:
         """What a unit is pretrained on: light, and captures of it. Beyond a blurred patch the picture goes on."""
         recipe, seed = self.recipe.pretraining, self.recipe.seed
         generator = realisation(seed, f"pretraining/{condition.name}")
@@ -158,9 +182,10 @@ class Workshop:
         patches = natural_patches(count, whole, gray=gray, folder=recipe.folder, reduce=recipe.reduce, seed=seed)
         extra = [max(margins) - m for m in margins]
         patches = patches[..., extra[0] : whole - extra[0], extra[1] : whole - extra[1]]
+        lux = log_uniform(condition.lux, count, generator) if isinstance(condition.lux, tuple) else condition.lux
         captured = self.camera.capture(
             patches,
-            math.inf if condition.lux is None else condition.lux,
+            math.inf if lux is None else lux,
             condition.position,
             generator,
             transfer=self.recipe.transfer,
@@ -169,7 +194,7 @@ class Workshop:
         light = linear_scene(patches, self.recipe.transfer)
         return in_frame(light, captured.signal), captured
 
-    def curve(self, condition: Condition) -> Curve:
+    def curve(self, condition: Situation) -> Curve:
         """PSNR over the iterations of a unit's pretraining."""
         found = json.loads((self.folder / "units" / f"{condition.name}.json").read_text(encoding="utf-8"))
         return [(int(i), float(p)) for i, p in found["curve"]]
@@ -182,29 +207,31 @@ class Workshop:
             return JointModel(None, self._new_head()).eval()
         return self._trained("pretrained", clean, None, recipe.clean_training, self._new_head)
 
-    def finetuned(self, condition: Condition) -> JointModel:
+    def finetuned(self, condition: Situation) -> JointModel:
         """The classifier, trained on the condition's captures."""
         return self._trained(
             f"{condition.name}-finetuned", condition, None, self.recipe.finetuning, lambda: self.pretrained().head
         )
 
-    def joint(self, condition: Condition) -> JointModel:
-        """The pretrained unit and the classifier, trained together on the condition's captures."""
+    def joint(self, condition: Situation, features: int | None = None) -> JointModel:
+        """The pretrained unit and the classifier, trained together on the condition's captures; features as `unit`."""
         return self._trained(
-            f"{condition.name}-joint",
+            f"{condition.name}-{'joint' if features is None else 'conditioned'}",
             condition,
-            lambda: self.unit(condition),
+            lambda: self.unit(condition, features),
             self.recipe.finetuning,
             lambda: self.pretrained().head,
+            features,
         )
 
     def _trained(
         self,
         name: str,
-        condition: Condition,
+        condition: Situation,
         unit: Callable[[], nn.Module] | None,
         recipe: FineTuning,
         head: Callable[[], nn.Module],
+        features: int | None = None,
     ) -> JointModel:
         folder = self.folder / "models" / name
         checkpoint = self.folder / "checkpoints" / f"{name}.ckpt"
@@ -223,7 +250,7 @@ class Workshop:
             network=self.recipe.head.network,
             classes=self.training_photos.classes,
             image_size=self.recipe.data.size,
-            unit=None if unit is None else self._described(condition),
+            unit=None if unit is None else self._described(condition, features),
             position=condition.position,
             camera=self.camera.name,
             camera_hash=self.camera.hash,
