@@ -80,9 +80,12 @@ class Captures(Dataset[Capture]):
 
 
 def log_uniform(limits: tuple[float, float], count: int, generator: torch.Generator) -> Tensor:
-    """Random levels whose logarithm is uniform between two limits above 0: (count,) float64."""
-    low, high = (math.log(limit) for limit in limits)
-    return (low + (high - low) * torch.rand(count, generator=generator, dtype=torch.float64)).exp()
+    """Random levels whose logarithm is uniform between two limits above 0: (count,) float64.
+
+    They are drawn from 256 that lie evenly, so that what is computed for a noise level is computed for each once.
+    """
+    levels = torch.logspace(*(math.log10(limit) for limit in limits), 256, dtype=torch.float64)
+    return levels[torch.randint(len(levels), (count,), generator=generator)]
 
 
 def join(captures: list[Capture]) -> Capture:

@@ -133,13 +133,12 @@ def _correction(stabilised: Tensor, alpha: Tensor, sigma: Tensor, clipped: bool)
     if all(table is tables[0] for table in tables):
         return _interpolate(stabilised, tables[0].to(stabilised))
     full: torch.Size = torch.broadcast_shapes(stabilised.shape, shape)  # type: ignore[no-untyped-call]
-    index = torch.arange(len(tables), device=stabilised.device).reshape(shape).expand(full)
-    values, result = stabilised.expand(full), torch.zeros(full, dtype=stabilised.dtype, device=stabilised.device)
-    for i, table in enumerate(tables):
-        where = index == i
-        part = _interpolate(values[where], table.to(stabilised))
-        result = result.masked_scatter(where, part)
-    return result
+    padded = (1,) * (len(full) - len(shape)) + tuple(shape)
+    # Rows that share a table: everything behind the last dimension in which alpha or sigma changes.
+    rows = full[: max(i for i, size in enumerate(padded) if size > 1) + 1]
+    index = torch.arange(len(tables)).reshape(padded[: len(rows)]).expand(rows).reshape(-1)
+    each = Table(*(torch.stack(values).to(stabilised)[index] for values in zip(*tables, strict=True)))
+    return _interpolate(stabilised.expand(full).reshape(len(index), -1), each).reshape(full)
 
 
 def _cached_table(alpha: float, sigma: float, clipped: bool) -> Table:
@@ -176,12 +175,15 @@ def _table(alpha: Tensor, sigma: Tensor, clipped: bool) -> Table:
 
 
 def _interpolate(at: Tensor, table: Table) -> Tensor:
-    """Cubic Hermite interpolation; constant outside of the nodes."""
-    nodes, values, slopes = table
-    inside = torch.minimum(torch.maximum(at, nodes[0]), nodes[-1])
-    left = (torch.searchsorted(nodes.detach(), inside.detach().contiguous()) - 1).clamp(0, len(nodes) - 2)
+    """Cubic Hermite interpolation, constant outside of the nodes; (M, L) at M tables (M, N), or any shape at one."""
+    rows = at.reshape(-1, at.shape[-1]) if table.nodes.ndim > 1 else at.reshape(1, -1)
+    nodes, values, slopes = (v.reshape(-1, v.shape[-1]) for v in table)
+    inside = torch.maximum(torch.minimum(rows, nodes[:, -1:]), nodes[:, :1])
+    left = (torch.searchsorted(nodes.detach(), inside.detach().contiguous()) - 1).clamp(0, nodes.shape[1] - 2)
+    start, end, y0, y1, m0, m1 = (v.gather(1, left + i) for v in (nodes, values, slopes) for i in (0, 1))
     # Nodes that single precision cannot tell apart get a gap that does no harm.
-    h = (nodes[left + 1] - nodes[left]).clamp_min(torch.finfo(at.dtype).tiny)
-    t = (inside - nodes[left]) / h
-    y0, y1, m0, m1 = values[left], values[left + 1], slopes[left] * h, slopes[left + 1] * h
-    return y0 + t * (m0 + t * (3 * (y1 - y0) - 2 * m0 - m1 + t * (2 * (y0 - y1) + m0 + m1)))
+    h = (end - start).clamp_min(torch.finfo(at.dtype).tiny)
+    t = (inside - start) / h
+    m0, m1 = m0 * h, m1 * h
+    found = y0 + t * (m0 + t * (3 * (y1 - y0) - 2 * m0 - m1 + t * (2 * (y0 - y1) + m0 + m1)))
+    return found.reshape(at.shape)
