@@ -84,8 +84,10 @@ def log_uniform(limits: tuple[float, float], count: int, generator: torch.Genera
 
     They are drawn from 256 that lie evenly, so that what is computed for a noise level is computed for each once.
     """
-    levels = torch.logspace(*(math.log10(limit) for limit in limits), 256, dtype=torch.float64)
-    return levels[torch.randint(len(levels), (count,), generator=generator)]
+    low, high = (math.log10(limit) for limit in limits)
+    levels = torch.logspace(low, high, 256, dtype=torch.float64)
+    drawn: Tensor = levels[torch.randint(len(levels), (count,), generator=generator)]
+    return drawn
 
 
 def join(captures: list[Capture]) -> Capture:

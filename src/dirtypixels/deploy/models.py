@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from dirtypixels.files import write_text
 from dirtypixels.recipe import Deblur, Position, Unit
 from dirtypixels.restore import Deblurrer, Denoiser, UnrolledHQS
 from dirtypixels.restore.prox import PointwiseCNN
@@ -78,6 +79,20 @@ def save_model(model: JointModel, card: ModelCard, folder: str | Path) -> None:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def note_temperature(folder: str | Path, temperature: float) -> None:
+    """Write into a saved model what its logits are to be divided by before they are probabilities.
+
+    Raises:
+        FileNotFoundError: there is no model in the folder.
+        ValueError: model.json is damaged, or the temperature is not above 0.
+    """
+    file = Path(folder) / "model.json"
+    card = _read_card(file)
+    noted = ModelCard.model_validate(card.model_dump() | {"temperature": temperature})
+    if noted != card:
+        write_text(file, noted.model_dump_json(indent=2) + "\n")
+
+
 def load_model(folder: str | Path) -> tuple[JointModel, ModelCard]:
     """Read a model that `save_model` wrote, on the CPU, in evaluation mode.
 
@@ -89,10 +104,7 @@ def load_model(folder: str | Path) -> tuple[JointModel, ModelCard]:
     for name in ("model.json", "model.safetensors"):
         if not (source / name).is_file():
             raise FileNotFoundError(f"model must be a folder with {name}; found none at {str(source)!r}")
-    try:
-        card = ModelCard.model_validate(json.loads((source / "model.json").read_text(encoding="utf-8")))
-    except (ValidationError, ValueError) as error:
-        raise ValueError(f"{str(source / 'model.json')!r} is not a valid model description: {error}") from error
+    card = _read_card(source / "model.json")
     try:
         head = classifier(card.network, weights=None, num_classes=len(card.classes))
         model = JointModel(None if card.unit is None else build_unit(card.unit), head)
@@ -103,3 +115,10 @@ def load_model(folder: str | Path) -> tuple[JointModel, ModelCard]:
     except (SafetensorError, RuntimeError) as error:
         raise ValueError(f"{str(source / 'model.safetensors')!r} does not fit model.json: {error}") from error
     return model.eval(), card
+
+
+def _read_card(file: Path) -> ModelCard:
+    try:
+        return ModelCard.model_validate(json.loads(file.read_text(encoding="utf-8")))
+    except (ValidationError, ValueError) as error:
+        raise ValueError(f"{str(file)!r} is not a valid model description: {error}") from error

@@ -69,6 +69,39 @@ def method(workshop: Workshop, condition: Condition, name: Method) -> tuple[Rest
     return restore[name](), workshop.pretrained().head.to(workshop.device)
 
 
+def answer_all(
+    captures: Captures,
+    model: Callable[[Observation], Tensor],
+    device: torch.device,
+    batch: int = 64,
+    report: Callable[[int], None] | None = None,
+) -> tuple[Tensor, Tensor, float]:
+    """Classify every capture.
+
+    Args:
+        captures: not for training, so that every model sees the same noise.
+        model: Observation to logits (B, K), on the device.
+        batch: captures at once.
+        report: called with the number of captures done.
+
+    Returns:
+        logits (N, K), labels (N,), and seconds for a photograph.
+    """
+    parts: list[tuple[Tensor, Tensor]] = []
+    seconds, done = 0.0, 0
+    with torch.inference_mode():
+        for observation, label, _ in loader(captures, batch):
+            start = time.perf_counter()
+            logits = model(observation.to(device)).cpu()
+            seconds += time.perf_counter() - start
+            parts.append((logits, label))
+            done += len(label)
+            if report is not None:
+                report(done)
+    logits, labels = (torch.cat(part) for part in zip(*parts, strict=True))
+    return logits, labels, seconds / done
+
+
 def judge(
     captures: Captures,
     restore: Restore,

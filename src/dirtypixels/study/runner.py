@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
-from pydantic import JsonValue
 from rich.console import Console
 from rich.progress import Progress, TaskID
 
@@ -21,7 +18,6 @@ from dirtypixels.study.paper import PAPER_PRETRAINED, beside_paper
 from dirtypixels.study.report import Shown
 from dirtypixels.study.statistics import mean_interval, paired_difference, wilson
 from dirtypixels.study.workshop import Workshop
-from dirtypixels.tasks import class_names
 
 SHARP_ONLY = ("nlm", "bm3d")
 BLURRED_ONLY = ("hqs",)
@@ -62,15 +58,8 @@ def run(recipe: Recipe, folder: str | Path, command: str, console: Console | Non
         name=recipe.name,
         camera=recipe.camera,
         transfer=recipe.transfer,
-        data={
-            "kind": recipe.data.kind,
-            "size": recipe.data.size,
-            "training photographs": len(workshop.training_photos),
-            "judged photographs": len(workshop.judged_photos),
-            "judged on": recipe.data.judge,
-            "classes": list(class_names(workshop.training_photos.classes)),
-        },
-        recipe=_portable(recipe),
+        data=workshop.data_summary(),
+        recipe=workshop.portable_recipe(),
         versions=results.versions(),
         hardware=results.hardware(),
         commands=command,
@@ -217,12 +206,3 @@ def _write_grid(study: results.Study, folder: Path) -> list[Shown]:
     grid_figures.heat_map(study, shown[0].path)
     grid_figures.accuracy_over_light(study, shown[1].path)
     return shown
-
-
-def _portable(recipe: Recipe) -> dict[str, JsonValue]:
-    """The recipe for the record, with the folders of this machine by their last name only."""
-    content: dict[str, Any] = recipe.model_dump(mode="json")
-    for part, key in (("data", "root"), ("pretraining", "folder")):
-        if content[part][key] is not None:
-            content[part][key] = os.path.basename(content[part][key])
-    return content

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import logging
 import math
+import os
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
+from pydantic import JsonValue
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch import Tensor, nn
@@ -23,7 +26,7 @@ from dirtypixels.observation import Observation
 from dirtypixels.recipe import Condition, Deblur, FineTuning, Recipe, Situation, Unit
 from dirtypixels.restore import Deblurrer, Denoiser
 from dirtypixels.study.figures import pretraining_curve
-from dirtypixels.tasks import JointModel, classifier, imagenet_indices
+from dirtypixels.tasks import JointModel, class_names, classifier, imagenet_indices
 from dirtypixels.train import finetune, pretrain
 
 logger = logging.getLogger(__name__)
@@ -275,6 +278,26 @@ class Workshop:
                 f"found {len(classes)} classes"
             )
         return found
+
+    def data_summary(self) -> dict[str, JsonValue]:
+        """What the photographs are, for the record."""
+        data = self.recipe.data
+        return {
+            "kind": data.kind,
+            "size": data.size,
+            "training photographs": len(self.training_photos),
+            "judged photographs": len(self.judged_photos),
+            "judged on": data.judge,
+            "classes": list(class_names(self.training_photos.classes)),
+        }
+
+    def portable_recipe(self) -> dict[str, JsonValue]:
+        """The recipe for the record, with the folders of this machine by their last name only."""
+        content: dict[str, Any] = self.recipe.model_dump(mode="json")
+        for part, key in (("data", "root"), ("pretraining", "folder")):
+            if content[part][key] is not None:
+                content[part][key] = os.path.basename(content[part][key])
+        return content
 
     @property
     def _claim_file(self) -> Path:

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from dirtypixels.camera import Camera
 from dirtypixels.recipe import Condition, Recipe, load_recipe
 
-RECIPES = sorted((Path(__file__).parents[1] / "recipes").glob("*.yaml"))
+RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.yaml"))
 SMALL = {
     "name": "small",
     "conditions": [{"name": "clean", "lux": None}, {"name": "3lux", "lux": 3}],
@@ -155,7 +155,7 @@ def test_folders_are_relative_to_the_file(file: Path, monkeypatch: pytest.Monkey
     changes = ["data.kind=folder", "data.root=../photos", "pretraining.folder=patches"]
     for path in (file, Path("small.yaml")):
         recipe = load_recipe(path, changes)
-        assert recipe.data.root == file.parents[1].resolve() / "photos"
+        assert recipe.data.root == file.parents[2].resolve() / "photos"
         assert recipe.pretraining.folder == file.parent.resolve() / "patches"
     absolute = load_recipe(file, ["data.kind=folder", "data.root=/photos"])
     assert absolute.data.root == Path("/photos")

@@ -1,0 +1,84 @@
+"""Reading a recipe from its file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from dirtypixels.recipe.parts import Part
+from dirtypixels.recipe.study import Recipe
+
+
+def load_recipe(path: str | Path, changes: tuple[str, ...] | list[str] = ()) -> Recipe:
+    """Read a recipe.
+
+    Args:
+        path: a YAML file. Folders in it are relative to the file.
+        changes: "key=value" with dots for nested keys, e.g. "finetuning.rate=0.002"; the value is YAML.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file or a change is not valid; the message names the key, what was found and what is allowed.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise FileNotFoundError(f"recipe must be a YAML file; found nothing at {str(file)!r}")
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"recipe {str(file)!r} is not valid YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"recipe {str(file)!r} must hold keys and values; found {type(content).__name__}")
+    for change in changes:
+        _apply(content, change)
+    try:
+        recipe = Recipe.model_validate(content)
+    except ValidationError as error:
+        wrong = "; ".join(
+            f"{'.'.join(map(str, e['loc'])) or 'recipe'}: {e['msg']}{_allowed(e)}"
+            + (f" (found {e.get('input')!r})" if e["loc"] else "")
+            for e in error.errors()
+        )
+        raise ValueError(f"recipe {str(file)!r} is not valid: {wrong}") from error
+    return recipe.model_copy(
+        update={
+            "data": recipe.data.model_copy(update={"root": _beside(file, recipe.data.root)}),
+            "pretraining": recipe.pretraining.model_copy(update={"folder": _beside(file, recipe.pretraining.folder)}),
+        }
+    )
+
+
+def _allowed(error: ErrorDetails) -> str:
+    """Which keys there are, where a key is wrong; in all other cases the error's message says what is allowed."""
+    if error["type"] != "extra_forbidden":
+        return ""
+    part: Any = Recipe
+    if len(error["loc"]) > 1:
+        annotation = Recipe.model_fields[str(error["loc"][0])].annotation
+        part = next(t for t in (annotation, *get_args(annotation)) if isinstance(t, type) and issubclass(t, Part))
+    return f"; the keys are {', '.join(part.model_fields)}"
+
+
+def _apply(content: dict[str, object], change: str) -> None:
+    key, separator, value = change.partition("=")
+    if not separator or not key:
+        raise ValueError(f"a change must read key=value; found {change!r}")
+    *parents, last = key.strip().split(".")
+    at: dict[str, object] = content
+    for parent in parents:
+        inner = at.setdefault(parent, {})
+        if not isinstance(inner, dict):
+            raise ValueError(f"a change must name a key of the recipe; found {key!r}, where {parent!r} is a value")
+        at = inner
+    try:
+        at[last] = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise ValueError(f"the value of a change must be YAML; found {change!r}") from error
+
+
+def _beside(file: Path, folder: Path | None) -> Path | None:
+    return folder if folder is None or folder.is_absolute() else (file.parent / folder).resolve()

@@ -1,0 +1,89 @@
+"""What every part of a recipe is, and the parts about data and training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Data(Part):
+    """The photographs: a folder `root/{train,val}/<class>/`, or generated road signs."""
+
+    kind: Literal["folder", "signs"] = "signs"
+    root: Path | None = None
+    size: Count = 64
+    train: Count | None = None
+    test: Count | None = None
+    #: "val" judges on the test photographs; "held_out" on training photographs that no training uses, for tuning.
+    judge: Literal["val", "held_out"] = "val"
+    #: keep the decoded photographs in memory (8 bits a value); not for millions of them
+    memory: bool = True
+
+    @model_validator(mode="after")
+    def _complete(self) -> Data:
+        if self.kind == "folder" and self.root is None:
+            raise ValueError("data.root must be given for data of kind 'folder'")
+        if self.kind == "signs" and (self.train is None or self.test is None):
+            raise ValueError("data.train and data.test must be given for data of kind 'signs'")
+        if self.judge == "held_out" and (self.train is None or self.test is None):
+            raise ValueError("data.train and data.test must be given to judge on held-out photographs")
+        return self
+
+
+class Head(Part):
+    """The classifier: a network of timm and its weights.
+
+    `classes` "imagenet" keeps the rows of the ImageNet classes that the data's folders name by WordNet id, so that the
+    network needs no training; "new" starts a final layer of its own.
+    """
+
+    network: str = "tf_efficientnet_lite0"
+    weights: str | None = "imagenet"
+    classes: Literal["imagenet", "new", "all"] = "new"
+
+
+class Pretraining(Part):
+    """L-BFGS on the average PSNR of patches; pictures from a folder, or scikit-image's own."""
+
+    folder: Path | None = None
+    patches: Count = 2000
+    size: Count = 32
+    reduce: Count = 1
+    iterations: Count = 400
+    #: colour patches, and their side in pixels, for the unit that deblurs
+    blur_patches: Count = 200
+    blur_size: Count = 64
+
+
+class FineTuning(Part):
+    """Training for the task.
+
+    adamw: AdamW, warm-up, cosine to 0 over all steps. rmsprop: TensorFlow's RMSProp (decay 0.9, epsilon 1), the rate
+    times 0.94 after every epoch, as in the paper.
+    """
+
+    optimiser: Literal["adamw", "rmsprop"] = "adamw"
+    epochs: Count = 3
+    batch: Count = 32
+    rate: Positive = 1e-3
+    #: learning rate of the low-level unit, as a multiple of the head's
+    unit_rate: float = Field(default=3.0, ge=0, allow_inf_nan=False)
+    weight_decay: float = Field(default=0.05, ge=0, allow_inf_nan=False)
+    warmup: float = Field(default=0.1, ge=0, lt=1)
+    #: mirror half of the photographs
+    flip: bool = True
+    #: processes that make captures beside the training; 0 for none
+    workers: int = Field(default=0, ge=0)
+    #: devices and precision, as Lightning names them
+    accelerator: str = "auto"
+    devices: int | str = "auto"
+    precision: Literal["32-true", "bf16-mixed", "16-mixed", "64-true"] = "32-true"
