@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from dirtypixels.camera import Camera, linear_scene, realisation
-from dirtypixels.data import Capture, Captures, Photo, join, loader
+from dirtypixels.data import Capture, Captures, Photo, join, loader, log_uniform
 
 CAMERA = Camera.load("nexus-6p-rear")
 
@@ -202,3 +202,29 @@ class TestWhatIsHandedOut:
     def test_a_light_that_is_none(self) -> None:
         with pytest.raises(ValueError, match="lux must be above 0"):
             captures(lux=0.0)[0]
+
+
+class TestARangeOfLight:
+    def test_levels_are_log_uniform_within_their_limits(self) -> None:
+        drawn = log_uniform((2.0, 200.0), 20_000, torch.Generator().manual_seed(0)).log10()
+        assert float(drawn.min()) >= 0.30102
+        assert float(drawn.max()) <= 2.30104
+        # Uniform over 2 decades: deciles have 2000 +- 5 sqrt(1800) each, those of 256 levels up to 26 of 256 levels.
+        counts = torch.histc(drawn.float(), 8, 0.30103, 2.30103)
+        assert float((counts - 2500).abs().max()) < 5 * sqrt(2500)
+
+    def test_each_photograph_has_its_own_level_and_keeps_it(self) -> None:
+        made = Captures(Shelf(), CAMERA, (2.0, 200.0), 3)
+        alphas = [float(made[i].observation.alpha) for i in range(len(made))]
+        assert len(set(alphas)) == len(alphas)
+        low, high = (float(CAMERA.noise.at_lux(lux).alpha) for lux in (200.0, 2.0))
+        assert all(low * 0.999 <= alpha <= high * 1.001 for alpha in alphas)
+        assert [float(made[i].observation.alpha) for i in range(len(made))] == alphas
+        batch = next(iter(loader(made, len(made)))).observation
+        assert batch.alpha.flatten().tolist() == alphas
+
+    def test_epochs_change_the_level(self) -> None:
+        made = Captures(Shelf(), CAMERA, (2.0, 200.0), 3, training=True)
+        first = float(made[0].observation.alpha)
+        made.set_epoch(1)
+        assert float(made[0].observation.alpha) != first
