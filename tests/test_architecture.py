@@ -26,6 +26,7 @@ STANDS_ON = {
     "tasks": {"restore"},
     "train": {"data", "tasks"},
     "deploy": {"tasks"},
+    "bridges": {"camera", "restore"},
     "study": {"train", "deploy"},
     "cli": {"study", "calibrate"},
 }
