@@ -223,6 +223,95 @@ class TestInvariance:
         assert not torch.allclose(SoftThreshold(0.8)(turned, tensor(1.0)), expected, atol=1e-2)
 
 
+class TestPenaltyOfEachImage:
+    PENALTIES = (0.3, 1.1, 25.0)
+
+    @every
+    @dtypes
+    @pytest.mark.parametrize("shape", [(3, 4, 5, 6), (3, 4, 30), (3, 4)])
+    @pytest.mark.parametrize("weight", [0.0, 0.7])
+    def test_each_image_as_if_alone(
+        self, kind: Callable[..., Prox], dtype: torch.dtype, shape: tuple[int, ...], weight: float
+    ) -> None:
+        prox, v = kind(weight=weight), (2 * random(*shape)).to(dtype)
+        penalty = torch.tensor(self.PENALTIES, dtype=dtype).reshape(3, *[1] * (len(shape) - 1))
+        z = prox(v, penalty)
+        assert z.shape == v.shape
+        assert z.dtype == dtype
+        for i, value in enumerate(self.PENALTIES):
+            torch.testing.assert_close(z[i : i + 1], prox(v[i : i + 1], tensor(value, dtype)), rtol=1e-6, atol=0)
+
+    @separable
+    def test_brute_force(self, kind: Callable[..., Prox]) -> None:
+        prox, v = kind(weight=0.7), 2 * random(3, 2, 10)
+        z = prox(v, torch.tensor(self.PENALTIES, dtype=torch.float64).reshape(3, 1, 1))
+        grid = torch.linspace(-8, 8, 4001, dtype=torch.float64)
+        for i, penalty in enumerate(self.PENALTIES):
+            least = objective(prox, 0.7, penalty, grid, v[i, ..., None]).amin(-1)
+            assert bool((objective(prox, 0.7, penalty, z[i], v[i]) <= least + 1e-12).all())
+
+    def test_brute_force_of_a_group(self) -> None:
+        prox, v = IsotropicTV(0.7), 2 * random(3, 2, 4)
+        z = prox(v, torch.tensor(self.PENALTIES, dtype=torch.float64).reshape(3, 1, 1))
+        side = torch.linspace(-7, 7, 281, dtype=torch.float64)
+        grid = torch.stack(torch.meshgrid(side, side, indexing="ij")).reshape(2, -1, 1)
+        for i, penalty in enumerate(self.PENALTIES):
+
+            def cost(z: Tensor, at: Tensor = v[i, :, None], penalty: float = penalty) -> Tensor:
+                return 0.7 * z.norm(dim=0) + penalty / 2 * (z - at).square().sum(0)
+
+            assert bool((cost(z[i, :, None])[0] <= cost(grid).amin(0) + 1e-12).all())
+
+    @every
+    def test_each_pixel_may_have_its_own(self, kind: Callable[..., Prox]) -> None:
+        prox, v, penalty = kind(weight=0.7), 2 * random(2, 3, 4), 0.3 + random(2, 1, 4, seed=1).abs()
+        z = prox(v, penalty)
+        for i in range(2):
+            for p in range(4):
+                alone = prox(v[i : i + 1, :, p], penalty[i, 0, p])
+                torch.testing.assert_close(z[i : i + 1, :, p], alone, rtol=1e-12, atol=0)
+
+    @every
+    def test_gradcheck(self, kind: Callable[..., Prox]) -> None:
+        prox = kind(weight=0.4)
+        size = torch.tensor([0.05, 1.6, 0.02, 3.0], dtype=torch.float64)  # far from every threshold, on both sides
+        v = (size * torch.tensor([[[1.0], [-1.0]], [[-1.0], [1.0]]], dtype=torch.float64)).requires_grad_()
+        penalty = torch.tensor([[[0.8]], [[1.3]]], dtype=torch.float64, requires_grad=True)
+        assert int(prox(v, penalty).count_nonzero()) == v.numel() // 2
+        assert torch.autograd.gradcheck(prox, (v, penalty))
+        assert torch.autograd.gradgradcheck(prox, (v, penalty))
+
+    @every
+    def test_change_follows_its_definition(self, kind: Callable[..., Prox]) -> None:
+        prox, penalty = kind(weight=0.4), torch.tensor(self.PENALTIES, dtype=torch.float64).reshape(3, 1, 1)
+        analysis, patches = random(6, 9, seed=1), random(9, 30, seed=2)
+        v = analysis @ patches
+        each = [prox(part[None], value)[0] - part for part, value in zip(v.chunk(3, 1), penalty.flatten(), strict=True)]
+        expected = analysis.T @ torch.cat(each, 1)
+        torch.testing.assert_close(prox.change(analysis, patches, penalty), expected, rtol=1e-12, atol=1e-12)
+
+    @every
+    @pytest.mark.parametrize("weight", [0.0, 1.0])
+    @pytest.mark.parametrize(
+        ("shape", "found"),
+        [
+            ((3, 4, 5), (3,)),
+            ((3, 4, 5), (3, 1)),
+            ((3, 4, 5), (3, 1, 1, 1)),
+            ((3, 4, 5), (2, 1, 1)),
+            ((1, 4, 5), (3, 1, 1)),
+            ((3, 4, 5), (3, 4, 1)),
+            ((3, 4, 5), (3, 1, 4)),
+        ],
+    )
+    def test_other_shapes_are_refused(
+        self, kind: Callable[..., Prox], shape: tuple[int, ...], found: tuple[int, ...], weight: float
+    ) -> None:
+        message = f"penalty must be a scalar or have shape (1|B, 1, ...) for v {shape}; found {found}"
+        with pytest.raises(ValueError, match=re.escape(message)):
+            kind(weight=weight)(torch.zeros(shape), torch.ones(found))
+
+
 class TestRange:
     @pytest.mark.parametrize("p", POWERS)
     def test_float32_keeps_its_precision_over_its_range(self, p: float) -> None:

@@ -2,6 +2,18 @@
 
 from dirtypixels.restore.prox.base import Prox
 from dirtypixels.restore.prox.closed_form import HyperLaplacian, IsotropicTV, SoftThreshold
+from dirtypixels.restore.prox.convolutional import ConvolutionalCNN
 from dirtypixels.restore.prox.pointwise import PointwiseCNN
+from dirtypixels.restore.prox.rbf import RBFShrinkage
+from dirtypixels.restore.prox.unet import ResidualUNet
 
-__all__ = ["HyperLaplacian", "IsotropicTV", "PointwiseCNN", "Prox", "SoftThreshold"]
+__all__ = [
+    "ConvolutionalCNN",
+    "HyperLaplacian",
+    "IsotropicTV",
+    "PointwiseCNN",
+    "Prox",
+    "RBFShrinkage",
+    "ResidualUNet",
+    "SoftThreshold",
+]

@@ -22,6 +22,18 @@ class _Weighted(Prox):
     def extra_repr(self) -> str:
         return f"weight={self.weight:g}"
 
+    @staticmethod
+    def _check(v: Tensor, penalty: Tensor) -> None:
+        """Refuse a penalty that would broadcast along other dimensions than those meant, or differ over responses."""
+        allowed = v.ndim >= 2 and penalty.ndim == v.ndim and penalty.shape[1] == 1
+        if penalty.ndim and not (
+            allowed and all(found in (1, size) for found, size in zip(penalty.shape, v.shape, strict=True))
+        ):
+            raise ValueError(
+                f"penalty must be a scalar or have shape (1|B, 1, ...) for v {tuple(v.shape)}; "
+                f"found {tuple(penalty.shape)}"
+            )
+
 
 class SoftThreshold(_Weighted):
     """The l1 norm, which prefers few responses that are not 0.
@@ -33,12 +45,13 @@ class SoftThreshold(_Weighted):
         weight: finite, >= 0; in units of penalty times response.
 
     Raises:
-        ValueError: weight is negative or not finite.
+        ValueError: weight is negative or not finite, or penalty neither a scalar nor (1|B, 1, ...).
 
     Source: Donoho 1995, eq. 1.6; Parikh and Boyd 2014, sec. 6.5.2.
     """
 
     def forward(self, v: Tensor, penalty: Tensor, context: Tensor | None = None) -> Tensor:
+        self._check(v, penalty)
         if self.weight == 0:
             return v
         threshold = self.weight / penalty
@@ -55,7 +68,8 @@ class IsotropicTV(_Weighted):
         weight: finite, >= 0; in units of penalty times response.
 
     Raises:
-        ValueError: weight is negative or not finite, or v has no dimension of responses.
+        ValueError: weight is negative or not finite, v has no dimension of responses, or penalty is neither a scalar
+            nor (1|B, 1, ...).
 
     Source: Rudin, Osher and Fatemi 1992 (the prior); Wang et al. 2008, eq. 2.6; Yuan and Lin 2006 (group threshold).
     """
@@ -63,6 +77,7 @@ class IsotropicTV(_Weighted):
     def forward(self, v: Tensor, penalty: Tensor, context: Tensor | None = None) -> Tensor:
         if v.ndim < 2:
             raise ValueError(f"v must have shape (B, K, ...); found {tuple(v.shape)}")
+        self._check(v, penalty)
         if self.weight == 0:
             return v
         threshold = self.weight / penalty
@@ -92,7 +107,7 @@ class HyperLaplacian(_Weighted):
         weight: finite, >= 0; in units of penalty times response^(2 - p).
 
     Raises:
-        ValueError: p is another power, or weight is negative or not finite.
+        ValueError: p is another power, weight is negative or not finite, or penalty neither a scalar nor (1|B, 1, ...).
 
     Source: Krishnan and Fergus 2009, sec. 2.1; Xu et al. 2012, theorem 1 (1/2); Cao et al. 2013, sec. 3 (2/3).
     """
@@ -106,6 +121,7 @@ class HyperLaplacian(_Weighted):
         return f"p={self.p:.3g}, {super().extra_repr()}"
 
     def forward(self, v: Tensor, penalty: Tensor, context: Tensor | None = None) -> Tensor:
+        self._check(v, penalty)
         if self.weight == 0:
             return v
         power = 1 / (2 - self.p)
