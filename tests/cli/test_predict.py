@@ -18,10 +18,11 @@ from dirtypixels.deploy import ModelCard, load_model, save_model
 from dirtypixels.deploy.models import build_unit
 from dirtypixels.observation import Observation
 from dirtypixels.raw import read_capture
-from dirtypixels.recipe import Unit
+from dirtypixels.recipe import Deblur, Unit
 from dirtypixels.tasks import JointModel, classifier
 
 CLASSES = ("n01440764", "n03888257", "n02979186")
+UNIT = Unit(filter_size=3, hidden=4)
 NAMES = ("tench", "parachute", "cassette player")
 SIZES = {
     "small": (32, 32),
@@ -31,18 +32,36 @@ SIZES = {
 }
 
 
+def keep_model(
+    folder: Path,
+    seed: int,
+    classes: tuple[str, ...] = CLASSES,
+    size: int = 32,
+    temperature: float | None = None,
+    unit: Unit | Deblur = UNIT,
+) -> None:
+    """Write a model with random weights."""
+    torch.manual_seed(seed)
+    model = JointModel(build_unit(unit), classifier("test_efficientnet", None, len(classes)))
+    torch.nn.init.normal_(model.head.network.classifier.weight)  # as it comes, it is sure of nothing
+    card = ModelCard(
+        network="test_efficientnet", classes=classes, image_size=size, unit=unit, camera="nexus-6p-rear",
+        camera_hash="0123", lux=6.0, temperature=temperature, transfer="linear", recipe={},
+    )  # fmt: skip
+    save_model(model, card, folder)
+
+
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model with random weights for 32 pixels, and captures of pictures of several sizes."""
+    """Models with random weights for 32 and 16 pixels, and captures of pictures of several sizes."""
     folder = tmp_path_factory.mktemp("predict")
-    torch.manual_seed(3)
-    unit = Unit(filter_size=3, hidden=4)
-    model = JointModel(build_unit(unit), classifier("test_efficientnet", None, len(CLASSES)))
-    card = ModelCard(
-        network="test_efficientnet", classes=CLASSES, image_size=32, unit=unit, camera="nexus-6p-rear",
-        camera_hash="0123", lux=6.0, transfer="linear", recipe={},
-    )  # fmt: skip
-    save_model(model, card, folder / "model")
+    keep_model(folder / "model", 3)
+    keep_model(folder / "cold", 4, temperature=0.5)
+    keep_model(folder / "warm", 5, size=16, temperature=2.0)
+    keep_model(folder / "elsewhere" / "warm", 6, temperature=1.5)
+    keep_model(folder / "turned", 7, classes=CLASSES[::-1])
+    keep_model(folder / "fewer", 8, classes=CLASSES[:2])
+    keep_model(folder / "deblurring", 9, unit=Deblur(filter_size=3, hidden=4))
     (folder / "pictures").mkdir()
     for seed, (name, (height, width)) in enumerate({**SIZES, "tiny": (31, 50)}.items()):
         values = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
@@ -51,36 +70,96 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_labels_and_confidences(base: Path, command: Callable[..., Any]) -> None:
-    files = [base / "captures" / f"{name}.tiff" for name in SIZES]
-    found = command("predict", base / "model", *files)
-    assert (found.status, found.err) == (0, "")
-    # A name that is too long for its column goes on in the next line; a row is what stands between two labels.
-    rows = [
-        [cell.strip() for cell in re.split("[│┃]", line)[1:-1]] for line in found.out.splitlines() if line[:1] == "│"
-    ]
+def rows_of(text: str) -> list[list[str]]:
+    """The rows of a printed table; what is too long for its column goes on in the next line."""
     merged: list[list[str]] = []
-    for row in rows:
+    for line in text.splitlines():
+        if line[:1] != "│":
+            continue
+        row = [cell.strip() for cell in re.split("[│┃]", line)[1:-1]]
         if re.search(r"\d %$", row[2]):
             merged.append(row)
         else:
-            merged[-1] = [
-                f"{a}{b}" if i == 0 else f"{a} {b}".strip()
-                for i, (a, b) in enumerate(zip(merged[-1], row, strict=True))
-            ]
-    assert [row[0] for row in merged] == [str(file) for file in files]
+            pairs = enumerate(zip(merged[-1], row, strict=True))
+            merged[-1] = [f"{a}{b}" if i in (0, 4) else f"{a} {b}".strip() for i, (a, b) in pairs]
+    return merged
 
-    model, _ = load_model(base / "model")
-    for row, file in zip(merged, files, strict=True):
-        obs, _ = read_capture(file)
-        height, width = obs.signal.shape[-2:]
-        n = min(height, width) // 32  # whole pixels are averaged: the mean of n^2 has variance 1/n^2
-        top, left = (height - 32 * n) // 2, (width - 32 * n) // 2
-        part = avg_pool2d(obs.signal[:, :, top : top + 32 * n, left : left + 32 * n], n)
-        with torch.inference_mode():
-            confidence = model(Observation(part, obs.alpha / n**2, obs.sigma / n)).softmax(1)[0]
-        (p, q), (first, second) = (v.tolist() for v in confidence.topk(2))
-        assert row[1:] == [NAMES[first], f"{100 * p:.1f} %", f"{NAMES[second]} {100 * q:.1f} %"]
+
+def probabilities(model: Path, file: Path, size: int = 32, temperature: float = 1.0) -> torch.Tensor:
+    """What a model gives a capture, with the middle square averaged to its size."""
+    network, _ = load_model(model)
+    obs, _ = read_capture(file)
+    height, width = obs.signal.shape[-2:]
+    n = min(height, width) // size  # whole pixels are averaged: the mean of n^2 has variance 1/n^2
+    top, left = (height - size * n) // 2, (width - size * n) // 2
+    part = avg_pool2d(obs.signal[:, :, top : top + size * n, left : left + size * n], n)
+    with torch.inference_mode():
+        return (network(Observation(part, obs.alpha / n**2, obs.sigma / n))[0] / temperature).softmax(0)
+
+
+def said(confidence: torch.Tensor) -> list[str]:
+    (p, q), (first, second) = (v.tolist() for v in confidence.topk(2))
+    return [NAMES[first], f"{100 * p:.1f} %", f"{NAMES[second]} {100 * q:.1f} %"]
+
+
+def test_labels_and_confidences(base: Path, command: Callable[..., Any]) -> None:
+    files = captures(base)
+    found = command("predict", base / "model", *files)
+    assert (found.status, found.err) == (0, "")
+    assert rows_of(found.out) == [[str(file), *said(probabilities(base / "model", file))] for file in files]
+    assert "model: test_efficientnet" in found.out
+
+
+class TestEnsemble:
+    def test_the_most_confident_model_answers(self, base: Path, results: dict[str, Any]) -> None:
+        found = results["three models"]
+        assert (found.status, found.err) == (0, "")
+        members = {"model": (32, 1.0), "cold": (32, 0.5), "warm": (16, 2.0)}
+        answered = set()
+        for row, file in zip(rows_of(found.out), captures(base), strict=True):
+            each = {name: probabilities(base / name, file, *how) for name, how in members.items()}
+            best = max(each, key=lambda name: float(each[name].max()))
+            assert row == [str(file), *said(each[best]), best]
+            answered.add(best)
+        assert len(answered) > 1, "the test shows nothing where one model is always the most confident"
+        assert "The most confident of 3 models" in found.out
+        assert "Not calibrated, so that its confidence may be too high: model" in found.out
+
+    def test_a_calibrated_model_alone_says_its_calibrated_confidence(self, base: Path, results: dict[str, Any]) -> None:
+        file = base / "captures" / "large.tiff"
+        assert rows_of(results["calibrated"].out) == [[str(file), *said(probabilities(base / "warm", file, 16, 2.0))]]
+
+    def test_models_of_one_name_are_told_apart_by_their_folders(self, base: Path, results: dict[str, Any]) -> None:
+        found = results["one name"]
+        assert found.status == 0
+        assert rows_of(found.out)[0][4] in (str(base / "warm"), str(base / "elsewhere" / "warm"))
+        assert "Not calibrated" not in found.out
+
+
+class TestAbstaining:
+    def test_below_the_threshold_only(self, base: Path, results: dict[str, Any], threshold: float) -> None:
+        rows = rows_of(results["unsure"].out)
+        for row, file in zip(rows, captures(base), strict=True):
+            confidence = probabilities(base / "model", file)
+            label, *rest = said(confidence)
+            assert row == [str(file), "abstains" if float(confidence.max()) < threshold else label, *rest]
+        assert sum(row[1] == "abstains" for row in rows) == 2
+
+    def test_never_below_0_and_always_below_1(self, base: Path, results: dict[str, Any]) -> None:
+        labels = [said(probabilities(base / "model", file))[0] for file in captures(base)]
+        assert [row[1] for row in rows_of(results["never unsure"].out)] == labels
+        assert {row[1] for row in rows_of(results["always unsure"].out)} == {"abstains"}
+
+
+@pytest.fixture(scope="module")
+def threshold(base: Path) -> float:
+    """A confidence below which the model names two of the captures."""
+    sure = sorted(float(probabilities(base / "model", file).max()) for file in captures(base))
+    return (sure[1] + sure[2]) / 2
+
+
+def captures(base: Path) -> list[Path]:
+    return [base / "captures" / f"{name}.tiff" for name in SIZES]
 
 
 BAD: dict[str, tuple[list[str], list[str]]] = {
@@ -91,12 +170,38 @@ BAD: dict[str, tuple[list[str], list[str]]] = {
     "picture without a note": (["model", "pictures/small.png"], ["the note beside it", "small.json"]),
     "too small": (["model", "captures/tiny.tiff"], ["must be at least 32 pixels a side; found 31", "tiny.tiff"]),
     "damaged capture": (["model", "damaged/a.tiff"], ["a.tiff", "cannot be read"]),
+    "classes in another order": (
+        ["model", "captures/small.tiff", "--with", "turned"],
+        ["with must name models of the same classes in the same order as 'model'", "'turned': class 0 is 'n02979186'"],
+    ),
+    "fewer classes": (
+        ["model", "captures/small.tiff", "--with", "cold", "--with", "fewer"],
+        ["with must name models of the same classes", "found 'fewer': 2 classes there and 3 here"],
+    ),
+    "a capture for one model only": (
+        ["model", "captures/small.tiff", "--with", "deblurring"],
+        ["small.tiff", "does not suit model 'deblurring'", "psf"],
+    ),
+    "second model missing": (["model", "captures/small.tiff", "--with", "none"], ["model must be a folder", "none"]),
+    "too small for the larger model": (
+        ["warm", "captures/tiny.tiff", "--with", "model"],
+        ["must be at least 32 pixels a side; found 31"],
+    ),
+    "threshold above 1": (
+        ["model", "captures/small.tiff", "--abstain-below", "1.5"],
+        ["abstain-below must be in [0, 1]; found 1.5"],
+    ),
+    "threshold that is no number": (
+        ["model", "captures/small.tiff", "--abstain-below", "nan"],
+        ["abstain-below must be finite"],
+    ),
     "second capture missing": (["model", "captures/small.tiff", "captures/none.tiff"], ["none.tiff"]),
 }
 
 
 @pytest.fixture(scope="module")
-def results(base: Path, commands: Callable[..., Any]) -> dict[str, Any]:
+def results(base: Path, commands: Callable[..., Any], threshold: float) -> dict[str, Any]:
+    """Every command of these tests but one, in one process."""
     weights, note = (base / "model" / "model.safetensors").read_bytes(), base / "captures" / "small.json"
     for name, description, content in (
         ("damaged", b"{", weights),
@@ -107,8 +212,23 @@ def results(base: Path, commands: Callable[..., Any]) -> dict[str, Any]:
         (base / name / "model.safetensors").write_bytes(content)
     (base / "damaged" / "a.tiff").write_bytes((base / "captures" / "small.tiff").read_bytes()[:-1000])
     (base / "damaged" / "a.json").write_bytes(note.read_bytes())
-    argv = [["predict", *(base / part for part in given)] for given, _ in BAD.values()]
-    return dict(zip(BAD, commands(argv), strict=True))
+    every, small = captures(base), base / "captures" / "small.tiff"
+    good: dict[str, list[object]] = {
+        "three models": [base / "model", *every, "--with", base / "cold", "--with", base / "warm"],
+        "calibrated": [base / "warm", base / "captures" / "large.tiff"],
+        "one name": [base / "warm", small, "--with", base / "elsewhere" / "warm"],
+        "unsure": [base / "model", *every, "--abstain-below", threshold],
+        "never unsure": [base / "model", *every, "--abstain-below", 0],
+        "always unsure": [base / "model", *every, "--abstain-below", 1],
+    }
+    argv = good | {name: _resolved(base, given) for name, (given, _) in BAD.items()}
+    return dict(zip(argv, commands([["predict", *given] for given in argv.values()]), strict=True))
+
+
+def _resolved(base: Path, given: list[str]) -> list[object]:
+    """Folders and files in `base`; options and numbers as they are."""
+    plain = re.compile(r"--|nan$|[\d.]+$")
+    return [part if plain.match(part) else base / part for part in given]
 
 
 class TestBadInput:

@@ -93,11 +93,21 @@ def study(recipe: RecipeFile, out: Out, changes: Changes = None) -> None:
 def predict(
     model: Annotated[Path, typer.Argument(help="A model's folder.", show_default=False)],
     files: Annotated[list[Path], typer.Argument(help="Captures (as `simulate` writes them).", show_default=False)],
+    others: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--with", help="Another model's folder: all are run, the most confident one answers. May be repeated."
+        ),
+    ] = None,
+    abstain_below: Annotated[
+        float | None,
+        typer.Option(help="Say 'abstains' instead of a label where the confidence is below this, from 0 to 1."),
+    ] = None,
 ) -> None:
     """Name what is on captures, with confidence."""
     from dirtypixels.cli.predict import predict_files
 
-    predict_files(model, files)
+    predict_files(model, files, others or [], abstain_below)
 
 
 def main() -> None:

@@ -108,6 +108,8 @@ class Light(Part):
     judged: light levels that every model is judged at.
     models: trained over the whole range: "conditioned" joint models know the noise level, "unconditioned" ones do not,
         "finetuned" ones have no unit.
+    rounds: how often the conditioned model is trained in a row, each time with the whole schedule; it is judged after
+        each.
     features: what the conditioned unit learns of the noise level, see `Unit`.
     held_out: training photographs that no training uses, to calibrate confidence on.
     wrong_at, factors: light levels at which alpha and sigma are given too small or too large by these factors.
@@ -119,6 +121,7 @@ class Light(Part):
     judged: tuple[Positive, ...] = Field(min_length=1)
     models: tuple[Literal["finetuned", "unconditioned", "conditioned"], ...] = ("conditioned",)
     position: Position | None = None
+    rounds: Count = 1
     features: Count = 8
     held_out: Count = 500
     wrong_at: tuple[Positive, ...] = ()

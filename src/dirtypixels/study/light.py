@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -58,21 +59,23 @@ def contenders(workshop: Workshop) -> list[Contender]:
     light = _light(workshop)
     whole = LightRange(lux=light.range, position=light.position)
     found = [Contender("pretrained", "pretrained", None, workshop.pretrained)]
+
+    def add(
+        name: str, kind: Kind, lux: float | tuple[float, float], make: Callable[[], JointModel], folder: str
+    ) -> None:
+        found.append(Contender(name, kind, lux, make, folder))
+
     for lux in light.specialists:
         home = Condition.of(lux, light.position)
-        found.append(
-            Contender(
-                f"specialist {light_name(lux)}", "specialist", lux, _bind(workshop.joint, home), f"{home.name}-joint"
-            )
-        )
-    makers: dict[Kind, tuple[Callable[[], JointModel], str]] = {
-        "finetuned": (lambda: workshop.finetuned(whole), "finetuned"),
-        "unconditioned": (lambda: workshop.joint(whole), "joint"),
-        "conditioned": (lambda: workshop.joint(whole, light.features), "conditioned"),
-    }
-    for kind in light.models:
-        make, suffix = makers[kind]
-        found.append(Contender(kind, kind, light.range, make, f"{whole.name}-{suffix}"))
+        add(f"specialist {light_name(lux)}", "specialist", lux, partial(workshop.joint, home), f"{home.name}-joint")
+    if "finetuned" in light.models:
+        add("finetuned", "finetuned", whole.lux, partial(workshop.finetuned, whole), f"{whole.name}-finetuned")
+    if "unconditioned" in light.models:
+        add("unconditioned", "unconditioned", whole.lux, partial(workshop.joint, whole), f"{whole.name}-joint")
+    for rounds in range(1, light.rounds + 1) if "conditioned" in light.models else ():
+        said, suffix = (f", {rounds} rounds", f"-{rounds}-rounds") if rounds > 1 else ("", "")
+        make = partial(workshop.joint, whole, light.features, rounds)
+        add(f"conditioned{said}", "conditioned", whole.lux, make, f"{whole.name}-conditioned{suffix}")
     return found
 
 
@@ -134,7 +137,7 @@ def run_light(workshop: Workshop, command: str) -> LightStudy:
         hardware=results.hardware(),
         commands=command,
         cells=sorted(cells, key=lambda cell: list(dict.fromkeys(c.model for c in cells)).index(cell.model)),
-        mismatch=[m for c in every if c.kind == "conditioned" for m in _mismatches(workshop, c)],
+        mismatch=[m for c in every[-1:] if c.kind == "conditioned" for m in _mismatches(workshop, c)],
         selective=curves,
         notes=list(workshop.recipe.notes),
     )
@@ -145,10 +148,6 @@ def _light(workshop: Workshop) -> Light:
     if light is None:
         raise ValueError("recipe must have a light section for a study of one model for every light; found none")
     return light
-
-
-def _bind(make: Callable[[Condition], JointModel], condition: Condition) -> Callable[[], JointModel]:
-    return lambda: make(condition)
 
 
 def _cell(

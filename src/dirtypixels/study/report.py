@@ -20,7 +20,7 @@ from dirtypixels.study.results import Study
 from dirtypixels.study.tables import Table, condition_name, conditions_of, grid_table, method_table
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-About = Literal["study", "grid", "pretraining"]
+About = Literal["study", "grid", "light", "pretraining"]
 PIXEL_RATIO = 2  # pixels of a figure per CSS pixel
 
 STYLE = """
@@ -81,7 +81,8 @@ class Shown:
         title: a few words.
         path: of the PNG file.
         text: sentences under the title: what is drawn, and by which rule it was chosen.
-        about: the section that it belongs to: "study", "grid" for light x PSF, or "pretraining".
+        about: the section that it belongs to: "study", "grid" for light x PSF, "light" for one model for every light,
+            or "pretraining".
     """
 
     title: str
@@ -90,13 +91,23 @@ class Shown:
     about: About = "study"
 
 
-def write_report(study: Study, figures: Sequence[Shown], out_path: Path | str) -> None:
+@dataclass(frozen=True)
+class Part:
+    """What is said of one part of a study: sentences and tables."""
+
+    title: str
+    findings: Sequence[str]
+    tables: Sequence[Table]
+
+
+def write_report(study: Study, figures: Sequence[Shown], out_path: Path | str, light: Part | None = None) -> None:
     """Write the study as one HTML file with everything in it: no script, no request to anywhere.
 
     Args:
         study: what to report.
         figures: in the order to show them in.
         out_path: of the HTML file; replaced atomically.
+        light: what was found of one model for every light.
 
     Raises:
         ValueError: a figure is not a PNG file.
@@ -114,6 +125,9 @@ def write_report(study: Study, figures: Sequence[Shown], out_path: Path | str) -
         _section("Figures", drawn["study"]) if drawn["study"] else "",
         _section("Beside the paper", _table(paper)) if paper.rows else "",
         _section("Light and lens", _table(grid) + drawn["grid"]) if grid.rows else "",
+        _section(light.title, _list(light.findings) + drawn["light"] + "".join(map(_table, light.tables)))
+        if light
+        else "",
         _section("Pretraining", drawn["pretraining"]) if drawn["pretraining"] else "",
         _section("Notes", _list(study.notes)) if study.notes else "",
         _section("Data", _block(_yaml(study.data))),
@@ -164,6 +178,10 @@ def _caution(study: Study) -> str:
         "The intervals are over the photographs. Each method was trained once (one seed), so how much one training "
         "run differs from the next is not in them."
     )
+
+
+def _part(part: Part, figures: str) -> str:
+    return _section(part.title, _list(part.findings) + figures + "".join(map(_table, part.tables)))
 
 
 def _section(title: str, body: str) -> str:

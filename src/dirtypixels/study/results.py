@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import re
@@ -11,21 +10,17 @@ from collections import Counter
 from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
-from typing import Literal, NoReturn, Self
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
+from pydantic import Field, JsonValue, model_validator
 
-from dirtypixels import files
+from dirtypixels.study import records
+from dirtypixels.study.records import Record
 
-SCHEMA_VERSION = 1
 VERSIONED = ("torch", "torchvision", "timm", "lightning", "dirtypixels")
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class Estimate(_Record):
+class Estimate(Record):
     """A number and its 95 % interval: ``low <= value <= high``.
 
     Args:
@@ -50,7 +45,7 @@ class Estimate(_Record):
         return self
 
 
-class Difference(_Record):
+class Difference(Record):
     """Top-1 accuracy of a method minus that of a reference method, on the same captures of the same photographs.
 
     ``value = (only_this_right - only_reference_right) / count``
@@ -82,7 +77,7 @@ class Difference(_Record):
         return self
 
 
-class Cell(_Record):
+class Cell(Record):
     """One method under one condition: what `count` photographs gave.
 
     Args:
@@ -136,7 +131,7 @@ class Cell(_Record):
         return self
 
 
-class Study(_Record):
+class Study(Record):
     """Everything that a study found and what it takes to find it again.
 
     Args:
@@ -169,7 +164,7 @@ class Study(_Record):
     hardware: str
     commands: str
     cells: list[Cell]
-    grid: list[Cell] = []
+    grid: list[Cell] = Field(default_factory=list)
     optics: str | None = None
     notes: list[str]
 
@@ -189,47 +184,13 @@ class Study(_Record):
 
 
 def write(study: Study, path: Path | str) -> None:
-    """Write `study` as JSON to `path`, atomically.
-
-    Raises:
-        ValueError: something in `study` is not valid (its lists may have changed since it was made) or is NaN.
-        OSError: the file cannot be written.
-    """
-    checked = Study.model_validate(study.model_dump())
-    text = json.dumps(checked.model_dump(mode="json"), indent=2, ensure_ascii=False, allow_nan=False)
-    files.write_text(path, text + "\n")
+    """Write `study` as JSON to `path`, atomically; raises as `records.write`."""
+    records.write(study, path)
 
 
 def read(path: Path | str) -> Study:
-    """Read a study that `write` wrote.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: the file is not JSON, has another schema version, or does not hold a study; says where.
-    """
-    path = Path(path)
-    try:
-        found = json.loads(path.read_bytes().decode("utf-8"), parse_constant=_no_constant)
-    except ValueError as error:
-        raise ValueError(f"{path} must be a study's results.json; it is not valid JSON: {error}") from error
-    if not isinstance(found, dict):
-        raise ValueError(f"{path} must hold a JSON object; found {type(found).__name__}")
-    if found.get("schema_version") != SCHEMA_VERSION:
-        raise ValueError(
-            f"{path} must have schema_version {SCHEMA_VERSION}, the one that this version of dirtypixels reads; "
-            f"found {found.get('schema_version')!r}"
-        )
-    try:
-        return Study.model_validate(found)
-    except ValidationError as error:
-        first, *others = error.errors(include_url=False)
-        where = ".".join(map(str, first["loc"])) or "the study"
-        more = f" (and {len(others)} more)" if others else ""
-        raise ValueError(f"{path} does not hold a valid study: {where}: {first['msg']}{more}") from error
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a JSON number")
+    """Read a study that `write` wrote; raises as `records.read`."""
+    return records.read(Study, path, "a study's results.json")
 
 
 def versions() -> dict[str, str]:

@@ -14,6 +14,9 @@ from dirtypixels.restore import classical
 from dirtypixels.study import figures, grid_figures, markup, pictures, report, results, scatter, tables
 from dirtypixels.study.examples import examples
 from dirtypixels.study.judge import Verdicts, judge, method
+from dirtypixels.study.light import run_light
+from dirtypixels.study.light_report import light_part, write_light
+from dirtypixels.study.light_results import LightStudy
 from dirtypixels.study.paper import PAPER_PRETRAINED, beside_paper
 from dirtypixels.study.report import Shown
 from dirtypixels.study.statistics import mean_interval, paired_difference, wilson
@@ -45,7 +48,8 @@ def run(recipe: Recipe, folder: str | Path, command: str, console: Console | Non
         classical.require_bm3d()
     workshop = Workshop(recipe, folder, console)
     grid_conditions = recipe.grid.conditions if recipe.grid else ()
-    blurred = [c for c in (*recipe.conditions, *grid_conditions) if c.is_blurred]
+    light_conditions = [Condition.of(lux, recipe.light.position) for lux in recipe.light.judged] if recipe.light else ()
+    blurred = [c for c in (*recipe.conditions, *grid_conditions, *light_conditions) if c.is_blurred]
     optics = workshop.camera.optics
     if blurred and optics is None:
         raise ValueError(
@@ -68,7 +72,8 @@ def run(recipe: Recipe, folder: str | Path, command: str, console: Console | Non
         optics=optics.summary if optics is not None and blurred else None,
         notes=list(recipe.notes),
     )
-    _write(workshop, study, cells)
+    light = None if recipe.light is None else run_light(workshop, command)
+    _write(workshop, study, cells, light)
     return study
 
 
@@ -166,7 +171,12 @@ def _place(condition: Condition) -> str | None:
     return ",".join(f"{x:.2f}" if round(x, 2) == x else f"{x:g}" for x in place)
 
 
-def _write(workshop: Workshop, study: results.Study, cells: dict[tuple[Condition, Method], Verdicts]) -> None:
+def _write(
+    workshop: Workshop,
+    study: results.Study,
+    cells: dict[tuple[Condition, Method], Verdicts],
+    light: LightStudy | None,
+) -> None:
     folder = workshop.folder
     markup.to_markdown(study, folder / "table.md")
     markup.to_csv(study.cells, folder / "table.csv")
@@ -185,12 +195,14 @@ def _write(workshop: Workshop, study: results.Study, cells: dict[tuple[Condition
         pictures.panels(rows, shown[-1].path)
     if study.grid:
         shown += _write_grid(study, folder)
+    if light is not None:
+        shown += write_light(light, folder)
     for condition in workshop.recipe.conditions:
         curve = workshop.folder / "units" / f"{condition.name}.png"
         if curve.is_file():
             shown.append(Shown(f"The unit for {tables.condition_name(condition.name)}", curve, about="pretraining"))
     results.write(study, folder / "results.json")
-    report.write_report(study, shown, folder / "report.html")
+    report.write_report(study, shown, folder / "report.html", None if light is None else light_part(light))
 
 
 def _write_grid(study: results.Study, folder: Path) -> list[Shown]:

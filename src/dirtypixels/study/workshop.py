@@ -7,7 +7,7 @@ import logging
 import math
 import os
 from collections.abc import Callable
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from dirtypixels.camera import Camera, in_frame, linear_scene, realisation
 from dirtypixels.data import Captures, FolderPhotos, InMemory, Photo, PhotoSet, RoadSigns, log_uniform, natural_patches
 from dirtypixels.deploy import ModelCard, load_model, save_model
-from dirtypixels.deploy.models import build_unit
+from dirtypixels.deploy.units import build_unit
 from dirtypixels.files import write_text
 from dirtypixels.observation import Observation
 from dirtypixels.recipe import Condition, Deblur, FineTuning, Recipe, Situation, Unit
@@ -216,15 +216,32 @@ class Workshop:
             f"{condition.name}-finetuned", condition, None, self.recipe.finetuning, lambda: self.pretrained().head
         )
 
-    def joint(self, condition: Situation, features: int | None = None) -> JointModel:
-        """The pretrained unit and the classifier, trained together on the condition's captures; features as `unit`."""
+    def joint(self, condition: Situation, features: int | None = None, rounds: int = 1) -> JointModel:
+        """The pretrained unit and the classifier, trained together on the condition's captures; features as `unit`.
+
+        Further rounds train on, each with the whole schedule once more and with new noise (warm restarts, Loshchilov
+        and Hutter 2017).
+        """
+        name = f"{condition.name}-{'joint' if features is None else 'conditioned'}"
+        recipe = self.recipe.finetuning
+        if rounds == 1:
+            return self._trained(
+                name,
+                condition,
+                lambda: self.unit(condition, features),
+                recipe,
+                lambda: self.pretrained().head,
+                features=features,
+            )
+        before = cache(lambda: self.joint(condition, features, rounds - 1))
         return self._trained(
-            f"{condition.name}-{'joint' if features is None else 'conditioned'}",
+            f"{name}-{rounds}-rounds",
             condition,
-            lambda: self.unit(condition, features),
-            self.recipe.finetuning,
-            lambda: self.pretrained().head,
-            features,
+            lambda: _present(before().unit),
+            recipe,
+            lambda: before().head,
+            features=features,
+            first_epoch=(rounds - 1) * recipe.epochs,
         )
 
     def _trained(
@@ -234,7 +251,9 @@ class Workshop:
         unit: Callable[[], nn.Module] | None,
         recipe: FineTuning,
         head: Callable[[], nn.Module],
+        *,
         features: int | None = None,
+        first_epoch: int = 0,
     ) -> JointModel:
         folder = self.folder / "models" / name
         checkpoint = self.folder / "checkpoints" / f"{name}.ckpt"
@@ -247,7 +266,13 @@ class Workshop:
         torch.manual_seed(self.recipe.seed)
         captures = self.captures(condition, training=True, flip=recipe.flip)
         finetune(
-            model, captures, recipe, checkpoint=checkpoint, workers=recipe.workers, progress=self.console is not None
+            model,
+            captures,
+            recipe,
+            checkpoint=checkpoint,
+            workers=recipe.workers,
+            progress=self.console is not None,
+            first_epoch=first_epoch,
         )
         card = ModelCard(
             network=self.recipe.head.network,
@@ -318,6 +343,11 @@ class Workshop:
                 f"{str(self.folder)!r} holds a study of another recipe ({'; '.join(different)}); "
                 "choose another folder, or remove this one"
             )
+
+
+def _present(unit: nn.Module | None) -> nn.Module:
+    assert unit is not None
+    return unit
 
 
 class _Part:

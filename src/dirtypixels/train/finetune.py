@@ -81,18 +81,18 @@ class TaskTraining(lightning.LightningModule):
 class _Epochs(Callback):
     """Gives every epoch its own noise, order and dropout, and keeps a checkpoint after each."""
 
-    def __init__(self, captures: Captures, checkpoint: Path | None) -> None:
-        self.captures, self.checkpoint = captures, checkpoint
-        captures.set_epoch(0)
+    def __init__(self, captures: Captures, checkpoint: Path | None, first_epoch: int) -> None:
+        self.captures, self.checkpoint, self.first = captures, checkpoint, first_epoch
+        captures.set_epoch(first_epoch)
 
     def on_load_checkpoint(
         self, trainer: lightning.Trainer, module: lightning.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         # Worker processes start, with what the captures are then, before Lightning says which epoch starts.
-        self.captures.set_epoch(checkpoint["epoch"] + 1)
+        self.captures.set_epoch(self.first + checkpoint["epoch"] + 1)
 
     def on_train_epoch_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
-        epoch = trainer.current_epoch
+        epoch = self.first + trainer.current_epoch
         self.captures.set_epoch(epoch)
         torch.manual_seed(realisation(self.captures.seed, f"dropout/{epoch}").initial_seed())
 
@@ -128,6 +128,7 @@ def finetune(
     checkpoint: Path | None = None,
     workers: int = 0,
     progress: bool = True,
+    first_epoch: int = 0,
 ) -> None:
     """Train a model for the task, in place.
 
@@ -138,6 +139,7 @@ def finetune(
         checkpoint: file kept after every epoch; a training that finds one goes on from it, to the same numbers.
         workers: processes that make captures; 0 makes them in this one.
         progress: show a progress bar.
+        first_epoch: number of the first epoch; one that goes on where another training ended sees new noise.
 
     Raises:
         ValueError: captures are not for training or fewer than a batch, or the loss stops being finite.
@@ -153,7 +155,7 @@ def finetune(
     model.head.to(memory_format=torch.channels_last)
     # Lightning keeps whatever mode it finds, and a model from a file comes in evaluation mode.
     model.train()
-    callbacks: list[Callback] = [_Epochs(captures, checkpoint)]
+    callbacks: list[Callback] = [_Epochs(captures, checkpoint, first_epoch)]
     if progress:
         callbacks.append(RichProgressBar(leave=True))
     quiet = logging.getLogger("lightning.pytorch")

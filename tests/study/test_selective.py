@@ -1,0 +1,245 @@
+"""Risk and coverage against their definitions, limits against their probabilities, calibration error against NumPy."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from scipy import optimize, stats
+
+from dirtypixels.study import selective
+
+# Six images, two of them of one confidence.
+CONFIDENCE = [0.9, 0.5, 0.7, 0.7, 0.2, 1.0]
+CORRECT = [True, False, True, False, False, True]
+
+
+def sample(count: int, seed: int = 0, digits: int | None = None) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
+    """Confidences that are too high, rounded to make ties, and whether the answers are right."""
+    draw = np.random.default_rng(seed)
+    chance = draw.uniform(0.1, 1, count)
+    correct = draw.uniform(size=count) < chance
+    confidence = chance**0.5
+    return (confidence if digits is None else confidence.round(digits)), correct
+
+
+class TestRiskCoverage:
+    def test_by_hand(self) -> None:
+        found = selective.risk_coverage(CONFIDENCE, CORRECT)
+        assert found.threshold.tolist() == [1.0, 0.9, 0.7, 0.5, 0.2]
+        assert found.coverage.tolist() == pytest.approx([1 / 6, 2 / 6, 4 / 6, 5 / 6, 1])
+        assert found.risk.tolist() == pytest.approx([0, 0, 1 / 4, 2 / 5, 3 / 6])
+
+    def test_the_definition_at_every_threshold(self) -> None:
+        confidence, correct = sample(300, digits=2)
+        found = selective.risk_coverage(confidence, correct)
+        assert set(found.threshold) == set(confidence)
+        for threshold, coverage, risk in zip(*found, strict=True):
+            answered = confidence >= threshold
+            assert coverage == pytest.approx(answered.mean())
+            assert risk == pytest.approx((~correct[answered]).mean())
+
+    def test_tensors_arrays_and_lists_are_the_same(self) -> None:
+        found = selective.risk_coverage(CONFIDENCE, CORRECT)
+        for convert in (torch.tensor, np.array):
+            other = selective.risk_coverage(convert(CONFIDENCE), convert(CORRECT))
+            assert all(np.allclose(a, b) for a, b in zip(found, other, strict=True))
+
+    def test_thinned_keeps_the_ends_and_points_of_the_curve(self) -> None:
+        curve = selective.risk_coverage(*sample(1000))
+        thin = curve.thinned(25)
+        assert len(thin.coverage) == 25
+        assert (thin.coverage[0], thin.coverage[-1]) == (curve.coverage[0], 1)
+        assert np.abs(np.diff(thin.coverage) - 1 / 24).max() < 0.002
+        assert set(zip(*thin, strict=True)) <= set(zip(*curve, strict=True))
+
+    def test_thinned_has_no_more_points_than_there_are(self) -> None:
+        curve = selective.risk_coverage(CONFIDENCE, CORRECT)
+        assert all(np.array_equal(a, b) for a, b in zip(curve.thinned(25), curve, strict=True))
+        with pytest.raises(ValueError, match="points must be at least 2; found 1"):
+            curve.thinned(1)
+
+
+class TestArea:
+    def test_it_is_the_mean_over_every_order_of_ties(self) -> None:
+        orders = []
+        for tie in itertools.permutations([True, False]):
+            wrong = np.cumsum([False, False, *tie, True, True])
+            orders.append((wrong / np.arange(1, 7)).mean())
+        assert selective.area_under_risk(CONFIDENCE, CORRECT) == pytest.approx(np.mean(orders))
+
+    def test_without_ties_it_is_the_mean_of_the_curve(self) -> None:
+        confidence, correct = sample(500)
+        curve = selective.risk_coverage(confidence, correct)
+        assert selective.area_under_risk(confidence, correct) == pytest.approx(curve.risk.mean())
+
+    def test_a_confidence_that_sorts_is_better_than_one_that_does_not(self) -> None:
+        _, correct = sample(500)
+        best = selective.area_under_risk(correct.astype(float), correct)
+        none = selective.area_under_risk(np.full(500, 0.5), correct)
+        worst = selective.area_under_risk(1 - correct.astype(float), correct)
+        assert best < none < worst
+        assert none == pytest.approx(1 - correct.mean())
+
+
+class TestAccuracyAt:
+    def test_by_hand(self) -> None:
+        found = selective.accuracy_at(CONFIDENCE, CORRECT, [1 / 6, 1 / 3, 0.5, 2 / 3, 0.7, 1.0])
+        # 0.5 falls among the two of equal confidence, of which one is right.
+        assert found == pytest.approx([1, 1, 2.5 / 3, 3 / 4, 3 / 5, 1 / 2])
+
+    def test_coverages_that_binary_numbers_do_not_hold(self) -> None:
+        confidence, correct = sample(100)
+        order = np.argsort(-confidence)
+        for percent in range(1, 101):
+            (found,) = selective.accuracy_at(confidence, correct, [percent / 100])
+            assert found == pytest.approx(correct[order[:percent]].mean())
+
+    @pytest.mark.parametrize("coverage", [0.0, 1.01, math.nan])
+    def test_a_coverage_that_is_none_is_refused(self, coverage: float) -> None:
+        with pytest.raises(ValueError, match=r"coverages must be in \(0, 1\]; found"):
+            selective.accuracy_at(CONFIDENCE, CORRECT, [0.5, coverage])
+
+
+class TestThresholdForRisk:
+    def test_on_the_images_themselves(self) -> None:
+        found = selective.threshold_for_risk(CONFIDENCE, CORRECT, 0.25)
+        assert found == pytest.approx((0.7, 4 / 6, 0.25, 0.25))
+        assert selective.threshold_for_risk(CONFIDENCE, CORRECT, 0.2) == pytest.approx((0.9, 2 / 6, 0, 0))
+        assert selective.threshold_for_risk([0.9, 0.5], [False, True], 0.4) is None
+
+    def test_the_lowest_of_all_thresholds(self) -> None:
+        confidence, correct = sample(300, digits=2)
+        curve = selective.risk_coverage(confidence, correct)
+        for risk in (0.05, 0.1, 0.2, 0.3):
+            found = selective.threshold_for_risk(confidence, correct, risk)
+            good = curve.threshold[curve.risk <= risk]
+            assert (None if found is None else found.threshold) == (good.min() if len(good) else None)
+
+    def test_with_a_level_the_limit_is_clopper_and_pearsons_at_what_is_shared_out(self) -> None:
+        confidence, correct = sample(2000)
+        found = selective.threshold_for_risk(confidence, correct, 0.2, level=0.95)
+        assert found is not None
+        answered = confidence >= found.threshold
+        wrong = int((~correct[answered]).sum())
+        share = 0.05 / math.ceil(math.log2(2001))
+        limit = optimize.brentq(lambda b: stats.binom.cdf(wrong, answered.sum(), b) - share, 1e-9, 1 - 1e-9)
+        assert found.bound == pytest.approx(limit, rel=1e-6)
+        assert found.risk == pytest.approx(wrong / answered.sum())
+        assert found.coverage == pytest.approx(answered.mean())
+        assert found.risk < found.bound <= 0.2
+        easier = selective.threshold_for_risk(confidence, correct, 0.2)
+        assert easier is not None
+        assert easier.threshold < found.threshold
+
+    def test_the_limit_holds_on_other_images_as_often_as_it_says(self) -> None:
+        broken = limits = 0
+        for seed in range(200):
+            found = selective.threshold_for_risk(*sample(400, seed), 0.3, level=0.8)
+            if found is not None:
+                limits += 1
+                # The true risk above a threshold on chance**0.5, for chances uniform over [0.1, 1].
+                broken += 1 - (1 + max(found.threshold**2, 0.1)) / 2 > 0.3
+        assert limits > 150
+        assert broken <= stats.binom.ppf(0.999, 200, 0.2)
+
+    def test_too_few_images_for_a_limit(self) -> None:
+        assert selective.threshold_for_risk([0.9] * 10, [True] * 10, 0.05, level=0.95) is None
+        assert selective.threshold_for_risk([0.9] * 300, [True] * 300, 0.05, level=0.95) is not None
+
+    def test_any_risk_answers_all(self) -> None:
+        found = selective.threshold_for_risk(CONFIDENCE, CORRECT, 1.0, level=0.9)
+        assert found is not None
+        assert (found.threshold, found.coverage) == (0.2, 1)
+
+    @pytest.mark.parametrize(("risk", "level", "message"), [
+        (-0.1, None, r"risk must be in \[0, 1\]"), (1.1, None, r"risk must be in \[0, 1\]"),
+        (math.nan, None, "risk must be finite"), (0.1, 1.0, r"level must be in \(0, 1\) or None; found 1.0"),
+        (0.1, 0.0, "level must be"), (0.1, math.nan, "level must be"),
+    ])  # fmt: skip
+    def test_what_does_not_fit_is_refused(self, risk: float, level: float | None, message: str) -> None:
+        with pytest.raises(ValueError, match=message):
+            selective.threshold_for_risk(CONFIDENCE, CORRECT, risk, level)
+
+
+class TestClopperPearson:
+    @pytest.mark.parametrize(("wrong", "count"), [(0, 10), (3, 10), (9, 10), (40, 1000)])
+    def test_so_few_wrong_are_as_unlikely_as_the_level_says(self, wrong: int, count: int) -> None:
+        limit = selective.clopper_pearson(wrong, count, 0.9)
+        assert stats.binom.cdf(wrong, count, limit) == pytest.approx(0.1)
+
+    def test_all_wrong_and_the_rule_of_three(self) -> None:
+        assert selective.clopper_pearson(5, 5) == 1
+        assert selective.clopper_pearson(0, 1000) == pytest.approx(3 / 1000, rel=0.01)
+
+    @pytest.mark.parametrize(("wrong", "count", "level", "message"), [
+        (0, 0, 0.95, "count must be at least 1"), (-1, 5, 0.95, r"wrong must be in \[0, 5\]; found -1"),
+        (6, 5, 0.95, r"wrong must be in \[0, 5\]; found 6"), (1, 5, 1.0, r"level must be in \(0, 1\); found 1.0"),
+    ])  # fmt: skip
+    def test_what_does_not_fit_is_refused(self, wrong: int, count: int, level: float, message: str) -> None:
+        with pytest.raises(ValueError, match=message):
+            selective.clopper_pearson(wrong, count, level)
+
+
+class TestCalibrationError:
+    @pytest.mark.parametrize("bins", [1, 10, 15])
+    @pytest.mark.parametrize("dtype", [np.float32, np.float64])
+    def test_against_numpy(self, bins: int, dtype: type[Any]) -> None:
+        confidence, correct = sample(3000)
+        confidence = confidence.astype(dtype)
+        confidence[:7] = 1
+        confidence[7:9] = 0
+        bin_of = np.minimum((confidence.astype(np.float64) * bins).astype(int), bins - 1)
+        expected = sum(
+            (bin_of == b).mean() * abs(correct[bin_of == b].mean() - confidence[bin_of == b].mean())
+            for b in range(bins)
+            if (bin_of == b).any()
+        )
+        found = selective.expected_calibration_error(confidence, correct, bins)
+        assert found == pytest.approx(expected, abs=1e-6)
+        assert found > 0.02
+
+    def test_a_confidence_of_exactly_1_is_in_the_last_bin(self) -> None:
+        # 0.98 on average, of which 98 of 100 are right.
+        confidence = [1.0] * 60 + [0.95] * 40
+        correct = [True] * 60 + [True] * 38 + [False] * 2
+        assert selective.expected_calibration_error(confidence, correct, 10) == pytest.approx(0, abs=1e-6)
+
+    def test_ends_of_it(self) -> None:
+        assert selective.expected_calibration_error([1.0, 1.0], [False, False]) == pytest.approx(1)
+        assert selective.expected_calibration_error([1.0, 0.0], [True, False]) == pytest.approx(0)
+
+    def test_without_bins_it_is_refused(self) -> None:
+        with pytest.raises(ValueError, match="bins must be at least 1; found 0"):
+            selective.expected_calibration_error(CONFIDENCE, CORRECT, 0)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        selective.risk_coverage,
+        selective.area_under_risk,
+        selective.expected_calibration_error,
+        lambda a, b: selective.accuracy_at(a, b, [0.5]),
+        lambda a, b: selective.threshold_for_risk(a, b, 0.1),
+    ],
+)
+@pytest.mark.parametrize(("confidence", "correct", "error", "message"), [
+    ([], [], ValueError, "confidence must hold at least one image; found none"),
+    ([0.5], [1], TypeError, "correct must be bool; found torch.int64"),
+    ([0.5, 0.6], [True], ValueError, r"correct must have shape \(2\); found \(1,\)"),
+    ([[0.5]], [True], ValueError, r"confidence must have shape \(N\); found \(1, 1\)"),
+    ([0.5, math.nan], [True, True], ValueError, "confidence must be finite; found 1 NaN"),
+    ([0.5, 1.2], [True, True], ValueError, r"confidence must be in \[0, 1\]; found values from 0.5 to 1.2"),
+    ([-0.1], [True], ValueError, r"confidence must be in \[0, 1\]"),
+])  # fmt: skip
+def test_what_does_not_fit_is_refused(
+    function: Any, confidence: Any, correct: Any, error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        function(confidence, correct)
