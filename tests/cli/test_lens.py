@@ -17,7 +17,7 @@ from dirtypixels.camera import Camera, realisation
 from dirtypixels.cli.predict import _reduced
 from dirtypixels.data.pictures import read_picture
 from dirtypixels.deploy import ModelCard, load_model, save_model
-from dirtypixels.deploy.models import build_unit
+from dirtypixels.deploy.units import build_unit
 from dirtypixels.raw import read_capture
 from dirtypixels.recipe import Deblur
 from dirtypixels.restore import Deblurrer

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from dirtypixels.deploy import ModelCard, load_model, save_model
-from dirtypixels.deploy.models import build_unit
+from dirtypixels.deploy.units import build_unit
 from dirtypixels.observation import Observation
 from dirtypixels.recipe import Unit
 from dirtypixels.tasks import JointModel, classifier

@@ -8,10 +8,12 @@ from dirtypixels.blur import Blur, transfer_function
 from dirtypixels.camera import Camera, disk_psf, gaussian_psf, motion_psf
 from dirtypixels.data import natural_patches
 from dirtypixels.data.pictures import list_pictures, read_picture
-from dirtypixels.restore import Deblurrer, HQSLayer, UnrolledHQS, classical
+from dirtypixels.restore import Deblurrer, UnrolledHQS, classical
+from dirtypixels.restore.algorithms import HQS
 from dirtypixels.restore.border import continue_blurred, wiener_filter
 from dirtypixels.restore.filters import analyse, dct_filters, gradient_filters, synthesise
 from dirtypixels.restore.prox import PointwiseCNN, SoftThreshold
+from dirtypixels.restore.terms import Gaussian
 from dirtypixels.train import psnr
 
 
@@ -38,14 +40,14 @@ class TestExactInverse:
         """Against a dense solve of (lambda A^T A + beta C^T C) x = lambda A^T y + beta C^T z, channel by channel."""
         torch.manual_seed(0)
         filters = dct_filters(3).double()
-        layer = HQSLayer(SoftThreshold(0.3), filters, beta=1.7).double()
+        layer = HQS(SoftThreshold(0.3), filters, beta=1.7, colour="merged").double()
         with torch.no_grad():
             layer.log_lambda.fill_(0.4)
         psf = torch.rand(1, channels, 3, 5, dtype=torch.float64)
         psf /= psf.sum((-2, -1), keepdim=True)
         x, y = torch.randn(2, 1, channels, *size, dtype=torch.float64)
         otf = transfer_function(psf, size)
-        found = layer(x, otf.conj() * torch.fft.rfft2(y), otf.abs() ** 2)
+        found = layer(layer.start(x), Gaussian(y, otf)).x
         weight, beta = layer.log_lambda.exp(), layer.log_beta.exp()
         z = SoftThreshold(0.3)(analyse(x.sum(1, keepdim=True), filters), beta) / channels
         pulled = synthesise(z, filters)

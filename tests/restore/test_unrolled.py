@@ -13,10 +13,12 @@ import torch
 from dense import circular_matrix
 from torch import Tensor
 
+from dirtypixels.restore.algorithms import HQS
 from dirtypixels.restore.border import make_periodic
 from dirtypixels.restore.filters import dct_filters
 from dirtypixels.restore.prox import PointwiseCNN, Prox
-from dirtypixels.restore.unrolled import HQSLayer, UnrolledHQS
+from dirtypixels.restore.terms import Gaussian
+from dirtypixels.restore.unrolled import UnrolledHQS
 
 Array = npt.NDArray[np.float64]
 
@@ -49,7 +51,7 @@ def pointwise_cnn(prox: PointwiseCNN, v: Array) -> Array:
     return v + inner
 
 
-def dense_step(layer: HQSLayer, x: Tensor, y: Tensor) -> Tensor:
+def dense_step(layer: HQS, x: Tensor, y: Tensor) -> Tensor:
     """One iteration for a single image, (H, W): matrices for the filters and a dense linear solve."""
     height, width = x.shape
     matrices = [circular_matrix(f[0], height, width) for f in layer.filters.detach()]
@@ -64,11 +66,11 @@ def dense_step(layer: HQSLayer, x: Tensor, y: Tensor) -> Tensor:
 @pytest.mark.parametrize(("height", "width"), [(9, 8), (8, 9), (5, 7)])
 @pytest.mark.parametrize("side", [3, 5])
 def test_a_step_agrees_with_a_dense_solve(height: int, width: int, side: int) -> None:
-    layer = HQSLayer(PointwiseCNN(6, 5), random(6, 1, side, side, seed=3).mul(0.4), beta=0.7)
+    layer = HQS(PointwiseCNN(6, 5), random(6, 1, side, side, seed=3).mul(0.4), beta=0.7)
     scramble(layer, seed=side)
     x, y = random(2, 1, height, width, seed=1), random(2, 1, height, width, seed=2)  # an iterate is not the data
     with torch.no_grad():
-        got = layer(x, torch.fft.rfft2(y))
+        got = layer(layer.start(x), Gaussian(y)).x
     for i in range(2):
         torch.testing.assert_close(got[i, 0], dense_step(layer, x[i, 0], y[i, 0]), rtol=0, atol=1e-8)
 
@@ -82,7 +84,7 @@ def test_the_solver_is_its_steps_on_the_continued_image(layers: int, tied: bool)
     x = data
     for i in range(layers):
         layer = unit.iterations[0 if tied else i]
-        assert isinstance(layer, HQSLayer)
+        assert isinstance(layer, HQS)
         x = dense_step(layer, x, data)
     with torch.no_grad():
         torch.testing.assert_close(unit(y)[0, 0], x[:4, :3], rtol=0, atol=1e-8)
@@ -98,14 +100,14 @@ class Quadratic(Prox):
 def test_many_layers_reach_the_minimiser_of_the_objective() -> None:
     # With z minimised over as well, the objective is lambda/2 |x - y|^2 + beta/(1 + beta)/2 sum |C_i x|^2.
     beta, y = 0.5, random(1, 1, 9, 8)
-    layer = HQSLayer(Quadratic(), dct_filters(3), beta).double()
-    x, data = y, torch.fft.rfft2(y)
+    layer = HQS(Quadratic(), dct_filters(3), beta).double()
+    state, term = layer.start(y), Gaussian(y)
     with torch.no_grad():
         for _ in range(200):
-            x = layer(x, data)
+            state = layer(state, term)
     matrices = [circular_matrix(f[0], 9, 8) for f in layer.filters.detach()]
     left = np.eye(72) + beta / (1 + beta) * sum(c.T @ c for c in matrices)
-    np.testing.assert_allclose(x.flatten().numpy(), np.linalg.solve(left, y.flatten().numpy()), rtol=0, atol=1e-8)
+    np.testing.assert_allclose(state.x.flatten().numpy(), np.linalg.solve(left, y.flatten().numpy()), rtol=0, atol=1e-8)
 
 
 def test_starts_near_the_identity() -> None:
@@ -134,7 +136,7 @@ def test_parameters_are_counted_once_where_they_are_tied() -> None:
 def test_lambda_and_beta_are_positive_by_construction() -> None:
     unit = UnrolledHQS(beta=0.3)
     layer = unit.iterations[0]
-    assert isinstance(layer, HQSLayer)
+    assert isinstance(layer, HQS)
     assert layer.log_lambda.detach().exp().item() == 1
     assert layer.log_beta.detach().exp().item() == pytest.approx(0.3, rel=1e-6)
     with torch.no_grad():
@@ -209,10 +211,7 @@ def smoother() -> UnrolledHQS:
 
 def circular(unit: UnrolledHQS, y: Tensor) -> Tensor:
     """The same layers with nothing done about the border."""
-    x = y
-    for layer in unit.iterations:
-        x = layer(x, torch.fft.rfft2(y))
-    return x
+    return unit(Gaussian(y))
 
 
 def test_the_border_does_not_ring_by_a_step_edge() -> None:
@@ -248,7 +247,7 @@ def influence(power: Array, weight: float, beta: float) -> Array:
 def test_cropping_changes_the_interior_by_no_more_than_the_kernels_tail() -> None:
     unit = solver(1, seed=1)
     layer = unit.iterations[0]
-    assert isinstance(layer, HQSLayer)
+    assert isinstance(layer, HQS)
     big = random(1, 1, 120, 120).add(3.0)
     margin, size = 30, 60
     small = big[..., margin : margin + size, margin : margin + size]
@@ -322,12 +321,12 @@ def test_inputs_are_checked() -> None:
     with pytest.raises(TypeError, match=r"y must be a floating-point tensor; found torch\.uint8"):
         UnrolledHQS()(torch.zeros(1, 3, 4, 4, dtype=torch.uint8))
     with pytest.raises(ValueError, match=re.escape("filters must have shape (K, 1, 3, 3); found (2, 3, 3, 3)")):
-        HQSLayer(PointwiseCNN(2), torch.zeros(2, 3, 3, 3))
+        HQS(PointwiseCNN(2), torch.zeros(2, 3, 3, 3))
     with pytest.raises(ValueError, match="filters must have an odd size; found 4"):
-        HQSLayer(PointwiseCNN(2), torch.zeros(2, 1, 4, 4))
-    layer, x = HQSLayer(PointwiseCNN(24), dct_filters(5)), torch.zeros(1, 1, 4, 9)
+        HQS(PointwiseCNN(2), torch.zeros(2, 1, 4, 4))
+    layer, x = HQS(PointwiseCNN(24), dct_filters(5)), torch.zeros(1, 1, 4, 9)
     with pytest.raises(ValueError, match="size must be odd and at most the image's 4 x 9; found 5"):
-        layer(x, torch.fft.rfft2(x))
+        layer(layer.start(x), Gaussian(x))
 
 
 def conditioned(layers: int = 2, **arguments: Any) -> UnrolledHQS:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from dirtypixels.camera import Camera
 from dirtypixels.data import Capture, Captures, InMemory, Photo, RoadSigns, join
-from dirtypixels.deploy.models import build_unit
+from dirtypixels.deploy.units import build_unit
 from dirtypixels.observation import Observation
 from dirtypixels.recipe import FineTuning, load_recipe
 from dirtypixels.tasks import JointModel, classifier

@@ -13,10 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from dirtypixels.deploy.units import build_unit
 from dirtypixels.files import write_text
 from dirtypixels.recipe import Deblur, Position, Unit
-from dirtypixels.restore import Deblurrer, Denoiser, UnrolledHQS
-from dirtypixels.restore.prox import PointwiseCNN
 from dirtypixels.tasks import JointModel, classifier
 
 
@@ -41,20 +40,6 @@ class ModelCard(BaseModel):
     versions: dict[str, str] = Field(
         default_factory=lambda: {p: metadata.version(p) for p in ("dirtypixels", "torch", "timm")}
     )
-
-
-def build_unit(recipe: Unit | Deblur) -> Denoiser | Deblurrer:
-    """A new low-level unit as a recipe describes it."""
-
-    def prox(channels: int, features: int = 0) -> PointwiseCNN:
-        return PointwiseCNN(channels, recipe.hidden, features=features)
-
-    size, tied, features = recipe.filter_size, recipe.tied, recipe.features
-    if isinstance(recipe, Unit):
-        solver = UnrolledHQS(recipe.layers, tied=tied, filter_size=size, prox=prox, gap=recipe.gap, features=features)
-        return Denoiser(solver)
-    solver = UnrolledHQS(recipe.layers, tied=tied, filter_size=size, prox=prox, colour=recipe.colour, features=features)
-    return Deblurrer(solver, weighting=recipe.weighting)
 
 
 def save_model(model: JointModel, card: ModelCard, folder: str | Path) -> None:

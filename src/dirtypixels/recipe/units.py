@@ -1,4 +1,4 @@
-"""Low-level units as a recipe describes them."""
+"""Low-level units as a recipe describes them: an unrolled algorithm, its filters, its prior, and what it knows."""
 
 from __future__ import annotations
 
@@ -6,33 +6,49 @@ from typing import Literal
 
 from pydantic import Field
 
-from dirtypixels.recipe.parts import Count, Part
+from dirtypixels.recipe.parts import Count, Part, Positive
 
 
-class Unit(Part):
-    """The low-level unit of conditions without blur, a denoiser: unrolled half-quadratic splitting."""
+class Solver(Part):
+    """What the units have in common.
 
+    algorithm: one iteration of it is a layer; "prior_gradient" goes along the prior's gradient in place of its prox.
+    filters: to start from: "dct", filter_size^2 - 1 of them, or "gradient", differences to the next row and column.
+    prior: "cnn" is the paper's, with kernels of 1 x 1; "cnn3" has kernels of 3 x 3; "rbf" is separable, with Gaussians
+        (shrinkage fields); "l1", "tv" and "hyper_laplacian" are fixed, with `weight`.
+    hidden: width of the networks among the priors.
+    colour: "shared" treats the channels alike, "own" has weights for each of three, "merged" sums their responses.
+    beta: starting value of the coupling between image and prior.
+    features: size of what the unit learns of the noise level that it is told; 0 for a unit that is told nothing.
+    """
+
+    algorithm: Literal["hqs", "ista", "fista", "admm", "chambolle_pock", "prior_gradient"] = "hqs"
     layers: Count = 1
     tied: bool = False
+    filters: Literal["dct", "gradient"] = "dct"
     filter_size: int = Field(default=5, ge=3)
+    prior: Literal["cnn", "cnn3", "unet", "rbf", "l1", "tv", "hyper_laplacian"] = "cnn"
     hidden: Count = 24
-    #: size of what the unit learns of the noise level that it is told; 0 for a unit that is told nothing
+    weight: Positive = 1.0
+    beta: Positive = 1.0
     features: int = Field(default=0, ge=0)
+
+
+class Unit(Solver):
+    """The low-level unit of conditions without blur, a denoiser.
+
+    gap: rows and columns by which an image is continued to a periodic one.
+    """
+
+    colour: Literal["shared", "own", "merged"] = "shared"
     gap: Count = 8
 
 
-class Deblur(Part):
-    """The low-level unit of blurred conditions, which deblurs and denoises: unrolled half-quadratic splitting.
+class Deblur(Solver):
+    """The low-level unit of blurred conditions, which deblurs and denoises.
 
-    colour: "merged" sums the responses over the channels in the prox; "shared" treats each channel alike.
     weighting: of the data term by the noise that the capture knows: not at all, by image, or by pixel.
     """
 
-    layers: Count = 1
-    tied: bool = False
-    filter_size: int = Field(default=5, ge=3)
-    hidden: Count = 24
-    #: size of what the unit learns of the noise level that it is told; 0 for a unit that is told nothing
-    features: int = Field(default=0, ge=0)
-    colour: Literal["shared", "merged"] = "merged"
+    colour: Literal["shared", "own", "merged"] = "merged"
     weighting: Literal["none", "image", "pixel"] = "image"

@@ -1,7 +1,22 @@
-"""Low-level image processing: variance stabilisation, filters, proximal operators, unrolled solvers and units."""
+"""Low-level image processing: variance stabilisation, filters, proximal operators, solvers and units."""
 
-from dirtypixels.restore import anscombe, classical, prox
+from dirtypixels.restore import algorithms, anscombe, classical, prox, terms
+from dirtypixels.restore.convergence import ConvergenceError
+from dirtypixels.restore.minimise import minimise
 from dirtypixels.restore.units import Deblurrer, Denoiser
-from dirtypixels.restore.unrolled import HQSLayer, UnrolledHQS
+from dirtypixels.restore.unrolled import ShrinkageField, Unrolled, UnrolledHQS
 
-__all__ = ["Deblurrer", "Denoiser", "HQSLayer", "UnrolledHQS", "anscombe", "classical", "prox"]
+__all__ = [
+    "ConvergenceError",
+    "Deblurrer",
+    "Denoiser",
+    "ShrinkageField",
+    "Unrolled",
+    "UnrolledHQS",
+    "algorithms",
+    "anscombe",
+    "classical",
+    "minimise",
+    "prox",
+    "terms",
+]

@@ -17,11 +17,12 @@ from torch import Tensor
 from dirtypixels import checks
 from dirtypixels.observation import Observation
 from dirtypixels.restore import anscombe
+from dirtypixels.restore.algorithms import HQS
 from dirtypixels.restore.blurred import Blurred
 from dirtypixels.restore.expectation import expected_stabilised
 from dirtypixels.restore.filters import gradient_filters
 from dirtypixels.restore.prox import HyperLaplacian, IsotropicTV
-from dirtypixels.restore.unrolled import HQSLayer
+from dirtypixels.restore.terms import Gaussian
 
 Picture = npt.NDArray[np.float64]
 Gradients = Literal["hyper_laplacian", "tv"]
@@ -152,17 +153,15 @@ def hqs_deconvolution(
     with torch.no_grad():
         capture = Blurred.of(obs, passes)
         x = capture.wiener(capture.variance)
-        batch, channels, *size = x.shape
         weight = strength * _STRENGTH[prior]
         prox = IsotropicTV(weight) if prior == "tv" else HyperLaplacian(2 / 3, weight)
-        layer = HQSLayer(prox, gradient_filters()).to(x)
-        data = (capture.otf.conj() * capture.spectrum / capture.variance).flatten(0, 1)[:, None]
-        gram = (capture.otf.abs() ** 2 / capture.variance).flatten(0, 1)[:, None]
-        x = x.reshape(batch * channels, 1, *size)
+        term = Gaussian(capture.signal, capture.otf, 1 / capture.variance)
+        layer = HQS(prox, gradient_filters()).to(x)
+        state = layer.start(x)
         for i in range(iterations):
             layer.log_beta.fill_(math.log(_FIRST_COUPLING) + i * math.log(_COUPLING_GROWTH))
-            x = layer(x, data, gram)
-        return capture.crop(x.reshape(batch, channels, *size)).clamp(0.0, 1.0)
+            state = layer(state, term)
+        return capture.crop(state.x).clamp(0.0, 1.0)
 
 
 def _in_stabilised_domain(obs: Observation, denoise: Callable[[Picture], Picture]) -> Tensor:

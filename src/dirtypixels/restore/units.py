@@ -11,7 +11,8 @@ from dirtypixels import checks
 from dirtypixels.observation import Observation
 from dirtypixels.restore import anscombe
 from dirtypixels.restore.blurred import LEAST_VARIANCE, Blurred
-from dirtypixels.restore.unrolled import UnrolledHQS
+from dirtypixels.restore.terms import DataTerm, Gaussian, Majorised
+from dirtypixels.restore.unrolled import Unrolled, UnrolledHQS
 
 Weighting = Literal["none", "image", "pixel"]
 
@@ -30,7 +31,7 @@ class Denoiser(nn.Module):
     Source: Diamond et al. 2017, sec. 5.4; Mäkitalo and Foi 2013 (exact inverse).
     """
 
-    def __init__(self, solver: UnrolledHQS | None = None) -> None:
+    def __init__(self, solver: Unrolled | None = None) -> None:
         super().__init__()
         self.solver = UnrolledHQS() if solver is None else solver
 
@@ -70,7 +71,7 @@ class Deblurrer(nn.Module):
     Source: Diamond et al. 2017, sec. 5.5; weighting and start are ours.
     """
 
-    def __init__(self, solver: UnrolledHQS | None = None, *, weighting: Weighting = "image", passes: int = 4) -> None:
+    def __init__(self, solver: Unrolled | None = None, *, weighting: Weighting = "image", passes: int = 4) -> None:
         super().__init__()
         checks.one_of("weighting", weighting, get_args(Weighting))
         checks.in_range("passes", passes, low=0)
@@ -88,20 +89,13 @@ class Deblurrer(nn.Module):
         capture = Blurred.of(obs, self.passes)
         variance = torch.full_like(capture.variance, _USUAL_VARIANCE) if self.weighting == "none" else capture.variance
         x = capture.wiener(variance * self.log_start.exp())
-        otf, weight = capture.otf, _USUAL_VARIANCE / variance
-        gram, noise = otf.abs() ** 2, (obs.alpha, obs.sigma)
+        noise = obs.alpha, obs.sigma
         if self.weighting != "pixel":
-            return capture.crop(self.solver.iterate(x, weight * otf.conj() * capture.spectrum, weight * gram, noise))
+            term: DataTerm = Gaussian(capture.signal, capture.otf, _USUAL_VARIANCE / variance)
+            return capture.crop(self.solver(term, noise, x))
         signal = torch.nn.functional.avg_pool2d(obs.signal, 9, 1, 4, count_include_pad=False).clamp_min(0)
         each = _USUAL_VARIANCE / (obs.alpha * signal + obs.sigma**2).clamp_min(LEAST_VARIANCE)
-        most = each.amax((-2, -1), keepdim=True)
         # Beyond the frame nothing was measured.
         beyond = [n - m for n, m in zip(capture.size, capture.frame, strict=True)]
-        share = torch.nn.functional.pad(each / most, (0, beyond[1], 0, beyond[0]))
-
-        def data(x: Tensor) -> Tensor:
-            blurred = capture.image(torch.fft.rfft2(x) * otf)
-            target: Tensor = most * otf.conj() * torch.fft.rfft2(blurred + share * (capture.signal - blurred))
-            return target
-
-        return capture.crop(self.solver.iterate(x, data, most * gram, noise))
+        weight = torch.nn.functional.pad(each, (0, beyond[1], 0, beyond[0]))
+        return capture.crop(self.solver(Majorised(capture.signal, weight, capture.otf), noise, x))

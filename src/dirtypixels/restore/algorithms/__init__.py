@@ -1,0 +1,37 @@
+"""Algorithms for ``min_x lambda f(x) + sum_i g(C_i x)``, each as a module of one iteration."""
+
+from typing import Any, Literal
+
+from dirtypixels.restore.algorithms.admm import ADMM
+from dirtypixels.restore.algorithms.base import Algorithm
+from dirtypixels.restore.algorithms.chambolle_pock import ChambollePock
+from dirtypixels.restore.algorithms.colour import Colour, ColourPrior
+from dirtypixels.restore.algorithms.fista import FISTA
+from dirtypixels.restore.algorithms.hqs import HQS
+from dirtypixels.restore.algorithms.ista import ISTA
+from dirtypixels.restore.algorithms.prior_gradient import PriorGradient
+
+AlgorithmName = Literal["hqs", "ista", "fista", "admm", "chambolle_pock", "prior_gradient"]
+
+ALGORITHMS: dict[AlgorithmName, type[Algorithm[Any]]] = {
+    "hqs": HQS,
+    "ista": ISTA,
+    "fista": FISTA,
+    "admm": ADMM,
+    "chambolle_pock": ChambollePock,
+    "prior_gradient": PriorGradient,
+}
+
+__all__ = [
+    "ADMM",
+    "ALGORITHMS",
+    "FISTA",
+    "HQS",
+    "ISTA",
+    "Algorithm",
+    "AlgorithmName",
+    "ChambollePock",
+    "Colour",
+    "ColourPrior",
+    "PriorGradient",
+]

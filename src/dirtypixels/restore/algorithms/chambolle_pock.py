@@ -1,0 +1,49 @@
+"""Chambolle and Pock's primal-dual algorithm."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from dirtypixels.restore.algorithms.base import Algorithm
+from dirtypixels.restore.terms import DataTerm
+
+
+class PrimalDual(NamedTuple):
+    """x and the point ahead of it, (B, C, H, W), and the dual of the filter responses, (B, C K, H, W)."""
+
+    x: Tensor
+    dual: Tensor
+    ahead: Tensor
+
+
+class ChambollePock(Algorithm[PrimalDual]):
+    """The primal-dual algorithm, with the data term's prox.
+
+    ``w_i = u_i + beta C_i a,  u_i = w_i - beta prox(w_i / beta)``
+    ``x'  = argmin_x lambda f(x) + 1/(2t) |x - (x - t sum_i C_i^T u_i)|^2,  t = step / (beta |C|^2)``
+    ``a   = 2 x' - x``
+
+    It reaches the minimum for every beta > 0 and steps of at most 1.
+
+    Source: Chambolle and Pock 2011, algorithm 1; Condat 2013, theorem 3.3 (a step of 1).
+    """
+
+    weights = ("lambda", "beta", "step")
+    log_beta: nn.Parameter
+
+    def start(self, x: Tensor) -> PrimalDual:
+        return PrimalDual(x, self._responses(x), x)
+
+    def forward(self, state: PrimalDual, term: DataTerm, context: Tensor | None = None) -> PrimalDual:
+        (before, dual, ahead), context = state, self._context(context)
+        weight, beta, step = self._weights(context)
+        wide = self._wide(beta)
+        v = dual / wide + self.prior.analyse(ahead, self.filters)
+        dual = wide * (v - self.prior(v, beta, before.shape[1], context))
+        rho = beta * self._norm(self._power(before)) / step
+        down = torch.fft.rfft2(rho * before - self.prior.synthesise(dual, self.filters))
+        x = term.near(before).solve(down, rho, None, weight, before)
+        return PrimalDual(x, dual, 2 * x - before)

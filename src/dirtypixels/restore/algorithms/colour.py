@@ -1,0 +1,175 @@
+"""Priors over filter responses of colour images: the one place that knows how the channels share them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from dirtypixels import checks
+from dirtypixels.restore.filters import analyse, map_patches, power_spectrum, synthesise
+from dirtypixels.restore.prox import Prox
+
+Colour = Literal["shared", "own", "merged"]
+
+
+class ColourPrior(nn.Module):
+    """The prox of a prior for the channels of an image, and the filters before and after it.
+
+    "shared": ``G(v) = sum_c g(v_c)``: the channels one by one with the same filters and prox;
+    "own": ``G(v) = sum_c g_c(v_c)``: each channel with its own filters and prox;
+    "merged": ``G(v) = g(sum_c v_c) / C`` where all v_c are equal, infinite elsewhere: the prox sees the sum of the
+    channels' responses, and each channel gets a copy of what it gives, divided by C.
+
+    Responses are (B, C K, H, W). Filters are (K, 1, k, k), or (C, K, 1, k, k) for "own".
+
+    Args:
+        prox: of g; one for each channel for "own".
+        colour: "shared", "own" or "merged".
+
+    Raises:
+        TypeError: prox is no Prox, or for "own" no sequence of them.
+        ValueError: colour is none of these; for "own", x has another number of channels than there are proxes.
+
+    Source: Diamond et al. 2017, sec. 5.3 (merging).
+    """
+
+    def __init__(self, prox: Prox | Sequence[Prox], colour: Colour = "shared") -> None:
+        super().__init__()
+        checks.one_of("colour", colour, get_args(Colour))
+        given = [prox] if isinstance(prox, Prox) else list(prox) if isinstance(prox, Sequence) else []
+        if not given or not all(isinstance(p, Prox) for p in given) or (colour == "own") == isinstance(prox, Prox):
+            wanted = "a sequence of Prox, one for each channel," if colour == "own" else "one Prox"
+            raise TypeError(f"prox must be {wanted} for colour {colour!r}; found {type(prox).__name__}")
+        self.colour = colour
+        self.prox: nn.Module = nn.ModuleList(given) if colour == "own" else given[0]
+
+    @property
+    def proxes(self) -> list[Prox]:
+        """The one prox, or that of each channel."""
+        return list(self.prox) if isinstance(self.prox, nn.ModuleList) else [self.prox]  # type: ignore[list-item,arg-type]
+
+    def check(self, channels: int) -> None:
+        """Raise ValueError unless images of so many channels are what this is for."""
+        if self.colour == "own" and channels != len(self.proxes):
+            raise ValueError(f"x must have {len(self.proxes)} channels, each with its own prox; found {channels}")
+
+    def joined(self, value: Tensor) -> Tensor:
+        """The largest value of the channels where they must have the same one; (B, C, 1, 1) or (B, 1|C, 1, 1)."""
+        return value.amax(1, keepdim=True) if self.colour == "merged" else value
+
+    def power(self, filters: Tensor, size: tuple[int, int]) -> Tensor:
+        """Eigenvalues of C^T C, (1|C, H, W // 2 + 1)."""
+        return power_spectrum(filters[:, :, 0].transpose(0, 1) if self.colour == "own" else filters, size)
+
+    def bank(self, filters: Tensor, c: int) -> Tensor:
+        """The filters of channel c, (K, 1, k, k)."""
+        return filters[c] if self.colour == "own" else filters
+
+    def analyse(self, x: Tensor, filters: Tensor) -> Tensor:
+        """Responses of every channel to its filters, (B, C, H, W) to (B, C K, H, W)."""
+        found = self._each(lambda c, v: analyse(v, self.bank(filters, c)), x[:, :, None])
+        return found.flatten(1, 2)
+
+    def synthesise(self, responses: Tensor, filters: Tensor) -> Tensor:
+        """Adjoint of `analyse`."""
+        each = responses.reshape(len(responses), -1, len(self.bank(filters, 0)), *responses.shape[-2:])
+        return self._each(lambda c, v: synthesise(v, self.bank(filters, c)), each)[:, :, 0]
+
+    def forward(self, v: Tensor, penalty: Tensor, channels: int, context: Tensor | None = None) -> Tensor:
+        """``argmin_z G(z) + penalty/2 |z - v|^2``.
+
+        Args:
+            v: (B, C K, H, W).
+            penalty: > 0, a scalar or (1|B, 1|C, 1, 1), (1|B, 1, 1, 1) for "merged".
+            channels: C.
+            context: (B, 1|C, F), what is known of each image, for a prox that learned to use it.
+        """
+        each = v.reshape(len(v), channels, -1, *v.shape[-2:])
+        if self.colour == "merged":
+            merged = _apply(self.proxes[0], each.sum(1), penalty, None if context is None else context.mean(1))
+            return (merged / channels).repeat(1, channels, 1, 1)
+        return self._each(lambda c, v, *known: _apply(self.proxes[c], v, *known), each, penalty, context).flatten(1, 2)
+
+    def pull(self, x: Tensor, filters: Tensor, penalty: Tensor, context: Tensor | None = None) -> Tensor:
+        """Real Fourier transform of ``C^T prox(C x)``, (B, 1|C, H, W // 2 + 1).
+
+        A pointwise prox works in blocks that fit the cache, so that responses are never all in memory.
+
+        Args:
+            x: (B, C, H, W).
+            filters: of C.
+            penalty: as for `forward`, and so is context.
+        """
+        if self.colour == "merged":
+            # The filters are linear: the sum of the channels' responses is the response to their sum.
+            merged = x.sum(1, keepdim=True) if x.shape[1] > 1 else x
+            known = None if context is None else context.mean(1)
+            return _pull(self.proxes[0], filters, merged, penalty, known) / x.shape[1]
+        each = self._each(
+            lambda c, v, *known: _pull(self.proxes[c], self.bank(filters, c), v, *known),
+            x[:, :, None],
+            penalty,
+            context,
+        )
+        return each[:, :, 0]
+
+    def _each(self, fn: Callable[..., Tensor], v: Tensor, *known: Tensor | None) -> Tensor:
+        """`fn` of the channels one by one, v being (B, C, K, H, W), with what is known of each: (1|B, 1|C, ...)."""
+        batch, channels = v.shape[:2]
+        spread = [t if t is None or t.ndim == 0 else t.expand(batch, channels, *t.shape[2:]) for t in known]
+        if self.colour == "own":
+            self.check(channels)
+            parts = [
+                fn(c, v[:, c], *(t if t is None or t.ndim == 0 else t[:, c] for t in spread)) for c in range(channels)
+            ]
+            return torch.stack(parts, 1)
+        alike = (t if t is None or t.ndim == 0 else t.flatten(0, 1) for t in spread)
+        found = fn(0, v.flatten(0, 1), *alike)
+        return found.reshape(batch, channels, *found.shape[1:])
+
+
+class _Change(nn.Module):
+    """`Prox.change` as the forward of a module, which is what `functional_call` can call."""
+
+    def __init__(self, prox: Prox) -> None:
+        super().__init__()
+        self.prox = prox
+
+    def forward(self, analysis: Tensor, patches: Tensor, penalty: Tensor, context: Tensor | None) -> Tensor:
+        return self.prox.change(analysis, patches, penalty, context)
+
+
+def _apply(prox: Prox, v: Tensor, penalty: Tensor, context: Tensor | None) -> Tensor:
+    """z for v (N, K, H, W), penalty a scalar or N values, context (N, F) or None."""
+    penalty = penalty.reshape(-1, 1, 1, 1) if penalty.ndim else penalty
+    z: Tensor = prox(v, penalty) if context is None else prox(v, penalty, context)
+    return z
+
+
+def _pull(prox: Prox, filters: Tensor, x: Tensor, penalty: Tensor, context: Tensor | None) -> Tensor:
+    """`ColourPrior.pull` for x (N, 1, H, W), penalty a scalar or N values, context (N, F) or None."""
+    size = x.shape[-2], x.shape[-1]
+    if not prox.pointwise:
+        plain: Tensor = torch.fft.rfft2(synthesise(_apply(prox, analyse(x, filters), penalty, context), filters))
+        return plain
+    module = _Change(prox)
+    names = [name for name, _ in module.named_parameters()]
+    each = (() if context is None else (context,)) + ((penalty.reshape(-1, 1, 1),) if penalty.ndim else ())
+
+    def change(patches: Tensor, *given: Tensor) -> Tensor:
+        known, rest = (None, given) if context is None else (given[0], given[1:])
+        here, analysis, *params = rest
+        mapped: Tensor = functional_call(
+            module, dict(zip(names, params, strict=True)), (analysis, patches, here, known)
+        )
+        return mapped
+
+    alike = () if penalty.ndim else (penalty,)
+    changed = map_patches(change, x, filters.shape[-1], *alike, filters.flatten(1), *module.parameters(), each=each)
+    # The prior gives C^T (z - C x); what lacks to C^T z is C^T C x, a product in Fourier space.
+    pulled: Tensor = torch.fft.rfft2(changed) + power_spectrum(filters, size) * torch.fft.rfft2(x)
+    return pulled

@@ -1,0 +1,79 @@
+"""Proximal gradient: a gradient step on the data term, dual steps for the prox of the prior behind its filters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from dirtypixels.restore.algorithms.admm import Primal
+from dirtypixels.restore.algorithms.base import Algorithm, HasImage
+from dirtypixels.restore.algorithms.colour import Colour
+from dirtypixels.restore.prox import Prox
+from dirtypixels.restore.terms import DataTerm
+
+S = TypeVar("S", bound=HasImage)
+
+
+class ForwardBackward(Algorithm[S]):
+    """What proximal gradient and its accelerated form share.
+
+    Args:
+        prox: as for `Algorithm`, and so are filters, beta (which is not used), colour and features.
+        inner: steps on the dual in an iteration, >= 1.
+
+    Raises:
+        ValueError: inner is below 1; and as for `Algorithm`.
+    """
+
+    weights = ("lambda", "step")
+
+    def __init__(
+        self,
+        prox: Prox | Sequence[Prox],
+        filters: Tensor,
+        beta: float = 1.0,
+        *,
+        colour: Colour = "shared",
+        features: int = 0,
+        inner: int = 1,
+    ) -> None:
+        super().__init__(prox, filters, beta, colour=colour, features=features)
+        if inner < 1:
+            raise ValueError(f"inner must be at least 1; found {inner}")
+        self.inner = inner
+
+    def _descend(self, x: Tensor, dual: Tensor, term: DataTerm, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The image after a step from x, and the dual with which it ends."""
+        context = self._context(context)
+        weight, step = self._weights(context)
+        norm = self._norm(self._power(x))
+        lipschitz = self.prior.joined(term.lipschitz).clamp_min(torch.finfo(x.dtype).tiny)
+        down = x - step / lipschitz * term.gradient(x)
+        penalty = self.prior.joined(weight * lipschitz / (step * norm))
+        v = dual / self._wide(penalty)
+        for _ in range(self.inner):
+            w = v + self.prior.analyse(down - self.prior.synthesise(v, self.filters) / norm, self.filters)
+            v = w - self.prior(w, penalty, x.shape[1], context)
+        return down - self.prior.synthesise(v, self.filters) / norm, self._wide(penalty) * v
+
+
+class ISTA(ForwardBackward[Primal]):
+    """Proximal gradient (ISTA), the prox of the prior behind its filters by dual steps that go on where they stood.
+
+    ``d   = x - t lambda A^T W (A x - y),  t = step / (lambda L)``, L the largest eigenvalue of A^T W A
+    ``w_i = v_i + C_i (d - sum_j C_j^T v_j / |C|^2),  v_i = w_i - prox(w_i),  penalty = 1 / (t |C|^2)``
+    ``x   = d - sum_i C_i^T v_i / |C|^2``
+
+    It reaches the minimum for steps below 2, with one inner step already.
+
+    Source: Loris and Verhoeven 2011; Chen, Huang and Zhang 2013, algorithm 3.
+    """
+
+    def start(self, x: Tensor) -> Primal:
+        return Primal(x, self._responses(x))
+
+    def forward(self, state: Primal, term: DataTerm, context: Tensor | None = None) -> Primal:
+        return Primal(*self._descend(*state, term, context))

@@ -1,0 +1,7 @@
+"""Data terms: how far an image is from what was measured, and the solves that the algorithms need of it."""
+
+from dirtypixels.restore.terms.base import DataTerm
+from dirtypixels.restore.terms.gaussian import Gaussian
+from dirtypixels.restore.terms.weighted import Majorised, Masked, Weighted
+
+__all__ = ["DataTerm", "Gaussian", "Majorised", "Masked", "Weighted"]
