@@ -64,9 +64,14 @@ class Observation:
         moved: dict[str, Any] = {k: v if v is None else v.to(*args, **kwargs) for k, v in held.items()}
         return replace(self, **moved)
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether every sample was measured."""
+        return self.cfa is None or bool((self.cfa == 1).all())
+
     def check_complete(self) -> None:
         """Raise ValueError unless every sample was measured."""
-        if self.cfa is not None and not bool((self.cfa == 1).all()):
+        if not self.is_complete:
             raise ValueError(
                 "obs must have every sample measured; found a cfa with missing samples (demosaic it first)"
             )

@@ -30,7 +30,8 @@ def scenes():
     return natural_patches(4, 64, gray=False, seed=3)
 
 
-EVERY_UNIT = [(colour, weighting) for colour in ("merged", "shared") for weighting in ("none", "image", "pixel")]
+EVERY_WEIGHTING = ("none", "image", "pixel", "pixel_exact")
+EVERY_UNIT = [(colour, weighting) for colour in ("merged", "shared") for weighting in EVERY_WEIGHTING]
 
 
 class TestExactInverse:

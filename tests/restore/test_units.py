@@ -146,3 +146,54 @@ def test_only_observations_are_taken(bad: Any) -> None:
 def test_an_observation_without_noise_is_refused() -> None:
     with pytest.raises(ValueError, match="alpha and sigma must not both be 0"):
         Denoiser()(observation(lux=math.inf))
+
+
+def bayer(height: int, width: int) -> Tensor:
+    cfa = torch.zeros(1, 3, height, width)
+    cfa[:, 0, ::2, ::2] = cfa[:, 1, ::2, 1::2] = cfa[:, 1, 1::2, ::2] = cfa[:, 2, 1::2, 1::2] = 1
+    return cfa
+
+
+class TestMissingSamples:
+    def obs(self, signal: Tensor, cfa: Tensor | None) -> Observation:
+        level = torch.full((len(signal), 1, 1, 1), 0.01)
+        return Observation(signal, level, level, cfa=cfa)
+
+    def test_a_cfa_with_all_samples_changes_nothing(self) -> None:
+        torch.manual_seed(0)
+        unit, signal = Denoiser(), torch.rand(2, 3, 20, 24)
+        with torch.no_grad():
+            complete = unit(self.obs(signal, torch.ones(1, 3, 20, 24)))
+            torch.testing.assert_close(complete, unit(self.obs(signal, None)), rtol=0, atol=0)
+
+    def test_what_was_not_measured_does_not_matter(self) -> None:
+        torch.manual_seed(0)
+        unit, signal, cfa = Denoiser(UnrolledHQS(2, colour="merged")), torch.rand(1, 3, 20, 24), bayer(20, 24)
+        with torch.no_grad():
+            image = unit(self.obs(signal, cfa))
+            other = unit(self.obs(torch.where(cfa == 1, signal, torch.rand(1, 3, 20, 24)), cfa))
+            torch.testing.assert_close(image, other, rtol=0, atol=1e-4)
+            moved = unit(self.obs((signal + 0.2 * cfa).clamp(0, 1), cfa))
+        assert float((moved - image).mean()) > 0.05
+
+    def test_fills_in_a_flat_scene(self) -> None:
+        torch.manual_seed(0)
+        level = torch.tensor([0.2, 0.5, 0.8]).view(1, 3, 1, 1).expand(1, 3, 20, 24)
+        cfa = bayer(20, 24)
+        with torch.no_grad():
+            image = Denoiser(UnrolledHQS(4))(self.obs(level * cfa, cfa))
+            expected = Denoiser(UnrolledHQS(4))(self.obs(level.contiguous(), None))
+        # An untrained prior changes nothing much, so each channel is smooth between its samples.
+        torch.testing.assert_close(image, expected, rtol=0, atol=0.05)
+
+    def test_gradients_reach_every_weight(self) -> None:
+        torch.manual_seed(0)
+        unit = Denoiser(UnrolledHQS(2))
+        unit(self.obs(torch.rand(1, 3, 12, 14), bayer(12, 14))).square().mean().backward()
+        assert all(p.grad is not None and bool(p.grad.isfinite().all()) for p in unit.parameters())
+
+    def test_refuses_a_channel_without_samples(self) -> None:
+        cfa = bayer(12, 14)
+        cfa[:, 1] = 0
+        with pytest.raises(ValueError, match="mask must be above 0 somewhere in every image and channel"):
+            Denoiser()(self.obs(torch.rand(1, 3, 12, 14), cfa))

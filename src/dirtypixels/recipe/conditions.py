@@ -106,6 +106,7 @@ class Light(Part):
     range: of lux, log-uniform over the training photographs.
     specialists: light levels, with one jointly trained model for each.
     judged: light levels that every model is judged at.
+    limit: photographs to judge, the first in the data set's order; None for all.
     models: trained over the whole range: "conditioned" joint models know the noise level, "unconditioned" ones do not,
         "finetuned" ones have no unit.
     rounds: how often the conditioned model is trained in a row, each time with the whole schedule; it is judged after
@@ -119,6 +120,7 @@ class Light(Part):
     range: tuple[Positive, Positive]
     specialists: tuple[Positive, ...] = Field(min_length=1)
     judged: tuple[Positive, ...] = Field(min_length=1)
+    limit: Count | None = None
     models: tuple[Literal["finetuned", "unconditioned", "conditioned"], ...] = ("conditioned",)
     position: Position | None = None
     rounds: Count = 1

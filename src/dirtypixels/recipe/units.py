@@ -47,8 +47,9 @@ class Unit(Solver):
 class Deblur(Solver):
     """The low-level unit of blurred conditions, which deblurs and denoises.
 
-    weighting: of the data term by the noise that the capture knows: not at all, by image, or by pixel.
+    weighting: of the data term by the noise that the capture knows: not at all, by image, or by pixel, majorised or
+        solved exactly (slower).
     """
 
     colour: Literal["shared", "own", "merged"] = "merged"
-    weighting: Literal["none", "image", "pixel"] = "image"
+    weighting: Literal["none", "image", "pixel", "pixel_exact"] = "image"

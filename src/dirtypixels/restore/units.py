@@ -11,10 +11,11 @@ from dirtypixels import checks
 from dirtypixels.observation import Observation
 from dirtypixels.restore import anscombe
 from dirtypixels.restore.blurred import LEAST_VARIANCE, Blurred
-from dirtypixels.restore.terms import DataTerm, Gaussian, Majorised
+from dirtypixels.restore.border import make_periodic
+from dirtypixels.restore.terms import DataTerm, Gaussian, Majorised, Masked, Weighted
 from dirtypixels.restore.unrolled import Unrolled, UnrolledHQS
 
-Weighting = Literal["none", "image", "pixel"]
+Weighting = Literal["none", "image", "pixel", "pixel_exact"]
 
 _USUAL_VARIANCE = 0.01  # what a data term of weight 1 stands for, in units of the signal squared
 
@@ -23,7 +24,8 @@ class Denoiser(nn.Module):
     """Variance stabilisation, unrolled half-quadratic splitting, exact unbiased inverse.
 
     The colour channels are denoised one by one with the same weights. The inverse is the one for the clipped signal,
-    so that the picture has neither the bias of the transform nor that of the sensor's black and white limits.
+    so that the picture has neither the bias of the transform nor that of the sensor's black and white limits. Samples
+    that were not measured, by the cfa of the Observation, are filled in by the prior.
 
     Args:
         solver: restores noise of standard deviation 1; a new `UnrolledHQS()` if None.
@@ -40,12 +42,22 @@ class Denoiser(nn.Module):
 
         Raises:
             TypeError: obs is not an Observation.
-            ValueError: alpha and sigma of an image are both 0.
+            ValueError: alpha and sigma of an image are both 0, or a channel has no sample.
+            ConvergenceError: the solve for missing samples does not end.
         """
         if not isinstance(obs, Observation):
             raise TypeError(f"obs must be an Observation; found {type(obs).__name__}")
-        stabilised = anscombe.forward(obs.signal, obs.alpha, obs.sigma)
-        return anscombe.inverse(self.solver(stabilised, (obs.alpha, obs.sigma)), obs.alpha, obs.sigma, clipped=True)
+        noise = obs.alpha, obs.sigma
+        y = anscombe.forward(obs.signal, *noise)
+        if obs.cfa is None or obs.is_complete:
+            restored = self.solver(y, noise)
+        else:
+            height, width = y.shape[-2:]
+            gap = self.solver.gap
+            # Beyond the frame nothing was measured either.
+            term = Masked(make_periodic(y, gap), torch.nn.functional.pad(obs.cfa.to(y), (0, gap, 0, gap)))
+            restored = self.solver(term, noise)[..., :height, :width]
+        return anscombe.inverse(restored, *noise, clipped=True)
 
 
 class Deblurrer(nn.Module):
@@ -62,7 +74,7 @@ class Deblurrer(nn.Module):
         weighting: w by the variance ``alpha y + sigma^2`` that the observation knows. "none": w = 1. "image": one w for
             each image and channel, by its mean; the inverse filter stays exact. "pixel": w at every pixel, by the
             signal smoothed over 9 x 9 pixels, with ``w_p <= max w`` as the majoriser that keeps inverse filtering
-            possible, renewed in every layer.
+            possible, renewed in every layer. "pixel_exact": the same w, solved exactly by conjugate gradients.
         passes: for what lies beyond the frame, see `border.continue_blurred`, >= 0.
 
     Raises:
@@ -90,7 +102,7 @@ class Deblurrer(nn.Module):
         variance = torch.full_like(capture.variance, _USUAL_VARIANCE) if self.weighting == "none" else capture.variance
         x = capture.wiener(variance * self.log_start.exp())
         noise = obs.alpha, obs.sigma
-        if self.weighting != "pixel":
+        if self.weighting not in ("pixel", "pixel_exact"):
             term: DataTerm = Gaussian(capture.signal, capture.otf, _USUAL_VARIANCE / variance)
             return capture.crop(self.solver(term, noise, x))
         signal = torch.nn.functional.avg_pool2d(obs.signal, 9, 1, 4, count_include_pad=False).clamp_min(0)
@@ -98,4 +110,5 @@ class Deblurrer(nn.Module):
         # Beyond the frame nothing was measured.
         beyond = [n - m for n, m in zip(capture.size, capture.frame, strict=True)]
         weight = torch.nn.functional.pad(each, (0, beyond[1], 0, beyond[0]))
-        return capture.crop(self.solver(Majorised(capture.signal, weight, capture.otf), noise, x))
+        kind = Majorised if self.weighting == "pixel" else Weighted
+        return capture.crop(self.solver(kind(capture.signal, weight, capture.otf), noise, x))

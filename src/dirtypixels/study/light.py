@@ -191,23 +191,26 @@ def _held_out(workshop: Workshop, contender: Contender) -> Answers:
 
 
 def _judged(workshop: Workshop, contender: Contender, lux: float) -> Answers:
-    condition = Condition.of(lux, _light(workshop).position)
-    return _answers(workshop, contender, condition.name, lambda: workshop.captures(condition))
+    light = _light(workshop)
+    condition = Condition.of(lux, light.position)
+    return _answers(workshop, contender, condition.name, _limited(workshop, condition, light.limit))
 
 
 def _mismatches(workshop: Workshop, contender: Contender) -> list[Mismatch]:
     """The model told a wrong alpha, a wrong sigma, and both wrong by the same factor."""
     light = _light(workshop)
+    limits = [limit for limit in (light.limit, light.wrong_limit) if limit is not None]
+    limit = min(limits, default=None)
     found = []
     for lux in light.wrong_at:
         condition = Condition.of(lux, light.position)
-        truth = _judged(workshop, contender, lux).first(light.wrong_limit)
+        truth = _judged(workshop, contender, lux).first(limit)
         pairs = [(f, s) for x in light.factors if x != 1 for f, s in ((x, 1.0), (1.0, x), (x, x))]
         for alpha, sigma in [(1.0, 1.0), *pairs]:
             answers = truth
             if (alpha, sigma) != (1, 1):
                 key = f"{condition.name}, alpha x{alpha:g}, sigma x{sigma:g}"
-                captures = _limited(workshop, condition, light.wrong_limit)
+                captures = _limited(workshop, condition, limit)
                 answers = _answers(workshop, contender, key, captures, _told(alpha, sigma))
             right = answers.right
             found.append(
