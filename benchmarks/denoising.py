@@ -21,7 +21,6 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
-from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -98,6 +97,14 @@ def quality(unit: Unit, gray: bool, camera: Camera, args: argparse.Namespace, la
     return {"psnr": values, "curve": curve, "parameters": parameters, "pretraining_s": seconds}
 
 
+def peak_kib() -> int:
+    """Peak memory of this process; not of the one that it was started from, which getrusage counts on Linux."""
+    status = Path("/proc/self/status")
+    if status.is_file():
+        return next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
 def serve(pipe: Connection, unit: Unit, lux: float) -> None:
     """Training steps on demand; answers with seconds and the process's peak memory above its start in MiB."""
     torch.manual_seed(0)
@@ -105,12 +112,12 @@ def serve(pipe: Connection, unit: Unit, lux: float) -> None:
     captured = Camera.load("nexus-6p-rear").capture(torch.rand(STEP, generator=generator), lux, generator=generator)
     built = build_unit(unit)
     built(captured[:1]).square().mean().backward()
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak_kib()
     while pipe.recv():
         start = time.perf_counter()
         built(captured).square().mean().backward()
         seconds = time.perf_counter() - start
-        pipe.send((seconds, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024))
+        pipe.send((seconds, (peak_kib() - before) / 1024))
     with torch.inference_mode():
         start = time.perf_counter()
         built(captured)
@@ -176,10 +183,11 @@ def table(group: str, found: dict[str, dict[str, Any]], args: argparse.Namespace
         interval = mean_interval(torch.tensor(one["psnr"], dtype=torch.float64))
         cells = [name, "–", f"{interval.value:.2f} [{interval.low:.2f}, {interval.high:.2f}]"]
         if "curve" in one:
-            spread = f"{one['step_quartiles_s'][0]:.3f} to {one['step_quartiles_s'][1]:.3f}"
             cells[1] = f"{one['parameters']:,}"
+            cells.append(f"{one['curve'][-1][1]:.2f}")
+        if "step_s" in one:
+            spread = f"{one['step_quartiles_s'][0]:.3f} to {one['step_quartiles_s'][1]:.3f}"
             cells += [
-                f"{one['curve'][-1][1]:.2f}",
                 f"{one['step_s']:.3f} ({spread})",
                 f"{one['ratio']:.2f}",
                 f"{one['peak_mib']:.0f}",
@@ -202,6 +210,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=32, help="of the patches")
     parser.add_argument("--iterations", type=int, default=100, help="of L-BFGS")
     parser.add_argument("--runs", type=int, default=7, help="timed training steps")
+    parser.add_argument("--no-timing", action="store_true", help="PSNR only; time can be measured later")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--work", type=Path, default=Path("out/denoising"))
     parser.add_argument("--studies", type=Path, help="folder with a study for each number of layers")
@@ -219,14 +228,17 @@ def main() -> None:
             if content.pop("setting") != setting:
                 parser.error(f"{file} was measured in another setting; choose another --work folder")
             return dict(content)
-        if args.only is not None and name not in args.only:
+        if args.only is not None and name.removesuffix("-cost") not in args.only:
             return None
         made = make()
         write_text(file, json.dumps({"setting": setting, **made}) + "\n")
         return made
 
-    def measured(unit: Unit, gray: bool, label: str) -> dict[str, Any]:
-        return quality(unit, gray, camera, args, label) | cost(unit, args)
+    def measured(file: str, unit: Unit, gray: bool, label: str) -> dict[str, Any] | None:
+        restored = kept(file, lambda: quality(unit, gray, camera, args, label))
+        if restored is None or args.no_timing:
+            return restored
+        return restored | (kept(f"{file}-cost", lambda: cost(unit, args)) or {})
 
     for group in args.groups:
         every = {
@@ -239,7 +251,7 @@ def main() -> None:
             gray = group != "colours"  # all of those learn from patches in colour
             same = {1: "1-layer", 2: "2-layers"} if gray and unit == Unit(layers=unit.layers) else {}
             file = same.get(unit.layers, f"{group}-{name}" if group in ("colours", "algorithms") else name)
-            every[name] = kept(file, partial(measured, unit, gray, name))
+            every[name] = measured(file, unit, gray, name)
         found = {name: one for name, one in every.items() if one is not None}
         kind = "colour" if group == "colours" else "gray"
         text = "\n".join(

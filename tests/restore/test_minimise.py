@@ -150,7 +150,7 @@ def test_all_algorithms_agree(algorithm: str, term: str, prior: str, minima: dic
 # They need many steps, as their coupling grows.
 @pytest.mark.parametrize(
     ("algorithm", "term", "prior"),
-    [("hqs", *CASES[3]), ("hqs", *CASES[5]), ("hqs", *CASES[7]), ("prior_gradient", *CASES[2])],
+    [("hqs", *CASES[5]), ("hqs", *CASES[7]), ("prior_gradient", *CASES[2])],
 )
 def test_continuation_agrees(algorithm: str, term: str, prior: str, minima: dict[tuple[str, str], Array]) -> None:
     np.testing.assert_allclose(solve(term, prior, algorithm), minima[term, prior], rtol=0, atol=1e-5)
@@ -170,12 +170,12 @@ def test_colour(algorithm: Any, colour: Any) -> None:
         prox = SoftThreshold(0.02)
         mean, shift = y.mean(1, keepdim=True), y.mean((-2, -1), keepdim=True) - y.mean()
         expected = solve_one(Gaussian(mean), 0.02 / 2) + shift
-    found = minimise(Gaussian(y), bank, prox, algorithm, colour=colour, tolerance=1e-6)
+    found = minimise(Gaussian(y), bank, prox, algorithm, colour=colour, beta=1.0)
     torch.testing.assert_close(found, expected.expand(found.shape), rtol=0, atol=1e-5)
 
 
 def solve_one(term: DataTerm, strength: float) -> Tensor:
-    return minimise(term, dct_filters(3).double(), SoftThreshold(strength), tolerance=1e-7)
+    return minimise(term, dct_filters(3).double(), SoftThreshold(strength), beta=1.0, tolerance=1e-7)
 
 
 def test_images_and_channels_of_a_batch_do_not_mix() -> None:

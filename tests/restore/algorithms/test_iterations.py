@@ -3,62 +3,20 @@
 from __future__ import annotations
 
 import re
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from iterating import advance, blurred, random
+from torch import Tensor
 
-from dirtypixels.blur import transfer_function
-from dirtypixels.camera import gaussian_psf
-from dirtypixels.restore.algorithms import ADMM, ALGORITHMS, FISTA, HQS, ISTA, ChambollePock, ColourPrior, PriorGradient
+from dirtypixels.restore.algorithms import ADMM, ALGORITHMS, FISTA, HQS, ISTA, ChambollePock, PriorGradient
 from dirtypixels.restore.filters import analyse, dct_filters, gradient_filters, power_spectrum, synthesise
-from dirtypixels.restore.prox import IsotropicTV, PointwiseCNN, Prox, SoftThreshold
-from dirtypixels.restore.terms import Gaussian, Majorised, Weighted
+from dirtypixels.restore.prox import PointwiseCNN, SoftThreshold
+from dirtypixels.restore.terms import Gaussian, Majorised
 
 EVERY = pytest.mark.parametrize("name", ALGORITHMS)
 SIZE = (7, 6)
-
-
-def random(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
-
-def blurred(batch: int = 2, channels: int = 3, size: tuple[int, int] = SIZE) -> Gaussian:
-    otf = transfer_function(gaussian_psf(0.6)[None].double(), size)
-    return Gaussian(random(batch, channels, *size), otf, torch.linspace(0.5, 2, batch).double().view(-1, 1, 1, 1))
-
-
-class Smooth(Prox):
-    """Smooth in all that it depends on, parameters included: ``z = v - a tanh(v + c) / penalty``."""
-
-    def __init__(self, channels: int, features: int = 0) -> None:
-        super().__init__()
-        self.gain = nn.Parameter(torch.linspace(0.1, 0.4, channels).double())
-        self.shift = nn.Linear(features, channels, dtype=torch.float64) if features else None
-
-    def forward(self, v: Tensor, penalty: Tensor, context: Tensor | None = None) -> Tensor:
-        flat = v.flatten(2)
-        at = flat if self.shift is None or context is None else flat + self.shift(context)[:, :, None]
-        change = self.gain[:, None] * torch.tanh(at)
-        return v - change.reshape(v.shape) / penalty
-
-
-class Whole(SoftThreshold):
-    """The same prox for those who must not take it pixel by pixel."""
-
-    pointwise: ClassVar[bool] = False
-
-    def change(self, *arguments: Any, **known: Any) -> Tensor:
-        raise AssertionError("change is for pointwise priors")
-
-
-def advance(step: Any, term: Any, times: int = 3, context: Tensor | None = None) -> Tensor:
-    state = step.start(term.start())
-    for _ in range(times):
-        state = step(state, term, context)
-    image: Tensor = state.x
-    return image
 
 
 class TestFormulas:
@@ -124,8 +82,8 @@ class TestFormulas:
         torch.testing.assert_close(advance(step, self.term), x, rtol=0, atol=1e-6)
 
     def test_prior_gradient_reaches_the_minimum_of_half_quadratic_splitting(self) -> None:
-        found = [advance(kind(self.prox, self.bank, 0.5), self.term, 200) for kind in (HQS, PriorGradient)]
-        torch.testing.assert_close(*found, rtol=0, atol=1e-9)
+        found = [advance(kind(self.prox, self.bank, 0.5), self.term, 300) for kind in (HQS, PriorGradient)]
+        torch.testing.assert_close(*found, rtol=0, atol=1e-8)
 
 
 def test_restart_forgets_momentum_that_points_uphill() -> None:
@@ -139,121 +97,6 @@ def test_restart_forgets_momentum_that_points_uphill() -> None:
         kept = 0.5 + (0.25 + 81) ** 0.5
         first = 0.5 + 1.25**0.5 if restart else kept
         torch.testing.assert_close(pace, torch.tensor([first, kept]).double())
-
-
-class TestColour:
-    bank = dct_filters(3).double()
-
-    @EVERY
-    def test_shared_treats_channels_and_images_one_by_one(self, name: Any) -> None:
-        term, step = blurred(), ALGORITHMS[name](IsotropicTV(0.2), self.bank)
-        together = advance(step, term)
-        for b in range(2):
-            for c in range(3):
-                weight = term.weight[b : b + 1] if term.weight is not None else None
-                alone = advance(step, Gaussian(term.y[b : b + 1, c : c + 1], term.otf, weight))
-                torch.testing.assert_close(together[b, c], alone[0, 0], rtol=0, atol=1e-10)
-
-    @EVERY
-    def test_own_has_its_own_filters_and_prox_for_each_channel(self, name: Any) -> None:
-        term, banks = blurred(), 0.3 * random(3, 8, 1, 3, 3, seed=4)
-        proxes = [IsotropicTV(0.1 * (c + 1)) for c in range(3)]
-        step = ALGORITHMS[name](proxes, self.bank, colour="own").double()
-        assert step.filters.shape == (3, 8, 1, 3, 3)
-        step.filters.data = banks
-        together = advance(step, term)
-        for c in range(3):
-            alone = ALGORITHMS[name](proxes[c], banks[c]).double()
-            expected = advance(alone, Gaussian(term.y[:, c : c + 1], term.otf, term.weight))
-            torch.testing.assert_close(together[:, c : c + 1], expected, rtol=0, atol=1e-10)
-
-    @EVERY
-    def test_merged_of_one_channel_is_shared(self, name: Any) -> None:
-        term = blurred(2, 1)
-        shared, merged = (
-            advance(ALGORITHMS[name](SoftThreshold(0.2), self.bank, colour=c), term) for c in ("shared", "merged")
-        )
-        torch.testing.assert_close(merged, shared, rtol=0, atol=1e-12)
-
-    def test_merged_is_the_prox_of_what_it_says(self) -> None:
-        """``g(sum v_c) / C`` where all v_c are equal: minimised over their common value by brute force."""
-        prior, v, penalty = ColourPrior(SoftThreshold(0.4), "merged"), random(1, 6, 1, 1, seed=2), torch.tensor(1.7)
-        z = prior(v.double(), penalty, 3)
-        grid = torch.linspace(-3, 3, 600_001).double()
-        for k in range(2):
-            objective = 0.4 * (3 * grid).abs() / 3
-            for c in range(3):
-                objective = objective + 0.5 * 1.7 * (grid - v[0, 2 * c + k, 0, 0]) ** 2
-            for c in range(3):
-                assert float(z[0, 2 * c + k, 0, 0]) == pytest.approx(float(grid[objective.argmin()]), abs=1e-5)
-
-    @pytest.mark.parametrize("colour", ["shared", "own", "merged"])
-    def test_analysis_and_synthesis_are_adjoint(self, colour: Any) -> None:
-        own = colour == "own"
-        prior = ColourPrior([SoftThreshold()] * 3 if own else SoftThreshold(), colour)
-        bank = random(3, 4, 1, 3, 3) if own else random(4, 1, 3, 3)
-        x, u = random(2, 3, *SIZE, seed=1), random(2, 12, *SIZE, seed=2)
-        inner = (prior.analyse(x, bank) * u).sum(), (x * prior.synthesise(u, bank)).sum()
-        torch.testing.assert_close(*inner, rtol=1e-10, atol=1e-10)
-        normal = prior.synthesise(prior.analyse(x, bank), bank)
-        expected = torch.fft.irfft2(prior.power(bank, SIZE) * torch.fft.rfft2(x), s=SIZE)
-        torch.testing.assert_close(normal, expected, rtol=1e-10, atol=1e-10)
-
-    @EVERY
-    @pytest.mark.parametrize("colour", ["shared", "own", "merged"])
-    def test_a_prior_that_is_not_pointwise_gets_whole_images(self, name: Any, colour: Any) -> None:
-        def made(kind: type[Prox]) -> Any:
-            return [kind(0.2) for _ in range(3)] if colour == "own" else kind(0.2)  # type: ignore[call-arg]
-
-        whole, pointwise = (
-            advance(ALGORITHMS[name](made(kind), self.bank, colour=colour), blurred())
-            for kind in (Whole, SoftThreshold)
-        )
-        torch.testing.assert_close(whole, pointwise, rtol=0, atol=1e-10)
-
-
-@EVERY
-@pytest.mark.parametrize(
-    ("colour", "features"), [("shared", 0), ("shared", 2), ("own", 2), ("merged", 0), ("merged", 2)]
-)
-def test_gradcheck(name: Any, colour: Any, features: int) -> None:
-    """Two iterations with the same weights, for y, the context and all parameters."""
-    torch.manual_seed(0)
-    own = colour == "own"
-    proxes = [Smooth(2, features) for _ in range(2 if own else 1)]
-    step = ALGORITHMS[name](
-        proxes if own else proxes[0], random(2, 1, 3, 3), beta=2.0, colour=colour, features=features
-    ).double()
-    with torch.no_grad():
-        for parameter in step.parameters():
-            parameter.add_(0.2 * torch.randn(parameter.shape, dtype=torch.float64))
-    names, values = zip(*step.named_parameters(), strict=True)
-    otf = transfer_function(gaussian_psf(0.6)[None].double(), (4, 3))
-
-    def run(y: Tensor, context: Tensor, *parameters: Tensor) -> Tensor:
-        term, state = Gaussian(y, otf), dict(zip(names, parameters, strict=True))
-        now = step.start(y)
-        for _ in range(2):
-            now = torch.func.functional_call(step, state, (now, term, context if features else None))
-        return now.x
-
-    leaves = [t.detach().clone().requires_grad_() for t in (random(1, 2, 4, 3), random(1, 2, 2, seed=3), *values)]
-    assert torch.autograd.gradcheck(run, leaves, fast_mode=True)
-
-
-@EVERY
-def test_gradcheck_with_weights_for_every_pixel(name: Any) -> None:
-    step = ALGORITHMS[name](Smooth(2), gradient_filters(), beta=2.0).double()
-    otf = transfer_function(gaussian_psf(0.6)[None].double(), (4, 3))
-
-    def run(y: Tensor, weight: Tensor, bank: Tensor) -> Tensor:
-        term, state = Weighted(y, weight, otf, tolerance=1e-13), step.start(y)
-        for _ in range(2):
-            state = torch.func.functional_call(step, {"filters": bank}, (state, term))
-        return state.x
-
-    leaves = [random(1, 1, 4, 3), 0.5 + random(1, 1, 4, 3, seed=1).abs(), gradient_filters().double()]
-    assert torch.autograd.gradcheck(run, [t.requires_grad_() for t in leaves], fast_mode=True)
 
 
 @EVERY
@@ -281,7 +124,7 @@ def test_majorised_weights_decrease_the_objective(name: Any) -> None:
     step = ALGORITHMS[name](prox, bank, beta=5.0)
 
     def objective(x: Tensor) -> float:
-        return float(term.value(x) + 0.1 * analyse(x, bank).abs().sum())
+        return (term.value(x) + 0.1 * analyse(x, bank).abs().sum()).item()
 
     assert objective(advance(step, term, 60)) < objective(advance(step, term, 5)) < objective(term.y)
 
