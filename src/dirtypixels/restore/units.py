@@ -21,11 +21,12 @@ _USUAL_VARIANCE = 0.01  # what a data term of weight 1 stands for, in units of t
 
 
 class Denoiser(nn.Module):
-    """Variance stabilisation, unrolled half-quadratic splitting, exact unbiased inverse.
+    """Variance stabilisation, an unrolled solver, exact unbiased inverse.
 
-    The colour channels are denoised one by one with the same weights. The inverse is the one for the clipped signal,
-    so that the picture has neither the bias of the transform nor that of the sensor's black and white limits. Samples
-    that were not measured, by the cfa of the Observation, are filled in by the prior.
+    How the channels are seen is the solver's; by default they are denoised one by one with the same weights. The
+    inverse is the one for the clipped signal, so that the picture has neither the bias of the transform nor that of the
+    sensor's black and white limits. Samples that were not measured, by the cfa of the Observation, are filled in by the
+    prior.
 
     Args:
         solver: restores noise of standard deviation 1; a new `UnrolledHQS()` if None.
@@ -61,13 +62,13 @@ class Denoiser(nn.Module):
 
 
 class Deblurrer(nn.Module):
-    """Joint denoising and deblurring: unrolled half-quadratic splitting with exact inverse filtering by the known PSF.
+    """Joint denoising and deblurring: an unrolled solver whose data term holds the known PSF.
 
     ``minimise lambda/2 sum_p w_p |(K x - y)_p|^2 + sum_i g_i(C_i x)``
 
-    The noise counts as Gaussian (a variance-stabilising transform would make the blur nonlinear); the colour channels
-    are merged in the prior. The first estimate is Wiener's filter with a learned strength. Beyond the frame the image
-    is continued by what a scene could have given, see `border.continue_blurred`.
+    The noise counts as Gaussian (a variance-stabilising transform would make the blur nonlinear); by default the colour
+    channels are merged in the prior. The first estimate is Wiener's filter with a learned strength. Beyond the frame
+    the image is continued by what a scene could have given, see `border.continue_blurred`.
 
     Args:
         solver: the unrolled iterations; a new `UnrolledHQS(colour="merged")` if None.
