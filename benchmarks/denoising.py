@@ -131,6 +131,7 @@ def cost(unit: Unit, args: argparse.Namespace) -> dict[str, Any]:
     for each in (unit, YARDSTICK):
         mine, other = context.Pipe()
         context.Process(target=serve, args=(other, each, args.lux), daemon=True).start()
+        other.close()  # so that waiting for a process that died ends
         pipes.append(mine)
     rounds = []
     for _ in range(args.runs + 1):
@@ -154,7 +155,7 @@ def cost(unit: Unit, args: argparse.Namespace) -> dict[str, Any]:
 
 
 def accuracy(folder: Path | None, name: str) -> str:
-    """Top-1 of the joint model of each light level in a study's results, with the gain over fine-tuning alone."""
+    """Top-1 of the joint model of each light level in a study's results."""
     file = None if folder is None else folder / name / "results.json"
     if file is None or not file.is_file():
         return "–"
@@ -221,24 +222,24 @@ def main() -> None:
         key: getattr(args, key) for key in ("camera", "lux", "count", "patches", "size", "iterations", "seed", "runs")
     }
 
-    def kept(name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any] | None:
+    def kept(name: str, make: Callable[[], dict[str, Any]], label: str = "") -> dict[str, Any] | None:
         file = args.work / f"{name}.json"
         if file.is_file():
             content = json.loads(file.read_text(encoding="utf-8"))
             if content.pop("setting") != setting:
                 parser.error(f"{file} was measured in another setting; choose another --work folder")
             return dict(content)
-        if args.only is not None and name.removesuffix("-cost") not in args.only:
+        if args.only is not None and (label or name) not in args.only:
             return None
         made = make()
         write_text(file, json.dumps({"setting": setting, **made}) + "\n")
         return made
 
     def measured(file: str, unit: Unit, gray: bool, label: str) -> dict[str, Any] | None:
-        restored = kept(file, lambda: quality(unit, gray, camera, args, label))
+        restored = kept(file, lambda: quality(unit, gray, camera, args, label), label)
         if restored is None or args.no_timing:
             return restored
-        return restored | (kept(f"{file}-cost", lambda: cost(unit, args)) or {})
+        return restored | (kept(f"{file}-cost", lambda: cost(unit, args), label) or {})
 
     for group in args.groups:
         every = {

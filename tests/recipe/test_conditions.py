@@ -100,8 +100,8 @@ PLACES = "must be 'center', 'offaxis', 'periphery', or [row, column], each in [0
         ("grid.positions=[]", ["grid: ", "one or more values", "give []"]),
         ("grid.limit=0", ["grid.limit", "greater than or equal to 1"]),
         ("grid.size=3", ["grid.size", "the keys are lux, positions, limit"]),
-        ("deblur.colour=blue", ["deblur.colour", "'shared' or 'merged'"]),
-        ("deblur.weighting=noise", ["deblur.weighting", "'none', 'image' or 'pixel'"]),
+        ("deblur.colour=blue", ["deblur.colour", "'shared', 'own' or 'merged'"]),
+        ("deblur.weighting=noise", ["deblur.weighting", "'none', 'image', 'pixel' or 'pixel_exact'"]),
     ],
 )
 def test_a_wrong_change_is_refused(file: Path, change: str, words: list[str]) -> None:
@@ -115,7 +115,7 @@ def test_a_wrong_change_is_refused(file: Path, change: str, words: list[str]) ->
     "condition", ["{name: 6lux, lux: 7}", "{name: clean+offaxis, lux: null, position: [0.9, 0.9]}"]
 )
 def test_a_name_means_the_same_in_the_grid_and_outside(file: Path, condition: str) -> None:
-    with pytest.raises(ValueError, match=r"a name must mean one condition; found \(.*\) in grid and \(.*\)") as raised:
+    with pytest.raises(ValueError, match=r"a name must mean one condition; found \(.*\) in grid or light and \(.*\) elsewhere") as raised:
         load_recipe(file, [f"conditions=[{condition}]"])
     assert "'conditions':" not in str(raised.value)  # the whole recipe would be no help
     load_recipe(file, [f"conditions=[{condition}]", "grid=null"])

@@ -63,3 +63,32 @@ def test_a_range_is_named_by_its_ends() -> None:
     assert blurred.is_blurred
     assert not LightRange(lux=(2, 200)).is_blurred
     assert LightRange(lux=(2, 200)).name != Condition.of(200).name
+
+
+@pytest.mark.parametrize(
+    ("condition", "allowed"),
+    [("{name: 6lux, lux: 6}", True), ("{name: 6lux, lux: 3}", False), ("{name: 2-200lux, lux: 6}", False)],
+)
+def test_a_name_means_the_same_in_conditions_and_light(tmp_path: Path, condition: str, allowed: bool) -> None:
+    file = tmp_path / "lights.yaml"
+    file.write_text(RECIPE.replace("{name: clean, lux: null}", condition))
+    if allowed:
+        load_recipe(file)
+    else:
+        with pytest.raises(ValueError, match="a name must mean one condition"):
+            load_recipe(file)
+
+
+def test_only_the_light_part_says_what_a_unit_knows(tmp_path: Path) -> None:
+    file = tmp_path / "lights.yaml"
+    file.write_text(RECIPE)
+    load_recipe(file, ["deblur.features=3"])
+    with pytest.raises(ValueError, match="features of the unit must be 0 with light, which has its own; found 3"):
+        load_recipe(file, ["unit.features=3"])
+
+
+def test_filters_have_an_odd_size(tmp_path: Path) -> None:
+    file = tmp_path / "lights.yaml"
+    file.write_text(RECIPE)
+    with pytest.raises(ValueError, match="must be odd; found 4"):
+        load_recipe(file, ["unit.filter_size=4"])

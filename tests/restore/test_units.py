@@ -197,3 +197,7 @@ class TestMissingSamples:
         cfa[:, 1] = 0
         with pytest.raises(ValueError, match="mask must be above 0 somewhere in every image and channel"):
             Denoiser()(self.obs(torch.rand(1, 3, 12, 14), cfa))
+
+    def test_refuses_samples_that_are_measured_in_part(self) -> None:
+        with pytest.raises(ValueError, match="cfa must be 0 or 1 everywhere to fill in missing samples"):
+            Denoiser()(self.obs(torch.rand(1, 3, 12, 14), 0.5 * bayer(12, 14)))

@@ -13,7 +13,7 @@ import torch
 from dirtypixels.camera import Camera
 from dirtypixels.deploy import load_model
 from dirtypixels.recipe import Recipe
-from dirtypixels.study import light
+from dirtypixels.study import light, runner
 from dirtypixels.study.light_results import LightStudy
 from dirtypixels.study.workshop import Workshop
 from dirtypixels.tasks import JointModel
@@ -154,3 +154,10 @@ def test_refuses_a_recipe_without_light(tmp_path: Path) -> None:
     plain = Recipe.model_validate({k: v for k, v in RECIPE.items() if k != "light"})
     with pytest.raises(ValueError, match="recipe must have a light section"):
         light.run_light(Workshop(plain, tmp_path), "")
+
+
+def test_a_unit_that_cannot_be_built_is_refused_before_any_training(tmp_path: Path) -> None:
+    fixed = Recipe.model_validate({**RECIPE, "unit": {"filters": "gradient", "prior": "tv"}})
+    with pytest.raises(ValueError, match="features must be 0 for the fixed prior 'tv'; found 2"):
+        runner.run(fixed, tmp_path / "study", "")
+    assert not (tmp_path / "study").exists()

@@ -289,3 +289,12 @@ class TestModels:
     def test_without_clean_training_the_classifier_is_used_as_it_comes(self, folder: Path) -> None:
         Workshop(recipe(), folder).pretrained()
         assert not folder.exists()
+
+
+@pytest.mark.parametrize("colour", ["own", "merged"])
+def test_a_unit_that_sees_colours_is_pretrained_in_colour(colour: str, folder: Path) -> None:
+    made = Workshop(recipe(unit={**TINY["unit"], "colour": colour}), folder)
+    light, captured = made._patches(DARK)
+    assert light.shape[1] == captured.signal.shape[1] == 3
+    assert Workshop(recipe(), folder.with_name("gray"))._patches(DARK)[0].shape[1] == 1
+    assert made.unit(DARK).solver.colour == colour

@@ -51,7 +51,7 @@ def predict_files(
     columns: list[Column | str] = [Column("file", overflow="fold"), "label", "confidence", "next"]
     if others:
         columns.append(Column("model", overflow="fold"))
-    table = Table(*columns, title=_title(members), caption=_caution(members))
+    table = Table(*columns, title=_title(members), caption=_caution(members, abstain_below))
     temperatures = torch.tensor([member.temperature for member in members], dtype=torch.float64)
     for file in files:
         chosen = select(_logits(members, file), temperatures)
@@ -108,10 +108,10 @@ def _title(members: Sequence[_Member]) -> str:
     return f"The most confident of {len(members)} models"
 
 
-def _caution(members: Sequence[_Member]) -> str | None:
-    """Confidences of several models are compared, which only means something if each was calibrated."""
+def _caution(members: Sequence[_Member], abstain_below: float | None) -> str | None:
+    """Confidences are compared, of several models or with a threshold, which only means something if calibrated."""
     raw = [member.name for member in members if member.card.temperature is None]
-    if len(members) == 1 or not raw:
+    if not raw or (len(members) == 1 and abstain_below is None):
         return None
     return f"Not calibrated, so that its confidence may be too high: {', '.join(raw)}"
 
@@ -122,6 +122,7 @@ def _fit(observation: Observation, size: int) -> Observation:
     Averaging n x n pixels divides alpha by n^2 and sigma by n; only whole n are used, so that the noise stays white
     and the Observation stays true.
     """
+    observation.check_complete()
     height, width = observation.signal.shape[-2:]
     n = min(height, width) // size
     top, left = (height - n * size) // 2, (width - n * size) // 2

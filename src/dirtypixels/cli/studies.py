@@ -9,6 +9,7 @@ from rich.table import Table
 
 from dirtypixels.recipe import load_recipe
 from dirtypixels.study import tables
+from dirtypixels.study.light import contenders
 from dirtypixels.study.report import headline
 from dirtypixels.study.results import Study
 from dirtypixels.study.runner import plan, run
@@ -35,6 +36,10 @@ def train_models(recipe: Path, out: Path, changes: list[str]) -> None:
         if method in ("finetuned", "joint"):
             getattr(workshop, method)(condition)
             console.print(f"{out / 'models' / f'{condition.name}-{method}'} is trained")
+    for contender in contenders(workshop) if workshop.recipe.light else ():
+        contender.make()
+        if contender.folder is not None:
+            console.print(f"{out / 'models' / contender.folder} is trained")
 
 
 def run_study(recipe: Path, out: Path, changes: list[str], command: str) -> None:

@@ -130,6 +130,16 @@ class Light(Part):
     factors: tuple[Positive, ...] = (0.25, 0.5, 1, 2, 4)
     wrong_limit: Count | None = None
 
+    @property
+    def whole(self) -> LightRange:
+        """The range that the models for every light are trained over."""
+        return LightRange(lux=self.range, position=self.position)
+
+    @property
+    def situations(self) -> tuple[Situation, ...]:
+        """Everything that is trained for or judged in."""
+        return (self.whole, *(Condition.of(lux, self.position) for lux in self.judged))
+
     @field_validator("specialists", "judged", "models", "wrong_at", "factors")
     @classmethod
     def _once(cls, values: tuple[object, ...]) -> tuple[object, ...]:

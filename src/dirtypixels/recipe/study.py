@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from dirtypixels.recipe.conditions import Condition, Grid, Light
+from dirtypixels.recipe.conditions import Condition, Grid, Light, Situation
 from dirtypixels.recipe.parts import Count, Data, FineTuning, Head, Part, Pretraining
 from dirtypixels.recipe.units import Deblur, Unit
 
@@ -55,15 +55,21 @@ class Recipe(Part):
     def _light_holds_photographs_out(self) -> Recipe:
         if self.light is not None and self.data.train is None:
             raise ValueError("data.train must be given with light, which holds out training photographs after those")
+        if self.light is not None:
+            unit = self.unit if self.light.position is None else self.deblur
+            if unit.features:
+                raise ValueError(f"features of the unit must be 0 with light, which has its own; found {unit.features}")
         return self
 
     @model_validator(mode="after")
     def _a_name_means_one_condition(self) -> Recipe:
         # What is judged is kept under its condition's name, which the conditions and the grid share.
-        named = {c.name: c for c in self.conditions}
-        other = [c for c in (self.grid.conditions if self.grid else ()) if named.get(c.name, c) != c]
+        named: dict[str, Situation] = {c.name: c for c in self.conditions}
+        others = [*(self.grid.conditions if self.grid else ()), *(self.light.situations if self.light else ())]
+        other = [c for c in others if named.setdefault(c.name, c) != c]
         if other:
             raise ValueError(
-                f"a name must mean one condition; found ({other[0]}) in grid and ({named[other[0].name]}) in conditions"
+                f"a name must mean one condition; found ({other[0]}) in grid or light and ({named[other[0].name]}) "
+                "elsewhere"
             )
         return self

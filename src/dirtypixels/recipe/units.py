@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from dirtypixels.recipe.parts import Count, Part, Positive
 
@@ -32,6 +32,13 @@ class Solver(Part):
     weight: Positive = 1.0
     beta: Positive = 1.0
     features: int = Field(default=0, ge=0)
+
+    @field_validator("filter_size")
+    @classmethod
+    def _odd(cls, size: int) -> int:
+        if size % 2 == 0:
+            raise ValueError(f"must be odd; found {size}")
+        return size
 
 
 class Unit(Solver):

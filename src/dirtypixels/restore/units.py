@@ -43,7 +43,7 @@ class Denoiser(nn.Module):
 
         Raises:
             TypeError: obs is not an Observation.
-            ValueError: alpha and sigma of an image are both 0, or a channel has no sample.
+            ValueError: alpha and sigma of an image are both 0, a channel has no sample, or the cfa is not 0 or 1.
             ConvergenceError: the solve for missing samples does not end.
         """
         if not isinstance(obs, Observation):
@@ -56,6 +56,8 @@ class Denoiser(nn.Module):
             height, width = y.shape[-2:]
             gap = self.solver.gap
             # Beyond the frame nothing was measured either.
+            if not bool(((obs.cfa == 0) | (obs.cfa == 1)).all()):
+                raise ValueError("cfa must be 0 or 1 everywhere to fill in missing samples; found values between")
             term = Masked(make_periodic(y, gap), torch.nn.functional.pad(obs.cfa.to(y), (0, gap, 0, gap)))
             restored = self.solver(term, noise)[..., :height, :width]
         return anscombe.inverse(restored, *noise, clipped=True)
@@ -98,6 +100,7 @@ class Deblurrer(nn.Module):
         Raises:
             TypeError: obs is not an Observation.
             ValueError: obs has no psf, or samples are missing.
+            ConvergenceError: with weighting "pixel_exact", where the solve does not end.
         """
         capture = Blurred.of(obs, self.passes)
         variance = torch.full_like(capture.variance, _USUAL_VARIANCE) if self.weighting == "none" else capture.variance

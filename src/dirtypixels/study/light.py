@@ -16,7 +16,7 @@ from dirtypixels.data import Captures
 from dirtypixels.deploy.models import note_temperature
 from dirtypixels.files import write_atomically
 from dirtypixels.observation import Observation
-from dirtypixels.recipe import Condition, Light, LightRange
+from dirtypixels.recipe import Condition, Light
 from dirtypixels.study import results
 from dirtypixels.study.judge import answer_all
 from dirtypixels.study.light_results import TRUE_NOISE, Kind, LightCell, LightStudy, Mismatch, RiskCurve
@@ -57,7 +57,7 @@ class Answers(NamedTuple):
 def contenders(workshop: Workshop) -> list[Contender]:
     """The classifier as it comes, a specialist for each light level, and what is trained over the whole range."""
     light = _light(workshop)
-    whole = LightRange(lux=light.range, position=light.position)
+    whole = light.whole
     found = [Contender("pretrained", "pretrained", None, workshop.pretrained)]
 
     def add(
@@ -117,8 +117,8 @@ def run_light(workshop: Workshop, command: str) -> LightStudy:
         members = [c for c in every if c.kind == "specialist"]
         if len(members) > 1:
             together = [judged[c.name, lux] for c in members]
-            scales = torch.tensor([temperatures[c.name] for c in members])
-            chosen = select(torch.stack([found.logits for found in together]), scales)
+            scales = torch.tensor([temperatures[c.name] for c in members], dtype=torch.float64)
+            chosen = select(torch.stack([found.logits for found in together]).double(), scales)
             right = chosen.answer == together[0].labels
             seconds = sum(found.seconds for found in together)
             trained = (min(light.specialists), max(light.specialists))
@@ -131,7 +131,11 @@ def run_light(workshop: Workshop, command: str) -> LightStudy:
         camera=workshop.recipe.camera,
         transfer=workshop.recipe.transfer,
         lux=light.range,
-        data=workshop.data_summary() | {"held-out photographs for the temperatures": light.held_out},
+        data=workshop.data_summary()
+        | {
+            "judged photographs": min(light.limit or len(workshop.judged_photos), len(workshop.judged_photos)),
+            "held-out photographs for the temperatures": light.held_out,
+        },
         recipe=workshop.portable_recipe(),
         versions=results.versions(),
         hardware=results.hardware(),
@@ -139,8 +143,20 @@ def run_light(workshop: Workshop, command: str) -> LightStudy:
         cells=sorted(cells, key=lambda cell: list(dict.fromkeys(c.model for c in cells)).index(cell.model)),
         mismatch=[m for c in every[-1:] if c.kind == "conditioned" for m in _mismatches(workshop, c)],
         selective=curves,
-        notes=list(workshop.recipe.notes),
+        notes=[*workshop.recipe.notes, *_budgets(workshop)],
     )
+
+
+def _budgets(workshop: Workshop) -> list[str]:
+    """How long the models were trained, where not all alike."""
+    light, epochs = _light(workshop), workshop.recipe.finetuning.epochs
+    if light.rounds == 1 or "conditioned" not in light.models:
+        return []
+    rounds = ", ".join(f"{n * epochs} after {n} rounds" for n in range(2, light.rounds + 1))
+    return [
+        f"The conditioned model was trained for {epochs} epochs, as was each specialist, and for {rounds}; all "
+        f"{len(light.specialists)} specialists together took {len(light.specialists) * epochs}."
+    ]
 
 
 def _light(workshop: Workshop) -> Light:
@@ -184,8 +200,7 @@ def _held_out(workshop: Workshop, contender: Contender) -> Answers:
     light = _light(workshop)
 
     def captures() -> Captures:
-        whole = LightRange(lux=light.range, position=light.position)
-        return workshop.captures(whole, photos=workshop.held_out_photos)
+        return workshop.captures(light.whole, photos=workshop.held_out_photos)
 
     return _answers(workshop, contender, "held out", captures)
 

@@ -75,7 +75,7 @@ def _goal(study: LightStudy, model: str) -> list[str]:
         second += f", from {least.text} to {most.text}; in {clear or 'none'} of them the 95 % intervals do not touch"
     second += "."
     if behind:
-        second += f" It is not ahead by {_join([one.text for one in behind])}."
+        second += f" It is behind or level there: {_join([one.text for one in behind])}."
     met = "is met" if len(near) == len(homes) and not behind else "is not met"
     goal = f"within {100 * MARGIN:g} point of each specialist at its light, and ahead of it elsewhere"
     return [first, second, f"The goal, {goal}, {met} by the {model} model."]

@@ -125,9 +125,7 @@ def write_report(study: Study, figures: Sequence[Shown], out_path: Path | str, l
         _section("Figures", drawn["study"]) if drawn["study"] else "",
         _section("Beside the paper", _table(paper)) if paper.rows else "",
         _section("Light and lens", _table(grid) + drawn["grid"]) if grid.rows else "",
-        _section(light.title, _list(light.findings) + drawn["light"] + "".join(map(_table, light.tables)))
-        if light
-        else "",
+        _part(light, drawn["light"]) if light else "",
         _section("Pretraining", drawn["pretraining"]) if drawn["pretraining"] else "",
         _section("Notes", _list(study.notes)) if study.notes else "",
         _section("Data", _block(_yaml(study.data))),

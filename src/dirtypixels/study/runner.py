@@ -9,7 +9,8 @@ import torch
 from rich.console import Console
 from rich.progress import Progress, TaskID
 
-from dirtypixels.recipe import Condition, Method, Recipe
+from dirtypixels.deploy.units import build_unit
+from dirtypixels.recipe import Condition, Deblur, Method, Recipe, Unit
 from dirtypixels.restore import classical
 from dirtypixels.study import figures, grid_figures, markup, pictures, report, results, scatter, tables
 from dirtypixels.study.examples import examples
@@ -40,8 +41,9 @@ def run(recipe: Recipe, folder: str | Path, command: str, console: Console | Non
         What was written to results.json.
 
     Raises:
-        ValueError: the folder belongs to another recipe, something in the recipe does not fit the data, or it asks for
-            blur and the camera has no PSFs; the last is raised before anything is trained.
+        ValueError: the folder belongs to another recipe, something in the recipe does not fit the data, a unit that it
+            describes cannot be built, or it asks for blur and the camera has no PSFs; the last two are raised before
+            anything is trained.
         ImportError: a method needs a package that is not installed; raised before anything is trained.
     """
     if "bm3d" in recipe.methods:
@@ -56,6 +58,7 @@ def run(recipe: Recipe, folder: str | Path, command: str, console: Console | Non
             f"camera must have PSFs for conditions with a position, such as {blurred[0].name!r}; found "
             f"{recipe.camera!r}, which has none"
         )
+    check_units(recipe)
     cells = {key: _cell(workshop, *key) for key in plan(recipe)}
     grid = _grid(workshop)
     study = results.Study(
@@ -75,6 +78,16 @@ def run(recipe: Recipe, folder: str | Path, command: str, console: Console | Non
     light = None if recipe.light is None else run_light(workshop, command)
     _write(workshop, study, cells, light)
     return study
+
+
+def check_units(recipe: Recipe) -> None:
+    """Raise ValueError where a unit that the recipe describes cannot be built: before hours of training, not after."""
+    units: list[Unit | Deblur] = [recipe.unit, recipe.deblur]
+    if recipe.light is not None and "conditioned" in recipe.light.models:
+        described = recipe.unit if recipe.light.position is None else recipe.deblur
+        units.append(described.model_copy(update={"features": recipe.light.features}))
+    for unit in units:
+        build_unit(unit)
 
 
 def plan(recipe: Recipe) -> list[tuple[Condition, Method]]:

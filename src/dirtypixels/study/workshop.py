@@ -181,7 +181,7 @@ class Workshop:
             height, width = self.camera.psf(condition.position).shape[-2:]
             count, size, margins = recipe.blur_patches, recipe.blur_size, (height // 2, width // 2)
         whole = size + 2 * max(margins)
-        gray = not condition.is_blurred  # a denoiser treats the channels one by one, a deblurrer merges them
+        gray = self._described(condition).colour == "shared"  # the channels one by one, all with the same weights
         patches = natural_patches(count, whole, gray=gray, folder=recipe.folder, reduce=recipe.reduce, seed=seed)
         extra = [max(margins) - m for m in margins]
         patches = patches[..., extra[0] : whole - extra[0], extra[1] : whole - extra[1]]
