@@ -115,7 +115,8 @@ def test_a_wrong_change_is_refused(file: Path, change: str, words: list[str]) ->
     "condition", ["{name: 6lux, lux: 7}", "{name: clean+offaxis, lux: null, position: [0.9, 0.9]}"]
 )
 def test_a_name_means_the_same_in_the_grid_and_outside(file: Path, condition: str) -> None:
-    with pytest.raises(ValueError, match=r"a name must mean one condition; found \(.*\) in grid or light and \(.*\) elsewhere") as raised:
+    words = r"a name must mean one condition; found \(.*\) in grid or light and \(.*\) elsewhere"
+    with pytest.raises(ValueError, match=words) as raised:
         load_recipe(file, [f"conditions=[{condition}]"])
     assert "'conditions':" not in str(raised.value)  # the whole recipe would be no help
     load_recipe(file, [f"conditions=[{condition}]", "grid=null"])
