@@ -78,7 +78,7 @@ class TestGoal:
         assert "ahead of the specialist in 2 of 4 comparisons" in found[1]
         # Equal is not ahead, and the widest loss comes first.
         assert found[1].endswith(
-            "It is not ahead by −2.0 points at 2 lux against for 3 and +0.0 points at 2 lux against for 25."
+            "It is behind or level there: −2.0 points at 2 lux against for 3 and +0.0 points at 2 lux against for 25."
         )
         assert "is not met" in found[2]
 
@@ -87,7 +87,9 @@ class TestGoal:
         assert "within 1 point of none of the 2 specialists" in found[0]
         assert "within for none of 2" in found[0]
         assert found[0].endswith("It is too far behind at 3 lux by 19.5 points and 25 lux by 38.0 points.")
-        assert found[1].startswith("Elsewhere it is ahead of the specialist in 0 of 2 comparisons. It is not ahead by")
+        assert found[1].startswith(
+            "Elsewhere it is ahead of the specialist in 0 of 2 comparisons. It is behind or level there:"
+        )
 
     def test_one_specialist_judged_at_home_only(self) -> None:
         found = light_findings(study({3.0: 700}, {3.0: {3.0: 705}}))
