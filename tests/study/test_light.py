@@ -12,7 +12,7 @@ import torch
 
 from dirtypixels.camera import Camera
 from dirtypixels.deploy import load_model
-from dirtypixels.recipe import Recipe
+from dirtypixels.recipe import Condition, Recipe
 from dirtypixels.study import light, runner
 from dirtypixels.study.light_results import LightStudy
 from dirtypixels.study.workshop import Workshop
@@ -65,7 +65,7 @@ def test_every_model_is_judged_at_every_light_on_the_same_captures(done: tuple[W
     assert [(c.model, c.judged_lux) for c in study.cells] == [(m, lux) for m in MODELS for lux in (3, 10, 30)]
     model: JointModel = load_model(workshop.folder / "models" / "2-200lux-conditioned")[0]
     photos = workshop.judged_photos
-    condition = light.Condition.of(10)
+    condition = Condition.of(10)
     given = workshop.captures(condition)
     with torch.inference_mode():
         expected = torch.cat([model(given[i].observation) for i in range(len(photos))])
@@ -125,7 +125,7 @@ def test_what_is_told_is_wrong_and_what_is_captured_is_not(done: tuple[Workshop,
     assert [(m.alpha_factor, m.sigma_factor) for m in study.mismatch] == [(1, 1), (0.5, 1), (1, 0.5), (0.5, 0.5)]
     assert all((m.model, m.lux, m.count) == ("conditioned", 3, 5) for m in study.mismatch)
     model = load_model(workshop.folder / "models" / "2-200lux-conditioned")[0]
-    capture = workshop.captures(light.Condition.of(3))[0].observation
+    capture = workshop.captures(Condition.of(3))[0].observation
     level = Camera.load("nexus-6p-rear").noise.at_lux(3.0)
     told = light.replace(
         capture,

@@ -138,7 +138,11 @@ class Light(Part):
     @property
     def situations(self) -> tuple[Situation, ...]:
         """Everything that is trained for or judged in."""
-        return (self.whole, *(Condition.of(lux, self.position) for lux in self.judged))
+        return (self.whole, *map(self.at, self.judged))
+
+    def at(self, lux: float) -> Condition:
+        """The condition of one light level."""
+        return Condition.of(lux, self.position)
 
     @field_validator("specialists", "judged", "models", "wrong_at", "factors")
     @classmethod

@@ -51,12 +51,16 @@ class Recipe(Part):
             raise ValueError(f"limits must be for nlm, bm3d, hqs or unit, others are compared with; found {whole}")
         return limits
 
+    def unit_for(self, situation: Situation) -> Unit | Deblur:
+        """The low-level unit that a situation asks for: one that deblurs where there is blur."""
+        return self.deblur if situation.is_blurred else self.unit
+
     @model_validator(mode="after")
     def _light_holds_photographs_out(self) -> Recipe:
         if self.light is not None and self.data.train is None:
             raise ValueError("data.train must be given with light, which holds out training photographs after those")
         if self.light is not None:
-            unit = self.unit if self.light.position is None else self.deblur
+            unit = self.unit_for(self.light.whole)
             if unit.features:
                 raise ValueError(f"features of the unit must be 0 with light, which has its own; found {unit.features}")
         return self

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from dirtypixels.data.captures import Captures, loader
+from dirtypixels.data.captures import Capture, Captures, loader
 from dirtypixels.files import write_atomically
 from dirtypixels.observation import Observation
 from dirtypixels.recipe import Condition, Method
@@ -41,11 +41,7 @@ class Verdicts:
         return Verdicts(*parts, self.seconds)
 
     def save(self, path: Path) -> None:
-        def write(temporary: Path) -> None:
-            with temporary.open("wb") as file:
-                np.savez(file, **vars(self))
-
-        write_atomically(path, write)
+        save_arrays(path, vars(self))
 
     @classmethod
     def load(cls, path: Path) -> Verdicts:
@@ -87,19 +83,10 @@ def answer_all(
     Returns:
         logits (N, K), labels (N,), and seconds for a photograph.
     """
-    parts: list[tuple[Tensor, Tensor]] = []
-    seconds, done = 0.0, 0
-    with torch.inference_mode():
-        for observation, label, _ in loader(captures, batch):
-            start = time.perf_counter()
-            logits = model(observation.to(device)).cpu()
-            seconds += time.perf_counter() - start
-            parts.append((logits, label))
-            done += len(label)
-            if report is not None:
-                report(done)
-    logits, labels = (torch.cat(part) for part in zip(*parts, strict=True))
-    return logits, labels, seconds / done
+    (logits, labels), seconds = _over(
+        captures, lambda obs: (model(obs),), lambda capture, logits: (logits, capture.label), device, batch, report
+    )
+    return logits, labels, seconds
 
 
 def judge(
@@ -119,18 +106,48 @@ def judge(
         report: called with the number of captures done.
     """
     device = next(head.parameters(), torch.empty(0)).device
-    parts: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
+
+    def answer(observation: Observation) -> tuple[Tensor, Tensor]:
+        image = restore(observation)
+        return head(image), image
+
+    def keep(capture: Capture, logits: Tensor, image: Tensor) -> tuple[Tensor, ...]:
+        best = [topk(logits, capture.label, min(k, logits.shape[1])) for k in (1, 5)]
+        return (*best, logits.argmax(1), psnr(image.clamp(0, 1), capture.scene))
+
+    found, seconds = _over(captures, answer, keep, device, batch, report)
+    top1, top5, answers, quality = (one.numpy() for one in found)
+    return Verdicts(top1, top5, answers, quality.astype(np.float64), seconds)
+
+
+def save_arrays(path: Path, arrays: Mapping[str, object]) -> None:
+    """Arrays by their names as one file, which appears whole or not at all."""
+
+    def write(temporary: Path) -> None:
+        with temporary.open("wb") as file:
+            np.savez(file, **arrays)  # type: ignore[arg-type]
+
+    write_atomically(path, write)
+
+
+def _over(
+    captures: Captures,
+    answer: Callable[[Observation], tuple[Tensor, ...]],
+    keep: Callable[..., tuple[Tensor, ...]],
+    device: torch.device,
+    batch: int,
+    report: Callable[[int], None] | None,
+) -> tuple[list[Tensor], float]:
+    """What `keep(capture, *answer)` gives of every batch, joined, and the seconds that a photograph's answer took."""
+    parts: list[tuple[Tensor, ...]] = []
     seconds, done = 0.0, 0
     with torch.inference_mode():
-        for observation, label, scene in loader(captures, batch):
+        for capture in loader(captures, batch):
             start = time.perf_counter()
-            image = restore(observation.to(device))
-            logits, image = head(image).cpu(), image.cpu()
+            given = [one.cpu() for one in answer(capture.observation.to(device))]
             seconds += time.perf_counter() - start
-            best = [topk(logits, label, min(k, logits.shape[1])) for k in (1, 5)]
-            parts.append((*best, logits.argmax(1), psnr(image.clamp(0, 1), scene)))
-            done += len(label)
+            parts.append(keep(capture, *given))
+            done += len(capture.label)
             if report is not None:
                 report(done)
-    top1, top5, answer, quality = (torch.cat(part).numpy() for part in zip(*parts, strict=True))
-    return Verdicts(top1, top5, answer, quality.astype(np.float64), seconds / done)
+    return [torch.cat(part) for part in zip(*parts, strict=True)], seconds / done

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -14,11 +13,10 @@ from torch import Tensor
 
 from dirtypixels.data import Captures
 from dirtypixels.deploy.models import note_temperature
-from dirtypixels.files import write_atomically
 from dirtypixels.observation import Observation
-from dirtypixels.recipe import Condition, Light
+from dirtypixels.recipe import Light
 from dirtypixels.study import results
-from dirtypixels.study.judge import answer_all
+from dirtypixels.study.judge import answer_all, save_arrays
 from dirtypixels.study.light_results import TRUE_NOISE, Kind, LightCell, LightStudy, Mismatch, RiskCurve
 from dirtypixels.study.selective import expected_calibration_error
 from dirtypixels.study.statistics import paired_difference, wilson
@@ -59,23 +57,21 @@ def contenders(workshop: Workshop) -> list[Contender]:
     light = _light(workshop)
     whole = light.whole
     found = [Contender("pretrained", "pretrained", None, workshop.pretrained)]
-
-    def add(
-        name: str, kind: Kind, lux: float | tuple[float, float], make: Callable[[], JointModel], folder: str
-    ) -> None:
-        found.append(Contender(name, kind, lux, make, folder))
-
     for lux in light.specialists:
-        home = Condition.of(lux, light.position)
-        add(f"specialist {light_name(lux)}", "specialist", lux, partial(workshop.joint, home), f"{home.name}-joint")
+        home = light.at(lux)
+        make = partial(workshop.joint, home)
+        found.append(Contender(f"specialist {light_name(lux)}", "specialist", lux, make, f"{home.name}-joint"))
     if "finetuned" in light.models:
-        add("finetuned", "finetuned", whole.lux, partial(workshop.finetuned, whole), f"{whole.name}-finetuned")
+        make = partial(workshop.finetuned, whole)
+        found.append(Contender("finetuned", "finetuned", whole.lux, make, f"{whole.name}-finetuned"))
     if "unconditioned" in light.models:
-        add("unconditioned", "unconditioned", whole.lux, partial(workshop.joint, whole), f"{whole.name}-joint")
+        make = partial(workshop.joint, whole)
+        found.append(Contender("unconditioned", "unconditioned", whole.lux, make, f"{whole.name}-joint"))
     for rounds in range(1, light.rounds + 1) if "conditioned" in light.models else ():
         said, suffix = (f", {rounds} rounds", f"-{rounds}-rounds") if rounds > 1 else ("", "")
         make = partial(workshop.joint, whole, light.features, rounds)
-        add(f"conditioned{said}", "conditioned", whole.lux, make, f"{whole.name}-conditioned{suffix}")
+        folder = f"{whole.name}-conditioned{suffix}"
+        found.append(Contender(f"conditioned{said}", "conditioned", whole.lux, make, folder))
     return found
 
 
@@ -97,34 +93,47 @@ def run_light(workshop: Workshop, command: str) -> LightStudy:
         if c.folder is not None:
             note_temperature(workshop.folder / "models" / c.folder, temperatures[c.name])
     judged = {(c.name, lux): _judged(workshop, c, lux) for c in every for lux in light.judged}
-    cells, curves = [], []
+    members = [c for c in every if c.kind == "specialist"]
+    scales = torch.tensor([temperatures[c.name] for c in members], dtype=torch.float64)
+    cells: dict[str, list[LightCell]] = {}
+    curves = []
     for lux in light.judged:
-        home = next((c for c in every if c.kind == "specialist" and c.trained_lux == lux), None)
+        home = next((c for c in members if c.trained_lux == lux), None)
         reference = None if home is None else (home.name, judged[home.name, lux].right)
         for c in every:
             found, temperature = judged[c.name, lux], temperatures[c.name]
             plain, confidence = (_confidence(found.logits / t) for t in (1.0, temperature))
-            cells.append(
-                _cell(c.name, c.kind, c.trained_lux, lux, found.right, reference, found.seconds, 1).model_copy(
-                    update={
-                        "calibration_error": expected_calibration_error(plain, found.right),
-                        "calibration_error_after": expected_calibration_error(confidence, found.right),
-                        "temperature": temperature,
-                    }
-                )
+            cell = _cell(
+                c.name,
+                c.kind,
+                c.trained_lux,
+                lux,
+                found.right,
+                reference,
+                seconds_per_image=found.seconds,
+                passes=1,
+                calibration_error=expected_calibration_error(plain, found.right),
+                calibration_error_after=expected_calibration_error(confidence, found.right),
+                temperature=temperature,
             )
+            cells.setdefault(c.name, []).append(cell)
             curves.append(RiskCurve.of(c.name, lux, confidence, found.right))
-        members = [c for c in every if c.kind == "specialist"]
         if len(members) > 1:
             together = [judged[c.name, lux] for c in members]
-            scales = torch.tensor([temperatures[c.name] for c in members], dtype=torch.float64)
             chosen = select(torch.stack([found.logits for found in together]).double(), scales)
             right = chosen.answer == together[0].labels
-            seconds = sum(found.seconds for found in together)
-            trained = (min(light.specialists), max(light.specialists))
-            cell = _cell("ensemble", "ensemble", trained, lux, right, reference, seconds, len(members))
-            error = expected_calibration_error(chosen.confidence, right)
-            cells.append(cell.model_copy(update={"calibration_error_after": error}))
+            cell = _cell(
+                "ensemble",
+                "ensemble",
+                (min(light.specialists), max(light.specialists)),
+                lux,
+                right,
+                reference,
+                seconds_per_image=sum(found.seconds for found in together),
+                passes=len(members),
+                calibration_error_after=expected_calibration_error(chosen.confidence, right),
+            )
+            cells.setdefault("ensemble", []).append(cell)
             curves.append(RiskCurve.of("ensemble", lux, chosen.confidence, right))
     return LightStudy(
         name=workshop.recipe.name,
@@ -140,7 +149,7 @@ def run_light(workshop: Workshop, command: str) -> LightStudy:
         versions=results.versions(),
         hardware=results.hardware(),
         commands=command,
-        cells=sorted(cells, key=lambda cell: list(dict.fromkeys(c.model for c in cells)).index(cell.model)),
+        cells=[cell for of_model in cells.values() for cell in of_model],
         mismatch=[m for c in every[-1:] if c.kind == "conditioned" for m in _mismatches(workshop, c)],
         selective=curves,
         notes=[*workshop.recipe.notes, *_budgets(workshop)],
@@ -173,8 +182,7 @@ def _cell(
     lux: float,
     right: Tensor,
     reference: tuple[str, Tensor] | None,
-    seconds: float,
-    passes: int,
+    **more: Any,
 ) -> LightCell:
     difference = None
     if reference is not None and reference[0] != name:
@@ -187,8 +195,7 @@ def _cell(
         count=len(right),
         top1=wilson(int(right.sum()), len(right)),
         difference=difference,
-        seconds_per_image=seconds,
-        passes=passes,
+        **more,
     )
 
 
@@ -207,8 +214,9 @@ def _held_out(workshop: Workshop, contender: Contender) -> Answers:
 
 def _judged(workshop: Workshop, contender: Contender, lux: float) -> Answers:
     light = _light(workshop)
-    condition = Condition.of(lux, light.position)
-    return _answers(workshop, contender, condition.name, _limited(workshop, condition, light.limit))
+    condition = light.at(lux)
+    captures = partial(workshop.captures, condition, limit=light.limit)
+    return _answers(workshop, contender, condition.name, captures)
 
 
 def _mismatches(workshop: Workshop, contender: Contender) -> list[Mismatch]:
@@ -218,14 +226,14 @@ def _mismatches(workshop: Workshop, contender: Contender) -> list[Mismatch]:
     limit = min(limits, default=None)
     found = []
     for lux in light.wrong_at:
-        condition = Condition.of(lux, light.position)
+        condition = light.at(lux)
+        captures = partial(workshop.captures, condition, limit=limit)
         truth = _judged(workshop, contender, lux).first(limit)
         pairs = [(f, s) for x in light.factors if x != 1 for f, s in ((x, 1.0), (1.0, x), (x, x))]
         for alpha, sigma in [(1.0, 1.0), *pairs]:
             answers = truth
             if (alpha, sigma) != (1, 1):
                 key = f"{condition.name}, alpha x{alpha:g}, sigma x{sigma:g}"
-                captures = _limited(workshop, condition, limit)
                 answers = _answers(workshop, contender, key, captures, _told(alpha, sigma))
             right = answers.right
             found.append(
@@ -242,10 +250,6 @@ def _mismatches(workshop: Workshop, contender: Contender) -> list[Mismatch]:
                 )
             )
     return found
-
-
-def _limited(workshop: Workshop, condition: Condition, limit: int | None) -> Callable[[], Captures]:
-    return lambda: workshop.captures(condition, limit=limit)
 
 
 def _told(alpha: float, sigma: float) -> Callable[[Observation], Observation]:
@@ -272,14 +276,6 @@ def _answers(
                 workshop.device,
                 report=lambda done: bar.update(task, completed=done),
             )
-        _save(file, logits, labels, seconds)
+        save_arrays(file, {"logits": logits.numpy(), "labels": labels.numpy(), "seconds": seconds})
     with np.load(file, allow_pickle=False) as found:
         return Answers(torch.from_numpy(found["logits"]), torch.from_numpy(found["labels"]), float(found["seconds"]))
-
-
-def _save(file: Path, logits: Tensor, labels: Tensor, seconds: float) -> None:
-    def write(temporary: Path) -> None:
-        with temporary.open("wb") as out:
-            np.savez(out, logits=logits.numpy(), labels=labels.numpy(), seconds=seconds)
-
-    write_atomically(file, write)

@@ -13,11 +13,6 @@ from dirtypixels.study.report import Part, Shown
 from dirtypixels.study.tables import Table
 
 
-def light_part(study: LightStudy) -> Part:
-    """What the report says of it."""
-    return Part("One model for every light", light_findings(study), light_tables_of(study))
-
-
 def light_tables_of(study: LightStudy) -> list[Table]:
     """Those that have something in them."""
     makers: tuple[Callable[[LightStudy], Table], ...] = (
@@ -30,8 +25,8 @@ def light_tables_of(study: LightStudy) -> list[Table]:
     return [table for table in (make(study) for make in makers) if table.rows]
 
 
-def write_light(study: LightStudy, folder: Path) -> list[Shown]:
-    """Write light.json, light.md, light.csv, light.tex and the figures; gives the figures for the report."""
+def write_light(study: LightStudy, folder: Path) -> tuple[Part, list[Shown]]:
+    """Write light.json, light.md, light.csv, light.tex and the figures; gives what the report says and shows of it."""
     compared = any(cell.difference and cell.kind not in ("pretrained", "specialist") for cell in study.cells)
     drawn: list[tuple[str, str, Callable[[LightStudy, Path], None], bool]] = [
         ("Accuracy over light", "light-accuracy.png", light_figures.accuracy_over_lux, True),
@@ -47,11 +42,11 @@ def write_light(study: LightStudy, folder: Path) -> list[Shown]:
     light_results.write(study, folder / "light.json")
     light_tables.to_csv(study.cells, folder / "light.csv")
     markup.to_latex(light_tables.light_table(study), folder / "light.tex")
-    tables = light_tables_of(study)
+    findings, tables = light_findings(study), light_tables_of(study)
     versions = ", ".join(f"{name} {version}" for name, version in study.versions.items())
     page = [
         f"# {study.name}",
-        *light_findings(study),
+        *findings,
         f"![{shown[0].title}]({shown[0].path.name})",
         *(markup.to_markdown(table) for table in tables),
         *(f"![{one.title}]({one.path.name})" for one in shown[1:]),
@@ -60,4 +55,4 @@ def write_light(study: LightStudy, folder: Path) -> list[Shown]:
         f"    {study.commands}",
     ]
     write_text(folder / "light.md", "\n\n".join(part.strip("\n") for part in page) + "\n")
-    return shown
+    return Part("One model for every light", findings, tables), shown

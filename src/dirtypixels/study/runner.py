@@ -16,7 +16,7 @@ from dirtypixels.study import figures, grid_figures, markup, pictures, report, r
 from dirtypixels.study.examples import examples
 from dirtypixels.study.judge import Verdicts, judge, method
 from dirtypixels.study.light import run_light
-from dirtypixels.study.light_report import light_part, write_light
+from dirtypixels.study.light_report import write_light
 from dirtypixels.study.light_results import LightStudy
 from dirtypixels.study.paper import PAPER_PRETRAINED, beside_paper
 from dirtypixels.study.report import Shown
@@ -50,7 +50,7 @@ def run(recipe: Recipe, folder: str | Path, command: str, console: Console | Non
         classical.require_bm3d()
     workshop = Workshop(recipe, folder, console)
     grid_conditions = recipe.grid.conditions if recipe.grid else ()
-    light_conditions = [Condition.of(lux, recipe.light.position) for lux in recipe.light.judged] if recipe.light else ()
+    light_conditions = map(recipe.light.at, recipe.light.judged) if recipe.light else ()
     blurred = [c for c in (*recipe.conditions, *grid_conditions, *light_conditions) if c.is_blurred]
     optics = workshop.camera.optics
     if blurred and optics is None:
@@ -83,9 +83,9 @@ def run(recipe: Recipe, folder: str | Path, command: str, console: Console | Non
 def check_units(recipe: Recipe) -> None:
     """Raise ValueError where a unit that the recipe describes cannot be built: before hours of training, not after."""
     units: list[Unit | Deblur] = [recipe.unit, recipe.deblur]
-    if recipe.light is not None and "conditioned" in recipe.light.models:
-        described = recipe.unit if recipe.light.position is None else recipe.deblur
-        units.append(described.model_copy(update={"features": recipe.light.features}))
+    light = recipe.light
+    if light is not None and "conditioned" in light.models:
+        units.append(recipe.unit_for(light.whole).model_copy(update={"features": light.features}))
     for unit in units:
         build_unit(unit)
 
@@ -208,14 +208,16 @@ def _write(
         pictures.panels(rows, shown[-1].path)
     if study.grid:
         shown += _write_grid(study, folder)
+    part = None
     if light is not None:
-        shown += write_light(light, folder)
+        part, drawn = write_light(light, folder)
+        shown += drawn
     for condition in workshop.recipe.conditions:
         curve = workshop.folder / "units" / f"{condition.name}.png"
         if curve.is_file():
             shown.append(Shown(f"The unit for {tables.condition_name(condition.name)}", curve, about="pretraining"))
     results.write(study, folder / "results.json")
-    report.write_report(study, shown, folder / "report.html", None if light is None else light_part(light))
+    report.write_report(study, shown, folder / "report.html", part)
 
 
 def _write_grid(study: results.Study, folder: Path) -> list[Shown]:

@@ -7,7 +7,6 @@ import logging
 import math
 import os
 from collections.abc import Callable
-from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import Tensor, nn
 
 from dirtypixels.camera import Camera, in_frame, linear_scene, realisation
-from dirtypixels.data import Captures, FolderPhotos, InMemory, Photo, PhotoSet, RoadSigns, log_uniform, natural_patches
+from dirtypixels.data import Captures, PhotoSet, log_uniform, natural_patches
 from dirtypixels.deploy import ModelCard, load_model, save_model
 from dirtypixels.deploy.units import build_unit
 from dirtypixels.files import write_text
@@ -26,7 +25,8 @@ from dirtypixels.observation import Observation
 from dirtypixels.recipe import Condition, Deblur, FineTuning, Recipe, Situation, Unit
 from dirtypixels.restore import Deblurrer, Denoiser
 from dirtypixels.study.figures import pretraining_curve
-from dirtypixels.tasks import JointModel, class_names, classifier, imagenet_indices
+from dirtypixels.study.photographs import Part, Photographs
+from dirtypixels.tasks import JointModel, classifier, imagenet_indices
 from dirtypixels.train import finetune, pretrain
 
 logger = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 Curve = list[tuple[int, float]]
 
 
-class Workshop:
+class Workshop(Photographs):
     """A study's folder and everything trained in it; what is there already is used, what is missing is made.
 
     Args:
@@ -47,7 +47,8 @@ class Workshop:
     """
 
     def __init__(self, recipe: Recipe, folder: str | Path, console: Console | None = None) -> None:
-        self.recipe, self.folder, self.console = recipe, Path(folder), console
+        super().__init__(recipe)
+        self.folder, self.console = Path(folder), console
         self.camera = Camera.load(recipe.camera)
         self.device = torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
         self._check_owner()
@@ -64,55 +65,6 @@ class Workshop:
         )  # fmt: skip
         return Progress(*columns, console=self.console or Console(quiet=True), transient=False)
 
-    @cached_property
-    def training_photos(self) -> PhotoSet:
-        data = self.recipe.data
-        if data.kind == "signs":
-            assert data.train is not None
-            return self._kept(RoadSigns("train", data.train, data.size, self.recipe.seed))
-        assert data.root is not None
-        return self._kept(FolderPhotos(data.root, "train", data.size, count=data.train, seed=self.recipe.seed))
-
-    @cached_property
-    def judged_photos(self) -> PhotoSet:
-        data, seed = self.recipe.data, self.recipe.seed
-        held_out = data.judge == "held_out"
-        if data.kind == "signs":
-            assert data.train is not None
-            assert data.test is not None
-            if held_out:
-                return self._kept(
-                    _Part(RoadSigns("train", data.train + data.test, data.size, seed), data.train, data.test)
-                )
-            return self._kept(RoadSigns("test", data.test, data.size, seed))
-        assert data.root is not None
-        first = (data.train or 0) if held_out else 0
-        split = "train" if held_out else "val"
-        photos = FolderPhotos(data.root, split, data.size, first=first, count=data.test, seed=seed)
-        trained, judged = self.training_photos.classes, photos.classes
-        if trained != judged:
-            # Labels count the folders, so that one more or less would give every class after it another number.
-            raise ValueError(
-                f"data.root must hold the same classes in 'train' and {split!r}; found only in one of them: "
-                f"{sorted(set(trained) ^ set(judged))}"
-            )
-        return self._kept(photos)
-
-    @cached_property
-    def held_out_photos(self) -> PhotoSet:
-        """Training photographs that no training uses and nothing is judged on, to calibrate confidence."""
-        data, light, seed = self.recipe.data, self.recipe.light, self.recipe.seed
-        assert light is not None
-        assert data.train is not None
-        first = data.train + ((data.test or 0) if data.judge == "held_out" else 0)
-        if data.kind == "signs":
-            return self._kept(_Part(RoadSigns("train", first + light.held_out, data.size, seed), first, light.held_out))
-        assert data.root is not None
-        return self._kept(FolderPhotos(data.root, "train", data.size, first=first, count=light.held_out, seed=seed))
-
-    def _kept(self, photos: PhotoSet) -> PhotoSet:
-        return InMemory(photos) if self.recipe.data.memory else photos
-
     def captures(
         self,
         condition: Situation,
@@ -126,7 +78,7 @@ class Workshop:
         if photos is None:
             photos = self.training_photos if training else self.judged_photos
         return Captures(
-            photos if limit is None else _Part(photos, 0, min(limit, len(photos))),
+            photos if limit is None else Part(photos, 0, min(limit, len(photos))),
             self.camera,
             condition.lux,
             self.recipe.seed,
@@ -168,7 +120,7 @@ class Workshop:
         return unit.cpu()
 
     def _described(self, condition: Situation, features: int | None = None) -> Unit | Deblur:
-        described = self.recipe.deblur if condition.is_blurred else self.recipe.unit
+        described = self.recipe.unit_for(condition)
         return described if features is None else described.model_copy(update={"features": features})
 
     def _patches(self, condition: Situation) -> tuple[Tensor, Observation]:
@@ -205,16 +157,13 @@ class Workshop:
     def pretrained(self) -> JointModel:
         """The classifier as it comes, trained on clean photographs first if the recipe says so; no unit."""
         recipe = self.recipe
-        clean = Condition(name="clean", lux=None)
         if recipe.clean_training is None:
-            return JointModel(None, self._new_head()).eval()
-        return self._trained("pretrained", clean, None, recipe.clean_training, self._new_head)
+            return self._bare().eval()
+        return self._trained("pretrained", Condition(name="clean", lux=None), recipe.clean_training, self._bare)
 
     def finetuned(self, condition: Situation) -> JointModel:
         """The classifier, trained on the condition's captures."""
-        return self._trained(
-            f"{condition.name}-finetuned", condition, None, self.recipe.finetuning, lambda: self.pretrained().head
-        )
+        return self._trained(f"{condition.name}-finetuned", condition, self.recipe.finetuning, self.pretrained)
 
     def joint(self, condition: Situation, features: int | None = None, rounds: int = 1) -> JointModel:
         """The pretrained unit and the classifier, trained together on the condition's captures; features as `unit`.
@@ -222,45 +171,34 @@ class Workshop:
         Further rounds train on, each with the whole schedule once more and with new noise (warm restarts, Loshchilov
         and Hutter 2017).
         """
-        name = f"{condition.name}-{'joint' if features is None else 'conditioned'}"
         recipe = self.recipe.finetuning
-        if rounds == 1:
-            return self._trained(
-                name,
-                condition,
-                lambda: self.unit(condition, features),
-                recipe,
-                lambda: self.pretrained().head,
-                features=features,
-            )
-        before = cache(lambda: self.joint(condition, features, rounds - 1))
-        return self._trained(
-            f"{name}-{rounds}-rounds",
-            condition,
-            lambda: _present(before().unit),
-            recipe,
-            lambda: before().head,
-            features=features,
-            first_epoch=(rounds - 1) * recipe.epochs,
-        )
+
+        def start() -> JointModel:
+            if rounds > 1:
+                return self.joint(condition, features, rounds - 1)
+            return JointModel(self.unit(condition, features), self.pretrained().head)
+
+        kind = "joint" if features is None else "conditioned"
+        name = f"{condition.name}-{kind}" + (f"-{rounds}-rounds" if rounds > 1 else "")
+        described = self._described(condition, features)
+        return self._trained(name, condition, recipe, start, described, (rounds - 1) * recipe.epochs)
 
     def _trained(
         self,
         name: str,
         condition: Situation,
-        unit: Callable[[], nn.Module] | None,
         recipe: FineTuning,
-        head: Callable[[], nn.Module],
-        *,
-        features: int | None = None,
+        start: Callable[[], JointModel],
+        unit: Unit | Deblur | None = None,
         first_epoch: int = 0,
     ) -> JointModel:
+        """The model under a name; where there is none, `start` trained and saved. `unit` describes the start's unit."""
         folder = self.folder / "models" / name
         checkpoint = self.folder / "checkpoints" / f"{name}.ckpt"
         if folder.exists():
             checkpoint.unlink(missing_ok=True)  # of a study that was stopped between the two
             return load_model(folder)[0]
-        model = JointModel(None if unit is None else unit(), head())
+        model = start()
         self.claim()
         self.say(f"training {name}")
         torch.manual_seed(self.recipe.seed)
@@ -278,7 +216,7 @@ class Workshop:
             network=self.recipe.head.network,
             classes=self.training_photos.classes,
             image_size=self.recipe.data.size,
-            unit=None if unit is None else self._described(condition, features),
+            unit=unit,
             position=condition.position,
             camera=self.camera.name,
             camera_hash=self.camera.hash,
@@ -290,6 +228,9 @@ class Workshop:
         checkpoint.unlink(missing_ok=True)
         # What is used is what was saved, so that a study goes on from its files to the same numbers.
         return load_model(folder)[0]
+
+    def _bare(self) -> JointModel:
+        return JointModel(None, self._new_head())
 
     def _new_head(self) -> nn.Module:
         head, classes = self.recipe.head, self.training_photos.classes
@@ -303,18 +244,6 @@ class Workshop:
                 f"found {len(classes)} classes"
             )
         return found
-
-    def data_summary(self) -> dict[str, JsonValue]:
-        """What the photographs are, for the record."""
-        data = self.recipe.data
-        return {
-            "kind": data.kind,
-            "size": data.size,
-            "training photographs": len(self.training_photos),
-            "judged photographs": len(self.judged_photos),
-            "judged on": data.judge,
-            "classes": list(class_names(self.training_photos.classes)),
-        }
 
     def portable_recipe(self) -> dict[str, JsonValue]:
         """The recipe for the record, with the folders of this machine by their last name only."""
@@ -343,24 +272,6 @@ class Workshop:
                 f"{str(self.folder)!r} holds a study of another recipe ({'; '.join(different)}); "
                 "choose another folder, or remove this one"
             )
-
-
-def _present(unit: nn.Module | None) -> nn.Module:
-    assert unit is not None
-    return unit
-
-
-class _Part:
-    """Some photographs of a data set: `count` of them, from index `first` on."""
-
-    def __init__(self, photos: PhotoSet, first: int, count: int) -> None:
-        self.classes, self._photos, self._first, self._count = photos.classes, photos, first, count
-
-    def __len__(self) -> int:
-        return self._count
-
-    def __getitem__(self, index: int) -> Photo:
-        return self._photos[index + self._first]
 
 
 def _differences(found: object, mine: object, key: str = "") -> list[str]:

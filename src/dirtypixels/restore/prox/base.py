@@ -32,3 +32,10 @@ class Prox(nn.Module):
         z = self(v, penalty) if context is None else self(v, penalty, context)
         change: Tensor = analysis.t() @ (z - v).transpose(0, 1).flatten(1)
         return change
+
+
+def check_context(context: Tensor | None, features: int) -> None:
+    """Raise ValueError unless a context has as many features as a prior learned to use; none for 0."""
+    found = 0 if context is None else context.shape[-1]
+    if found != features:
+        raise ValueError(f"context must have {features} features; found {found}")

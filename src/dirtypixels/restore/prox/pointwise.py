@@ -8,7 +8,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from dirtypixels.restore.prox.base import Prox
+from dirtypixels.restore.prox.base import Prox, check_context
 
 
 class PointwiseCNN(Prox):
@@ -52,7 +52,7 @@ class PointwiseCNN(Prox):
         channels = self.weights[0].shape[1]
         if v.ndim < 2 or v.shape[1] != channels:
             raise ValueError(f"v must have shape (B, {channels}, ...); found {tuple(v.shape)}")
-        self._check(context)
+        check_context(context, self.features)
         flat = v.reshape(v.shape[0], channels, math.prod(v.shape[2:]))
         inner = flat
         for i, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
@@ -63,7 +63,7 @@ class PointwiseCNN(Prox):
 
     def change(self, analysis: Tensor, patches: Tensor, penalty: Tensor, context: Tensor | None = None) -> Tensor:
         # The filters are linear and so are the outer layers: multiplied together they cost one product, not two.
-        self._check(context)
+        check_context(context, self.features)
         first, *inner, last = self.weights
         *biases, last_bias = self.biases
         r = patches
@@ -74,8 +74,3 @@ class PointwiseCNN(Prox):
                 shifted = torch.addmm(bias[:, None], self.shifts[i], context.t())
                 r = (weight @ r).unflatten(1, (len(context), -1)).add_(shifted[..., None]).relu_().flatten(1)
         return torch.addmm((analysis.t() @ last_bias)[:, None], analysis.t() @ last, r)
-
-    def _check(self, context: Tensor | None) -> None:
-        found = 0 if context is None else context.shape[-1]
-        if found != self.features:
-            raise ValueError(f"context must have {self.features} features; found {found}")

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from dirtypixels import checks
-from dirtypixels.restore.prox.base import Prox
+from dirtypixels.restore.prox.base import Prox, check_context
 
 # Cells of the table for each spacing of the Gaussians: the cubics stay within 3.2e-7 max_j |w_j| of the sum.
 _CELLS = 16
@@ -84,9 +84,7 @@ class RBFShrinkage(Prox):
 
     def _evaluate(self, v: Tensor, context: Tensor | None, whole: bool) -> Tensor:
         """phi of (B, K, L) responses if whole, else what it adds to them."""
-        found = 0 if context is None else context.shape[-1]
-        if found != self.features:
-            raise ValueError(f"context must have {self.features} features; found {found}")
+        check_context(context, self.features)
         basis = torch.as_tensor(_cubics(self.weights.shape[1])).to(self.weights)
         coefficients = (self.weights @ basis).reshape(len(self.weights), 4, -1).transpose(0, 1).contiguous()
         if context is None or self.scales is None:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from dirtypixels import checks
-from dirtypixels.restore.prox.base import Prox
+from dirtypixels.restore.prox.base import Prox, check_context
 
 
 class SpatialProx(Prox):
@@ -46,9 +46,7 @@ class SpatialProx(Prox):
 
     def _check(self, v: Tensor, context: Tensor | None) -> None:
         checks.has_shape("v", v, ("B", self.channels, "H", "W"))
-        found = 0 if context is None else context.shape[-1]
-        if found != self.features:
-            raise ValueError(f"context must have {self.features} features; found {found}")
+        check_context(context, self.features)
 
 
 class Convolution(nn.Module):
