@@ -14,14 +14,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
-import resource
 import shlex
 import statistics
 import sys
 import time
 from collections.abc import Callable
-from multiprocessing.connection import Connection
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,12 +33,14 @@ from dirtypixels.data import natural_patches
 from dirtypixels.data.pictures import list_pictures, read_picture
 from dirtypixels.deploy.units import build_unit
 from dirtypixels.files import write_text
+from dirtypixels.observation import Observation
 from dirtypixels.recipe import Unit
 from dirtypixels.restore import classical
 from dirtypixels.study import results
 from dirtypixels.study.results import hardware, versions
 from dirtypixels.study.statistics import mean_interval
 from dirtypixels.train import pretrain, psnr
+from steps import in_turn
 
 GROUPS: dict[str, dict[str, Unit]] = {
     "layers": {f"{n}-layer{'s' * (n > 1)}": Unit(layers=n) for n in (1, 2, 4, 8)},
@@ -97,60 +97,36 @@ def quality(unit: Unit, gray: bool, camera: Camera, args: argparse.Namespace, la
     return {"psnr": values, "curve": curve, "parameters": parameters, "pretraining_s": seconds}
 
 
-def peak_kib() -> int:
-    """Peak memory of this process; not of the one that it was started from, which getrusage counts on Linux."""
-    status = Path("/proc/self/status")
-    if status.is_file():
-        return next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith("VmHWM"))
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-
-
-def serve(pipe: Connection, unit: Unit, lux: float) -> None:
-    """Training steps on demand; answers with seconds and the process's peak memory above its start in MiB."""
+def step(unit: Unit, lux: float, training: bool) -> Callable[[], object]:
+    """A training step of a unit, or the restoration of a batch."""
     torch.manual_seed(0)
     generator = torch.Generator().manual_seed(0)
     captured = Camera.load("nexus-6p-rear").capture(torch.rand(STEP, generator=generator), lux, generator=generator)
     built = build_unit(unit)
-    built(captured[:1]).square().mean().backward()
-    before = peak_kib()
-    while pipe.recv():
-        start = time.perf_counter()
-        built(captured).square().mean().backward()
-        seconds = time.perf_counter() - start
-        pipe.send((seconds, (peak_kib() - before) / 1024))
+    return lambda: built(captured).square().mean().backward() if training else _restored(built, captured)
+
+
+def _restored(unit: Callable[[Observation], Tensor], captured: Observation) -> Tensor:
     with torch.inference_mode():
-        start = time.perf_counter()
-        built(captured)
-        pipe.send((time.perf_counter() - start) / STEP[0])
+        return unit(captured)
 
 
 def cost(unit: Unit, args: argparse.Namespace) -> dict[str, Any]:
     """Median and quartiles of the seconds of a step, the ratio to the yardstick round by round, and peak memory."""
-    context = multiprocessing.get_context("spawn")
-    pipes = []
-    for each in (unit, YARDSTICK):
-        mine, other = context.Pipe()
-        context.Process(target=serve, args=(other, each, args.lux), daemon=True).start()
-        other.close()  # so that waiting for a process that died ends
-        pipes.append(mine)
-    rounds = []
-    for _ in range(args.runs + 1):
-        answers = []
-        for pipe in pipes:
-            pipe.send(True)
-            answers.append(pipe.recv())
-        rounds.append(answers)
-    restored = []
-    for pipe in pipes:
-        pipe.send(False)
-        restored.append(pipe.recv())
-    low, middle, high = statistics.quantiles([mine[0] for mine, _ in rounds[1:]], n=4)
+    makers = {
+        "training": partial(step, unit, args.lux, True),
+        "restoring": partial(step, unit, args.lux, False),
+        "yardstick": partial(step, YARDSTICK, args.lux, True),
+    }
+    found = in_turn(makers, args.runs)
+    seconds = {name: [one for one, _ in rounds] for name, rounds in found.items()}
+    low, middle, high = statistics.quantiles(seconds["training"], n=4)
     return {
         "step_s": middle,
         "step_quartiles_s": [low, high],
-        "ratio": statistics.median(mine[0] / other[0] for mine, other in rounds[1:]),
-        "peak_mib": max(mine[1] for mine, _ in rounds),
-        "restore_ms": 1000 * restored[0],
+        "ratio": statistics.median(a / b for a, b in zip(seconds["training"], seconds["yardstick"], strict=True)),
+        "peak_mib": max(peak for _, peak in found["training"]),
+        "restore_ms": 1000 * statistics.median(seconds["restoring"]) / STEP[0],
     }
 
 

@@ -11,12 +11,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
-import resource
 import statistics
-import time
 from collections.abc import Callable
-from multiprocessing.connection import Connection
+from functools import partial
 from pathlib import Path
 
 import timm
@@ -29,6 +26,7 @@ from dirtypixels.camera import Camera
 from dirtypixels.restore import Denoiser, UnrolledHQS
 from dirtypixels.restore.filters import dct_filters
 from dirtypixels.study.results import hardware, versions
+from steps import in_turn
 
 
 class PlainUnit(nn.Module):
@@ -64,39 +62,7 @@ def contender(name: str, size: int, batch: int) -> Callable[[], None]:
     return lambda: network(signal).square().mean().backward()
 
 
-def serve(pipe: Connection, name: str, size: int, batch: int) -> None:
-    """Run passes on demand; answer with seconds and the process's peak memory in MiB."""
-    step = contender(name, size, batch)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    step()
-    while pipe.recv():
-        start = time.perf_counter()
-        step()
-        seconds = time.perf_counter() - start
-        pipe.send((seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024 - before))
-
-
 NAMES = ("Lite0 NCHW", "Lite0 channels-last", "unit 1 layer", "unit 2 layers", "plain PyTorch layer")
-
-
-def measure(size: int, batch: int, runs: int) -> dict[str, list[tuple[float, float]]]:
-    """(seconds, peak MiB above the start) of every contender and round."""
-    context = multiprocessing.get_context("spawn")
-    pipes, processes = {}, []
-    for name in NAMES:
-        pipes[name], other = context.Pipe()
-        process = context.Process(target=serve, args=(other, name, size, batch), daemon=True)
-        process.start()
-        processes.append(process)
-    found: dict[str, list[tuple[float, float]]] = {name: [] for name in NAMES}
-    for _ in range(runs + 1):
-        for name, pipe in pipes.items():
-            pipe.send(True)
-            found[name].append(pipe.recv())
-    for pipe, process in zip(pipes.values(), processes, strict=True):
-        pipe.send(False)
-        process.join()
-    return {name: rounds[1:] for name, rounds in found.items()}
 
 
 def main() -> None:
@@ -106,7 +72,8 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=9)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    found = measure(arguments.size, arguments.batch, arguments.runs)
+    makers = {name: partial(contender, name, arguments.size, arguments.batch) for name in NAMES}
+    found = in_turn(makers, arguments.runs)
     seconds = {name: [s for s, _ in rounds] for name, rounds in found.items()}
     yardstick = min(NAMES[:2], key=lambda name: statistics.median(seconds[name]))
     title = f"forward + backward, {arguments.batch} x 3 x {arguments.size}^2, {arguments.runs} rounds, {hardware()}"

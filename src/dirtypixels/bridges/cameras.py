@@ -10,6 +10,7 @@ from torch import Tensor
 
 from dirtypixels.blur import Blur, FieldBlur
 from dirtypixels.camera import poisson_gaussian
+from dirtypixels.camera.optics import seen_by
 from dirtypixels.camera.profile import Beyond
 
 
@@ -53,7 +54,7 @@ class CameraPhysics(LinearPhysics):
 
     def psf(self, y: Tensor) -> Tensor | None:
         """The PSF for captures y, (1, 1|C, kh, kw); None where the lens is sharp or changes over the frame."""
-        return None if self.psfs is None or self.psfs.ndim == 5 else self._fitting(y)
+        return None if self.psfs is None or self.psfs.ndim == 5 else seen_by(self.psfs.to(y), y.shape[1])
 
     @property
     def kernel(self) -> tuple[int, int]:
@@ -63,13 +64,8 @@ class CameraPhysics(LinearPhysics):
     def _blur(self, x: Tensor) -> Blur | FieldBlur | None:
         if self.psfs is None:
             return None
-        psfs = self._fitting(x)
+        psfs: Tensor = seen_by(self.psfs.to(x), x.shape[1])
         return Blur(psfs, self.beyond) if psfs.ndim == 4 else FieldBlur(psfs, self.beyond)
-
-    def _fitting(self, x: Tensor) -> Tensor:
-        """The PSFs for the channels of x; a gray scene is seen in green, as `Camera.capture` does."""
-        psfs: Tensor = self.psfs.to(x)
-        return psfs[..., 1:2, :, :] if x.shape[1] == 1 and psfs.shape[-3] == 3 else psfs
 
 
 def per_image(name: str, value: Any, y: Tensor) -> Tensor:

@@ -99,6 +99,11 @@ def read_psfs(content: bytes) -> Tensor:
     return psfs / total
 
 
+def seen_by(psfs: Tensor, channels: int) -> Tensor:
+    """PSFs (..., C, kh, kw) for a scene of so many channels: a gray scene is seen in green."""
+    return psfs[..., 1:2, :, :] if channels == 1 and psfs.shape[-3] == 3 else psfs
+
+
 def _place(position: Position) -> tuple[float, float]:
     if isinstance(position, str):
         checks.one_of("position", position, tuple(POSITIONS))

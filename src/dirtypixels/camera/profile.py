@@ -20,7 +20,7 @@ from dirtypixels import checks
 from dirtypixels.blur import Blur, FieldBlur
 from dirtypixels.camera.formation import Generators, Transfer, linear_scene, poisson_gaussian
 from dirtypixels.camera.noise import ExposureRule, NoiseCurve, NoiseLevel
-from dirtypixels.camera.optics import Position, PsfField, read_psfs
+from dirtypixels.camera.optics import Position, PsfField, read_psfs, seen_by
 from dirtypixels.observation import Observation
 
 Beyond = Literal["mirror", "crop"]
@@ -193,9 +193,8 @@ class Camera:
         light = linear_scene(scene, transfer)
         psf = None
         if position == "field":
-            psfs = self._lens(position).psfs.to(light)
-            fitting = _fitting(psfs.flatten(0, 1), light)
-            light = FieldBlur(fitting.reshape(*psfs.shape[:2], *fitting.shape[1:]), beyond).forward(light)
+            psfs = _fitting(self._lens(position).psfs.to(light), light)
+            light = FieldBlur(psfs, beyond).forward(light)
         elif position is not None:
             psf = self._lens(position).at(position)[None].to(light)
             psf = _fitting(psf, light)
@@ -243,13 +242,11 @@ _FILES = ("camera.json", "psf.npz")
 
 
 def _fitting(psfs: Tensor, light: Tensor) -> Tensor:
-    """The PSFs (N, C, kh, kw) for the channels of a scene; a gray scene is seen in green."""
-    scene, lens = light.shape[1], psfs.shape[1]
-    if scene == 1 and lens == 3:
-        return psfs[:, 1:2]
-    if lens not in (1, scene):
-        raise ValueError(f"scene must have 1 or {lens} channels for this lens; found {scene}")
-    return psfs
+    """The PSFs (..., C, kh, kw) for the channels of a scene."""
+    scene, fitting = light.shape[1], seen_by(psfs, light.shape[1])
+    if fitting.shape[-3] not in (1, scene):
+        raise ValueError(f"scene must have 1 or {psfs.shape[-3]} channels for this lens; found {scene}")
+    return fitting
 
 
 def _optics(described: _Optics | None, psfs: Tensor | None) -> PsfField | None:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from dirtypixels import files
 from dirtypixels.study.light_results import LightCell, LightStudy, Mismatch, RiskCurve
-from dirtypixels.study.results import Difference, Estimate
+from dirtypixels.study.markup import flat, rows_to_csv
 from dirtypixels.study.tables import NOTHING, Section, Table, entry, light_name, percent, points
 
 HOME = " †"
@@ -182,14 +179,7 @@ def to_csv(cells: Sequence[LightCell | Mismatch | RiskCurve], path: Path | str |
     kinds = sorted({type(cell).__name__ for cell in cells})
     if len(kinds) > 1:
         raise ValueError(f"cells must be of one kind; found {', '.join(kinds)}")
-    rows = [row for cell in cells for row in _rows(cell)]
-    file = io.StringIO()
-    writer = csv.DictWriter(file, list(rows[0]) if rows else [], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    if path is not None:
-        files.write_text(path, file.getvalue())
-    return file.getvalue()
+    return rows_to_csv([row for cell in cells for row in _rows(cell)], path)
 
 
 def common_lights(study: LightStudy) -> list[float]:
@@ -235,11 +225,8 @@ def _factors(cell: Mismatch) -> tuple[float, ...]:
 
 def _rows(cell: LightCell | Mismatch | RiskCurve) -> list[dict[str, object]]:
     row: dict[str, object] = {}
-    for name, value in cell.model_dump().items():
-        if name in ("top1", "difference"):
-            parts = Estimate.model_fields if name == "top1" else Difference.model_fields
-            row |= {f"{name}_{part}": (value or {}).get(part) for part in parts}
-        elif name == "trained_lux":
+    for name, value in flat(cell).items():
+        if name == "trained_lux":
             low, high = value if isinstance(value, tuple) else (value, value)
             row |= {"trained_lux_low": low, "trained_lux_high": high}
         else:

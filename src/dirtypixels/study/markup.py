@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from dirtypixels import files
+from dirtypixels.study.records import Record
 from dirtypixels.study.results import Cell, Difference, Estimate, Study
 from dirtypixels.study.tables import Table, method_table
 
@@ -61,15 +62,34 @@ def to_csv(cells: Sequence[Cell], path: Path | str | None = None) -> str:
 
     Also written to `path` where one is given.
     """
-    columns = [(field, part) for field in Cell.model_fields for part in _PARTS.get(field, ("",))]
+    return rows_to_csv([flat(cell) for cell in cells], path, [name for name, _, _ in _columns(Cell)])
+
+
+def flat(record: Record) -> dict[str, object]:
+    """Every field of a record as a plain number, estimates and differences part by part, e.g. `top1_low`."""
+    found = record.model_dump()
+    return {
+        name: (found[field] or {}).get(part) if part else found[field] for name, field, part in _columns(type(record))
+    }
+
+
+def rows_to_csv(
+    rows: Sequence[Mapping[str, object]], path: Path | str | None = None, columns: Sequence[str] | None = None
+) -> str:
+    """Rows as CSV, empty where there is None; also written to `path`. Columns are those of the first row if None."""
     file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(f"{field}_{part}" if part else field for field, part in columns)
-    for cell in cells:
-        found = cell.model_dump()
-        values = [(found[field] or {}).get(part) if part else found[field] for field, part in columns]
-        writer.writerow("" if value is None else value for value in values)
+    if columns is None:
+        columns = list(rows[0]) if rows else []
+    writer = csv.DictWriter(file, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
     return _out(file.getvalue(), path)
+
+
+def _columns(kind: type[Record]) -> list[tuple[str, str, str]]:
+    """Name, field and part of each column."""
+    pairs = [(field, part) for field in kind.model_fields for part in _PARTS.get(field, ("",))]
+    return [(f"{field}_{part}" if part else field, field, part) for field, part in pairs]
 
 
 def _latex(text: str) -> str:
