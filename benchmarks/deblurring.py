@@ -28,11 +28,11 @@ from torch import Tensor
 from dirtypixels.camera import Camera, in_frame, realisation
 from dirtypixels.data import natural_patches
 from dirtypixels.data.pictures import list_pictures, read_picture
+from dirtypixels.drawing import save
 from dirtypixels.files import write_text
 from dirtypixels.observation import Observation
 from dirtypixels.restore import Deblurrer, UnrolledHQS, classical
 from dirtypixels.restore.units import Weighting
-from dirtypixels.study.drawing import save
 from dirtypixels.study.results import hardware, versions
 from dirtypixels.study.statistics import mean_interval
 from dirtypixels.train import pretrain, psnr

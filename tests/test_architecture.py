@@ -13,8 +13,8 @@ import dirtypixels
 
 ROOT = Path(dirtypixels.__file__).parent
 
-# What every room may use: blur, checks, files, the Observation, and the recipe, which stand on no room themselves.
-SHARED = {"blur", "checks", "files", "observation", "recipe"}
+# What every room may use; none of these stands on a room.
+SHARED = {"blur", "checks", "drawing", "files", "observation", "recipe"}
 
 # The design's table of rooms. A room stands on those in its row and on what they stand on.
 STANDS_ON = {

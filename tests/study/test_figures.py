@@ -14,7 +14,7 @@ from PIL import Image
 from test_results import FOUR, synthetic_grid, synthetic_study
 
 from dirtypixels.study import figures, grid_figures, scatter
-from dirtypixels.study.drawing import METHOD_COLOURS
+from dirtypixels.study.styles import METHOD_COLOURS
 
 DRAW = {
     "bars": figures.accuracy_by_method, "scatter": scatter.psnr_against_accuracy, "heat": grid_figures.heat_map,

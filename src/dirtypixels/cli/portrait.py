@@ -15,7 +15,7 @@ from torch import Tensor
 
 from dirtypixels import checks
 from dirtypixels.camera import POSITIONS, Camera, NoiseLevel
-from dirtypixels.study.drawing import INK, save
+from dirtypixels.drawing import INK, save
 
 DPI = 160
 GREY = "#555555"

@@ -13,8 +13,9 @@ import torch
 from matplotlib.figure import Figure
 
 from dirtypixels import checks
-from dirtypixels.study.drawing import DPI, INK, METHOD_COLOURS, colours, dress, reach, save
+from dirtypixels.drawing import DPI, INK, dress, save
 from dirtypixels.study.results import Study
+from dirtypixels.study.styles import METHOD_COLOURS, colours, reach
 from dirtypixels.study.tables import cells_of, condition_name, conditions_of, method_name, methods_of
 
 SLOTS = 18  # bars and gaps side by side at most, so that text stays large enough to read

@@ -11,8 +11,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from dirtypixels.study.drawing import DPI, INK, dress, reach, save
+from dirtypixels.drawing import DPI, INK, dress, save
 from dirtypixels.study.results import Study
+from dirtypixels.study.styles import reach
 from dirtypixels.study.tables import light_name, lights_of, place_name, places_of
 
 LINE_COLOURS = ("#000000", "#0072B2", "#E69F00", "#D55E00", "#009E73", "#CC79A7")  # Okabe and Ito

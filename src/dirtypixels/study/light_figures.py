@@ -13,7 +13,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullLocator
 
-from dirtypixels.study.drawing import DPI, INK, dress, save
+from dirtypixels.drawing import DPI, INK, dress, save
 from dirtypixels.study.labels import End, label_ends
 from dirtypixels.study.light_findings import MARGIN
 from dirtypixels.study.light_results import LightStudy, Mismatch

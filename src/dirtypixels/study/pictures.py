@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from dirtypixels import checks
-from dirtypixels.study.drawing import DPI, INK, save
+from dirtypixels.drawing import DPI, INK, save
 from dirtypixels.study.tables import condition_name
 
 

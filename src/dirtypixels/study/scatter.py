@@ -10,8 +10,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
-from dirtypixels.study.drawing import DPI, INK, colours, dress, markers, reach, save
+from dirtypixels.drawing import DPI, INK, dress, save
 from dirtypixels.study.results import Cell, Study
+from dirtypixels.study.styles import colours, markers, reach
 from dirtypixels.study.tables import condition_name, methods_of, short_name
 
 POINT = 9  # size of a marker

@@ -9,7 +9,7 @@ import pytest
 from matplotlib.colors import to_rgb
 from skimage.color import deltaE_ciede2000, rgb2lab
 
-from dirtypixels.study import drawing
+from dirtypixels.study import styles
 from dirtypixels.study.tables import METHOD_NAMES
 
 # Full dichromacy, in linear RGB: Machado, Oliveira and Fernandes 2009, table 1, severity 1.
@@ -22,17 +22,17 @@ VISION = {
 
 
 def test_every_method_has_a_colour_and_a_marker_of_its_own() -> None:
-    for known in (drawing.METHOD_COLOURS, drawing.METHOD_MARKERS):
+    for known in (styles.METHOD_COLOURS, styles.METHOD_MARKERS):
         assert list(known) == list(METHOD_NAMES)
         assert len(set(known.values())) == len(known)
-    for found in (drawing.colours(["joint", "mine", "yours"]), drawing.markers(["joint", "mine", "yours"])):
+    for found in (styles.colours(["joint", "mine", "yours"]), styles.markers(["joint", "mine", "yours"])):
         assert len(set(found.values())) == len(METHOD_NAMES) + 2
 
 
 @pytest.mark.parametrize("vision", VISION)
 def test_colours_can_be_told_apart(vision: str) -> None:
     # A CIEDE2000 difference of about 1 can just be seen side by side; bars and legend lie apart, so ask for ten.
-    rgb = np.array([to_rgb(colour) for colour in drawing.METHOD_COLOURS.values()])
+    rgb = np.array([to_rgb(colour) for colour in styles.METHOD_COLOURS.values()])
     linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
     seen = np.clip(linear @ np.array(VISION[vision]).T, 0, 1)
     lab = rgb2lab(np.where(seen <= 0.0031308, 12.92 * seen, 1.055 * seen ** (1 / 2.4) - 0.055))
