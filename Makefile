@@ -25,7 +25,7 @@ bench: $(STAMP)
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --editable '.[dev,weights,bm3d,deepinv]'
+	$(BIN)/python -m pip install --quiet --editable '.[dev,weights,bm3d,deepinv,calibrate]'
 	touch $(STAMP)
 
 clean:

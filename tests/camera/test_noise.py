@@ -123,3 +123,29 @@ def test_equality_and_repr() -> None:
     assert same != NoiseCurve(same.iso, same.alpha, same.sigma, ExposureRule(base_iso=50))
     assert repr(CURVE) == "NoiseCurve(3 gains, ISO 100 to 800)"
     assert repr(NoiseCurve([100], [1e-4], [1e-3])) == "NoiseCurve(1 gain, ISO 100)"
+
+
+class TestChannels:
+    CURVE = NoiseCurve([100, 200], [[1e-4, 2e-4, 3e-4], [2e-4, 6e-4, 6e-4]], [[1e-3, 2e-3, 3e-3], [1e-3, 2e-3, 3e-3]])
+
+    @pytest.mark.parametrize("iso", [50.0, 100.0, 150.0, 400.0])
+    def test_each_channel_is_a_curve_of_its_own(self, iso: float) -> None:
+        level = self.CURVE.at_iso(iso)
+        for c in range(3):
+            alone = NoiseCurve(self.CURVE.iso, self.CURVE.alpha[:, c], self.CURVE.sigma[:, c]).at_iso(iso)
+            assert (float(level.alpha[c]), float(level.sigma[c])) == alone  # type: ignore[index]
+
+    def test_the_channels_are_the_last_dimension(self) -> None:
+        assert self.CURVE.channels == 3
+        level = self.CURVE.at_iso(torch.full((2, 4), 150.0))
+        assert [torch.as_tensor(value).shape for value in level] == [(2, 4, 3), (2, 4, 3)]
+        assert torch.allclose(torch.as_tensor(level.alpha)[1, 2], torch.tensor([1.5e-4, 4e-4, 4.5e-4]))
+
+    def test_one_channel_may_be_a_column(self) -> None:
+        assert NoiseCurve([100], [[1e-4]], [[1e-3]]) == NoiseCurve([100], [1e-4], [1e-3])
+
+    def test_two_channels_are_refused(self) -> None:
+        with pytest.raises(ValueError, match=r"alpha and sigma must both be \(N,\), or \(N, 3\) for colours"):
+            NoiseCurve([100], [[1e-4, 1e-4]], [[1e-3, 1e-3]])
+        with pytest.raises(ValueError, match=r"alpha and sigma must both be"):
+            NoiseCurve([100], [1e-4], [[1e-3, 1e-3, 1e-3]])

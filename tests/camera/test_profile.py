@@ -78,7 +78,8 @@ def test_the_hash_follows_the_figures_and_not_the_layout_of_the_file(tmp_path: P
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
-        ("schema_version", 2, "schema_version: Input should be 1"),
+        ("schema_version", 3, "schema_version: Input should be 1 or 2"),
+        ("noise", None, "noise must be given; found none"),
         ("name", "", "name: String should have at least 1 character"),
         ("name", None, "name: Field required"),
         ("lens", "sharp", "lens: Extra inputs are not permitted"),

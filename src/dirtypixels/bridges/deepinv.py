@@ -111,6 +111,10 @@ def camera_physics(
     if (lux is None) == (iso is None):
         raise ValueError(f"give exactly one of lux and iso; found lux={lux}, iso={iso}")
     camera.check_position(position)
+    if camera.noise.channels > 1:
+        raise ValueError(
+            f"camera must have one noise level for all channels, as deepinv's noise models do; {camera.name!r} has 3"
+        )
     name, given = ("lux", lux) if lux is not None else ("iso", iso)
     values = torch.as_tensor(given, dtype=torch.float64)
     if values.ndim > 1:

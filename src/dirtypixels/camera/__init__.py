@@ -4,7 +4,8 @@ from dirtypixels.camera.formation import in_frame, linear_scene, poisson_gaussia
 from dirtypixels.camera.kernels import disk_psf, gaussian_psf, motion_psf
 from dirtypixels.camera.noise import ExposureRule, NoiseCurve, NoiseLevel
 from dirtypixels.camera.optics import POSITIONS, PsfField
-from dirtypixels.camera.profile import Camera, ProfileFile
+from dirtypixels.camera.profile import Camera
+from dirtypixels.camera.schema import ProfileFile
 
 __all__ = [
     "POSITIONS",

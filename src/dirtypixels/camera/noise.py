@@ -17,7 +17,8 @@ Number = float | Tensor
 class NoiseLevel(NamedTuple):
     """Poisson-Gaussian noise at one gain, in units of the signal (white level 1).
 
-    ``variance = alpha * mean + sigma^2`` before clipping. Floats, or tensors shaped as the argument that gave them.
+    ``variance = alpha * mean + sigma^2`` before clipping. Floats, or tensors shaped as the argument that gave them; one
+    more dimension at the end, of size C, where the curve knows each colour channel by itself.
     """
 
     alpha: Number
@@ -53,8 +54,8 @@ class NoiseCurve:
 
     Args:
         iso: (N,) calibrated gains, > 0, increasing.
-        alpha: (N,) Poisson scale at each, in units of the signal, >= 0.
-        sigma: (N,) Gaussian standard deviation at each, in units of the signal, >= 0.
+        alpha: (N,) or (N, C) Poisson scale at each, in units of the signal, >= 0; C is 1 or 3 (red, green, blue).
+        sigma: (N,) or (N, C) Gaussian standard deviation at each, in units of the signal, >= 0.
         exposure: the rule that turns lux into ISO.
 
     Raises:
@@ -70,16 +71,26 @@ class NoiseCurve:
     ) -> None:
         self.iso, self.alpha, self.sigma = (np.atleast_1d(np.asarray(v, dtype=float)) for v in (iso, alpha, sigma))
         self.exposure = exposure
-        shapes = {v.shape for v in (self.iso, self.alpha, self.sigma)}
-        if len(shapes) > 1 or self.iso.ndim != 1 or not self.iso.size:
+        self.alpha, self.sigma = (v[:, 0] if v.ndim == 2 and v.shape[1] == 1 else v for v in (self.alpha, self.sigma))
+        shapes = [v.shape for v in (self.iso, self.alpha, self.sigma)]
+        if len({shape[:1] for shape in shapes}) > 1 or self.iso.ndim != 1 or not self.iso.size:
             raise ValueError(f"iso, alpha and sigma must be lists of one length, at least 1; found shapes {shapes}")
+        if self.alpha.shape != self.sigma.shape or self.alpha.shape[1:] not in ((), (3,)):
+            raise ValueError(f"alpha and sigma must both be (N,), or (N, 3) for colours; found shapes {shapes[1:]}")
         for name in ("iso", "alpha", "sigma"):
             checks.in_range(name, torch.from_numpy(getattr(self, name)), low=0.0)
         if self.iso[0] <= 0 or (np.diff(self.iso) <= 0).any():
             raise ValueError(f"iso must be above 0 and increasing; found {self.iso.tolist()}")
 
+    @property
+    def channels(self) -> int:
+        """1 where all channels have the same noise, else 3: red, green, blue."""
+        return 1 if self.alpha.ndim == 1 else 3
+
     def at_iso(self, iso: Number) -> NoiseLevel:
         """Noise at a gain; floats for a float, tensors of its shape, type and device for a tensor.
+
+        Where the channels differ, the last dimension is theirs: (3,) for a float, shape + (3,) for a tensor.
 
         Raises:
             ValueError: iso is negative, NaN or infinite.
@@ -90,6 +101,8 @@ class NoiseCurve:
         if isinstance(iso, Tensor):
             kind = iso.dtype if iso.is_floating_point() else torch.get_default_dtype()
             return NoiseLevel(*(torch.as_tensor(v, dtype=kind, device=iso.device) for v in (alpha, sigma)))
+        if self.channels == 3:
+            return NoiseLevel(torch.from_numpy(alpha), torch.from_numpy(sigma))
         return NoiseLevel(float(alpha), float(sigma))
 
     def at_lux(self, lux: Number) -> NoiseLevel:
@@ -98,7 +111,8 @@ class NoiseCurve:
 
     def _interpolate(self, gain: npt.NDArray[np.float64] | np.float64, figures: npt.NDArray[np.float64]) -> Any:
         nearest = np.clip(gain, self.iso[0], self.iso[-1])
-        return np.interp(nearest, self.iso, figures) * (gain / nearest)
+        channels = [np.interp(nearest, self.iso, one) * (gain / nearest) for one in np.atleast_2d(figures.T)]
+        return channels[0] if figures.ndim == 1 else np.stack(channels, -1)
 
     def __repr__(self) -> str:
         span = f"ISO {self.iso[0]:g}" if self.iso.size == 1 else f"ISO {self.iso[0]:g} to {self.iso[-1]:g}"

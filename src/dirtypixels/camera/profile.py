@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import zipfile
-import zlib
 from functools import cached_property
 from hashlib import sha256
 from importlib.resources import files
@@ -13,7 +11,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import ValidationError
 from torch import Tensor
 
 from dirtypixels import checks
@@ -21,63 +19,11 @@ from dirtypixels.blur import Blur, FieldBlur
 from dirtypixels.camera.formation import Generators, Transfer, linear_scene, poisson_gaussian
 from dirtypixels.camera.noise import ExposureRule, NoiseCurve, NoiseLevel
 from dirtypixels.camera.optics import Position, PsfField, read_psfs, seen_by
+from dirtypixels.camera.schema import Optics, ProfileFile, explain
+from dirtypixels.camera.storage import FILES, packed_psfs, read_files, write_files
 from dirtypixels.observation import Observation
 
 Beyond = Literal["mirror", "crop"]
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class _Gain(_Part):
-    iso: float = Field(gt=0, allow_inf_nan=False)
-    alpha: float = Field(ge=0, allow_inf_nan=False)
-    sigma: float = Field(ge=0, allow_inf_nan=False)
-
-
-class _Noise(_Part):
-    gains: tuple[_Gain, ...] = Field(min_length=1)
-    source: str = Field(min_length=1)
-
-
-class _Exposure(_Part):
-    reference_lux: float = Field(gt=0, allow_inf_nan=False)
-    base_iso: float = Field(gt=0, allow_inf_nan=False)
-    source: str = Field(min_length=1)
-
-
-class _Sensor(_Part):
-    cfa: Literal["RGGB", "BGGR", "GRBG", "GBRG"] | None
-    black_level: float = Field(ge=0, allow_inf_nan=False)
-    white_level: float = Field(gt=0, allow_inf_nan=False)
-    source: str = Field(min_length=1)
-
-    @model_validator(mode="after")
-    def _levels_in_order(self) -> _Sensor:
-        if self.black_level >= self.white_level:
-            raise ValueError(f"black_level must be below white_level {self.white_level:g}; found {self.black_level:g}")
-        return self
-
-
-class _Optics(_Part):
-    """The grid of `psf.npz`: nodes spread evenly over the frame, corners included."""
-
-    rows: int = Field(ge=2)
-    columns: int = Field(ge=2)
-    pitch_um: float = Field(gt=0, allow_inf_nan=False)
-    source: str = Field(min_length=1)
-
-
-class ProfileFile(_Part):
-    """What `camera.json` holds; every group of figures names its source."""
-
-    schema_version: Literal[1]
-    name: str = Field(min_length=1)
-    noise: _Noise
-    exposure: _Exposure
-    sensor: _Sensor | None = None
-    optics: _Optics | None = None
 
 
 class Camera:
@@ -95,13 +41,26 @@ class Camera:
         self.profile = profile
         self.name = profile.name
         self.optics = _optics(profile.optics, psfs)
-        gains = profile.noise.gains
-        self.noise = NoiseCurve(
-            [g.iso for g in gains],
-            [g.alpha for g in gains],
-            [g.sigma for g in gains],
-            ExposureRule(profile.exposure.reference_lux, profile.exposure.base_iso),
-        )
+        self._noise = _curve(profile)
+
+    @property
+    def noise(self) -> NoiseCurve:
+        """Noise over gain and light.
+
+        Raises:
+            ValueError: the profile has optics alone.
+        """
+        if self._noise is None:
+            raise ValueError(
+                f"camera {self.name!r} has no noise figures, only optics; "
+                "add them with `dirtypixels calibrate noise CAPTURES -o PROFILE`"
+            )
+        return self._noise
+
+    @property
+    def has_noise(self) -> bool:
+        """Whether the profile has noise figures."""
+        return self._noise is not None
 
     @staticmethod
     def available() -> list[str]:
@@ -117,22 +76,43 @@ class Camera:
         """
         if str(name) in cls.available():
             entry = _bundled() / str(name)
-            content = {part.name: part.read_bytes() for part in entry.iterdir() if part.name in _FILES}
+            content = {part.name: part.read_bytes() for part in entry.iterdir() if part.name in FILES}
         else:
-            content = _read_profile(Path(name), cls.available())
+            content = read_files(Path(name), cls.available())
         try:
             profile = ProfileFile.model_validate(json.loads(content["camera.json"].decode("utf-8")))
             return cls(profile, read_psfs(content["psf.npz"]) if "psf.npz" in content else None)
         except ValidationError as error:
-            wrong = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'profile'}: {e['msg']}" for e in error.errors())
-            raise ValueError(f"camera profile {str(name)!r} is not valid: {wrong}") from error
+            raise ValueError(f"camera profile {str(name)!r} is not valid: {explain(error)}") from error
         except ValueError as error:
             raise ValueError(f"camera profile {str(name)!r} is not valid: {error}") from error
+
+    @property
+    def sources(self) -> dict[str, str]:
+        """Where the profile's figures come from, by part: "Noise", "Exposure", "Sensor", "Optics"."""
+        parts = {name: getattr(self.profile, name.lower()) for name in ("Noise", "Exposure", "Sensor", "Optics")}
+        return {name: part.source for name, part in parts.items() if part is not None}
+
+    def save(self, path: str | Path) -> None:
+        """Write the profile as a folder, or as a zip where the path ends in .zip; whole or not at all.
+
+        A profile that is there already is replaced; other files in its folder stay.
+
+        Raises:
+            FileExistsError: the path is something other than a profile.
+        """
+        text = json.dumps(self.profile.model_dump(mode="json", exclude_none=True), indent=2)
+        content = {FILES[0]: (text + "\n").encode()}
+        if self.optics is not None:
+            content[FILES[1]] = packed_psfs(self.optics.psfs)
+        write_files(Path(path), content)
 
     @cached_property
     def hash(self) -> str:
         """Short digest of every figure in the profile; saved models and studies carry it."""
-        digest = sha256(self.profile.model_dump_json(exclude=None if self.optics else {"optics"}).encode())
+        # Parts that a profile does not have are left out, so that its hash stays when the schema gains one.
+        absent = {part for part in ("optics", "calibration") if getattr(self.profile, part) is None}
+        digest = sha256(self.profile.model_dump_json(exclude=absent).encode())
         if self.optics is not None:
             digest.update(self.optics.psfs.contiguous().numpy().tobytes())
         return digest.hexdigest()[:16]
@@ -227,18 +207,20 @@ class Camera:
         if values.shape not in ((), (1,), (len(scene),)):
             raise ValueError(f"{name} must be a number or have shape ({len(scene)},); found {tuple(values.shape)}")
         level: NoiseLevel = self.noise.at_lux(values) if name == "lux" else self.noise.at_iso(values)
-        alpha, sigma = (torch.as_tensor(v).to(scene).expand(len(scene)).reshape(-1, 1, 1, 1) for v in level)
-        return alpha, sigma
+        channels = self.noise.channels
+        alpha, sigma = (torch.as_tensor(v).to(scene).reshape(-1, channels, 1, 1) for v in level)
+        if channels == 3 and scene.shape[1] == 1:  # as with the lens, a gray scene is seen in green
+            alpha, sigma = alpha[:, 1:2], sigma[:, 1:2]
+        elif channels not in (1, scene.shape[1]):
+            raise ValueError(f"scene must have 1 or 3 channels for this camera's noise; found {scene.shape[1]}")
+        return alpha.expand(len(scene), -1, 1, 1), sigma.expand(len(scene), -1, 1, 1)
 
     def __repr__(self) -> str:
-        return f"Camera({self.name!r}, {self.noise!r})"
+        return f"Camera({self.name!r}, {self._noise!r})"
 
 
 def _bundled() -> Traversable:
     return files("dirtypixels.camera") / "profiles"
-
-
-_FILES = ("camera.json", "psf.npz")
 
 
 def _fitting(psfs: Tensor, light: Tensor) -> Tensor:
@@ -249,7 +231,15 @@ def _fitting(psfs: Tensor, light: Tensor) -> Tensor:
     return fitting
 
 
-def _optics(described: _Optics | None, psfs: Tensor | None) -> PsfField | None:
+def _curve(profile: ProfileFile) -> NoiseCurve | None:
+    if profile.noise is None or profile.exposure is None:
+        return None
+    gains = profile.noise.gains
+    exposure = ExposureRule(profile.exposure.reference_lux, profile.exposure.base_iso)
+    return NoiseCurve([g.iso for g in gains], [g.alpha for g in gains], [g.sigma for g in gains], exposure)
+
+
+def _optics(described: Optics | None, psfs: Tensor | None) -> PsfField | None:
     if (described is None) != (psfs is None):
         found = "psf.npz without them" if described is None else "no psf.npz"
         raise ValueError(f"optics in camera.json and psf.npz belong together; found {found}")
@@ -261,27 +251,3 @@ def _optics(described: _Optics | None, psfs: Tensor | None) -> PsfField | None:
             f"found {psfs.shape[0]} x {psfs.shape[1]}"
         )
     return PsfField(psfs, described.source, described.pitch_um)
-
-
-def _read_profile(path: Path, names: list[str]) -> dict[str, bytes]:
-    """The files of a profile folder or zip, by name; `camera.json` is among them."""
-    found: dict[str, bytes] = {}
-    name = _FILES[0]
-    try:
-        if path.is_dir():
-            for name in _FILES:
-                if name == _FILES[0] or (path / name).is_file():
-                    found[name] = (path / name).read_bytes()
-            return found
-        if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
-                for name in _FILES:
-                    if name == _FILES[0] or name in archive.namelist():
-                        found[name] = archive.read(name)
-                return found
-    except (OSError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
-        raise ValueError(f"camera profile {str(path)!r} cannot be read: {name}: {error}") from error
-    raise ValueError(
-        f"camera must be a bundled profile ({', '.join(names)}) or the path of a profile folder or zip; "
-        f"found {str(path)!r}"
-    )

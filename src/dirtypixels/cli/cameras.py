@@ -6,10 +6,13 @@ import re
 from math import isfinite
 from pathlib import Path
 
+import torch
 from rich.console import Console
 from rich.table import Column, Table
 
 from dirtypixels.camera import POSITIONS, Camera
+from dirtypixels.camera.noise import Number
+from dirtypixels.cli.calibrations import show_records
 from dirtypixels.cli.portrait import draw_noise, draw_psfs, rms_radius, snr_db
 
 LIGHT = (0.3, 1, 3, 6, 12, 24, 48, 96, 200, 1000, 2000)  # lux: moonlight to an overcast day's interior
@@ -25,7 +28,7 @@ def list_cameras() -> None:
         camera = Camera.load(name)
         level = camera.noise.at_iso(100)
         lens = "–" if camera.optics is None else camera.optics.summary.split(",")[0]
-        table.add_row(name, f"{level.alpha:.4g}", f"{level.sigma:.4g}", camera.profile.noise.source.split(".")[0], lens)
+        table.add_row(name, figure(level.alpha), figure(level.sigma), camera.sources["Noise"].split(".")[0], lens)
     Console().print(table)
 
 
@@ -41,17 +44,21 @@ def show_camera(name: str, out: Path) -> None:
     camera = Camera.load(name)
     written = _draw(camera, out)  # first: a folder that cannot be written to ends the command with one line
     console = Console()
-    console.print(_noise_table(camera))
-    console.print("Signal in [0, 1], white level 1; before clipping the variance is alpha * mean + sigma^2.")
-    sources = {"Noise": camera.profile.noise.source, "Exposure": camera.profile.exposure.source}
+    sources = dict(camera.sources)
+    if camera.has_noise:
+        console.print(_noise_table(camera))
+        console.print("Signal in [0, 1], white level 1; before clipping the variance is alpha * mean + sigma^2.")
+    else:
+        sources["Noise"] = "none in this profile, so it can blur scenes but not expose them."
     if camera.optics is not None:
         console.print(_psf_table(camera, camera.optics.pitch_um))
         console.print("RMS radius: root mean square distance from the centroid.")
-        sources["Optics"] = camera.optics.source
     else:
         sources["Optics"] = "none in this profile, the lens is taken to be sharp."
     for title, source in sources.items():
         console.print(f"{title}: {source}", markup=False)
+    if camera.profile.calibration is not None:
+        show_records(camera.profile.calibration, console)
     console.print(f"Profile hash: {camera.hash}")
     for path in written:
         console.print(f"Wrote {path}", markup=False, soft_wrap=True)
@@ -60,22 +67,33 @@ def show_camera(name: str, out: Path) -> None:
 def _draw(camera: Camera, out: Path) -> list[Path]:
     # A profile's name is free text, not a path.
     stem = re.sub(r"[^\w.-]+", "-", camera.name).strip("-.") or "camera"
-    drawings = {"noise": draw_noise} | ({"psf": draw_psfs} if camera.optics is not None else {})
-    paths = {part: out / f"{stem}-{part}.png" for part in drawings}
-    for part, draw in drawings.items():
-        draw(camera, paths[part])
-    return list(paths.values())
+    paths = []
+    if camera.has_noise:
+        paths.append(out / f"{stem}-noise.png")
+        draw_noise(camera, paths[-1])
+    if camera.optics is not None:
+        paths.append(out / f"{stem}-psf.png")
+        draw_psfs(camera, paths[-1])
+    return paths
+
+
+def figure(value: Number) -> str:
+    """A figure of the noise, or its three channels, for people."""
+    figures = torch.as_tensor(value, dtype=torch.float64).reshape(-1).tolist()
+    return ", ".join(f"{one:.{4 if len(figures) == 1 else 2}g}" for one in figures)
 
 
 def _noise_table(camera: Camera) -> Table:
     """Noise over light, as numbers and as a bar for the signal-to-noise ratio of middle gray."""
-    table = Table("lux", "ISO", "alpha", "sigma", "SNR at signal 0.18, dB", title=camera.name)
+    of = "" if camera.noise.channels == 1 else " (R, G, B)"
+    snr_of = "SNR at signal 0.18, dB" + (", green" if of else "")
+    table = Table("lux", "ISO", f"alpha{of}", f"sigma{of}", snr_of, title=camera.name)
     for lux in LIGHT:
         level = camera.noise.at_lux(lux)
         snr = snr_db(level, 0.18)
-        bar = "█" * max(0, round(snr / 2) + 10) if isfinite(snr) else ""
+        bar = "█" * max(0, round(snr / 2) + 10) if isfinite(snr) and not of else ""
         iso = camera.noise.exposure.iso(lux)
-        table.add_row(f"{lux:g}", f"{iso:,.0f}", f"{level.alpha:.4g}", f"{level.sigma:.4g}", f"{snr:6.1f}  {bar}")
+        table.add_row(f"{lux:g}", f"{iso:,.0f}", figure(level.alpha), figure(level.sigma), f"{snr:6.1f}  {bar}")
     return table
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import Tensor
@@ -23,12 +24,18 @@ GREY = "#555555"
 BLUE, ORANGE = "#0072B2", "#D55E00"
 PLACES = {"center": ("center", "#56B4E9"), "offaxis": ("off-axis", "#E69F00"), "periphery": ("periphery", "#CC79A7")}
 SIGNALS = {0.9: ("near white", "#b0b0b0"), 0.18: ("middle gray", "#666666"), 0.02: ("shadow", "#000000")}
+# red, green and blue, darker for alpha than for sigma
+CHANNELS = (("#A6320A", "#00704F", "#004C7A"), ("#F08A5D", "#4CC9A0", "#6FB7E9"))
 STRETCH = 3  # PSFs are shown to the power 1/3: one thousandth of the peak is a tenth of white
 
 
 def snr_db(level: NoiseLevel, signal: float) -> float:
-    """Signal-to-noise ratio of a mean signal s, ``10 log10(s^2 / (alpha s + sigma^2))`` in dB; without noise inf."""
-    variance = float(level.alpha) * signal + float(level.sigma) ** 2
+    """Signal-to-noise ratio of a mean signal s, ``10 log10(s^2 / (alpha s + sigma^2))`` in dB; without noise inf.
+
+    Of green where the channels differ.
+    """
+    alpha, sigma = (float(torch.as_tensor(value).reshape(-1)[-2:][0]) for value in level)
+    variance = alpha * signal + sigma**2
     return 10 * math.log10(signal**2 / variance) if variance > 0 else math.inf
 
 
@@ -73,12 +80,15 @@ def draw_noise(camera: Camera, path: Path | str, dimmest: float = 0.3, brightest
     left, right = figure.subplots(1, 2)
     known = np.geomspace(curve.iso[0], curve.iso[-1], 200)
     for i, (name, colour, mark) in enumerate((("alpha, Poisson scale", BLUE, "o"), ("sigma, Gaussian", ORANGE, "s"))):
-        for gains, style in ((np.geomspace(low, high, 200), "--"), (known, "-")):
-            values = np.array([float(curve.at_iso(float(iso))[i]) for iso in gains])
-            left.plot(gains, _positive(values), style, color=colour, lw=1.6)
-        figures = (curve.alpha, curve.sigma)[i]
-        nothing = "" if figures.any() else ": 0"
-        left.plot(curve.iso, _positive(figures), mark, color=colour, mec=INK, ms=7, label=name + nothing)
+        figures = (curve.alpha, curve.sigma)[i].reshape(len(curve.iso), -1)
+        for c, shade in enumerate([colour] if curve.channels == 1 else CHANNELS[i]):
+            for gains, style in ((np.geomspace(low, high, 200), "--"), (known, "-")):
+                level = curve.at_iso(torch.from_numpy(gains))
+                values = torch.as_tensor(level[i]).reshape(len(gains), -1)[:, c].numpy()
+                left.plot(gains, _positive(values), style, color=shade, lw=1.6)
+            label = name if curve.channels == 1 else f"{name}, {'RGB'[c]}"
+            nothing = "" if figures[:, c].any() else ": 0"
+            left.plot(curve.iso, _positive(figures[:, c]), mark, color=shade, mec=INK, ms=7, label=label + nothing)
     left.plot([], [], "--", color=INK, lw=1.2, label="in proportion to ISO, not calibrated")
     left.set(xscale="log", yscale="log", xlim=(low, high), xlabel="ISO", ylabel="in units of the signal, white level 1")
     left.set_title("Noise over gain; markers are the profile's gains", fontsize=10.5, color=INK, loc="left")
@@ -92,7 +102,8 @@ def draw_noise(camera: Camera, path: Path | str, dimmest: float = 0.3, brightest
     right.axhline(0, color=INK, lw=0.8, ls=":")
     right.set(xscale="log", xlim=(dimmest, brightest), xlabel="light on the scene, lux", ylabel="SNR, dB")
     right.xaxis.set_major_formatter("{x:g}")
-    right.set_title("Signal-to-noise ratio over light, before clipping", fontsize=10.5, color=INK, loc="left")
+    of = "" if curve.channels == 1 else ", green"
+    right.set_title(f"Signal-to-noise ratio over light, before clipping{of}", fontsize=10.5, color=INK, loc="left")
     right.legend(title="mean signal", title_fontsize=9, frameon=False, fontsize=9, loc="upper left")
     for axes in (left, right):
         axes.grid(color="#dddddd", lw=0.7)
@@ -103,7 +114,7 @@ def draw_noise(camera: Camera, path: Path | str, dimmest: float = 0.3, brightest
         for axes in (left, right):
             axes.text(0.5, 0.6, "no noise at any gain", transform=axes.transAxes, ha="center", color=INK)
     figure.suptitle(camera.name, fontsize=13, color=INK, x=0.01, ha="left")
-    notes = _notes({"Noise": camera.profile.noise.source, "Exposure": camera.profile.exposure.source}, 170)
+    notes = _notes({part: camera.sources[part] for part in ("Noise", "Exposure")}, 170)
     figure.supxlabel("\n".join(notes), fontsize=8, color=GREY, x=0.01, ha="left")
     save(figure, path)
 

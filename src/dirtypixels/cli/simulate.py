@@ -6,13 +6,16 @@ import math
 from pathlib import Path
 from typing import cast, get_args
 
+import torch
 from rich.console import Console
 from rich.progress import track
 
 from dirtypixels import checks
 from dirtypixels.camera import POSITIONS, Camera, realisation
 from dirtypixels.camera.formation import Transfer
+from dirtypixels.camera.noise import Number
 from dirtypixels.camera.optics import Position
+from dirtypixels.cli.cameras import figure
 from dirtypixels.data.pictures import list_pictures, read_picture
 from dirtypixels.raw.captures import CaptureNote, Depth, write_capture
 
@@ -57,8 +60,8 @@ def simulate_pictures(
         target = out / Path(key).with_suffix(suffix)
         note = CaptureNote(
             file=target.name,
-            alpha=float(level.alpha),
-            sigma=float(level.sigma),
+            alpha=_figures(level.alpha),
+            sigma=_figures(level.sigma),
             camera=profile.name,
             camera_hash=profile.hash,
             lux=lux,
@@ -71,9 +74,17 @@ def simulate_pictures(
         write_capture(observation, note, target.parent, cast(Depth, depth))
     Console().print(
         f"{len(inputs)} capture{'s' * (len(inputs) != 1)} in {out}: {profile.name}, {lux:g} lux, "
-        f"alpha {level.alpha:.4g}, sigma {level.sigma:.4g}, transfer {transfer}"
+        f"alpha {figure(level.alpha)}, sigma {figure(level.sigma)}, transfer {transfer}"
         + (f", lens at {position} ({profile.optics.summary})" if profile.optics and position else "")
     )
+
+
+def _figures(value: Number) -> float | tuple[float, float, float]:
+    """A figure of the noise as a note holds it: one number, or three where the channels differ."""
+    if isinstance(value, float):
+        return value
+    red, green, blue = torch.as_tensor(value).tolist()
+    return red, green, blue
 
 
 def parse_position(text: str | None) -> Position | None:

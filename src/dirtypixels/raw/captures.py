@@ -12,6 +12,7 @@ from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dirtypixels import checks
+from dirtypixels.camera.schema import PerChannel
 from dirtypixels.files import write_atomically, write_text
 from dirtypixels.observation import Observation
 
@@ -25,8 +26,8 @@ class CaptureNote(BaseModel):
 
     schema_version: Literal[1] = 1
     file: str
-    alpha: float = Field(ge=0, allow_inf_nan=False)
-    sigma: float = Field(ge=0, allow_inf_nan=False)
+    alpha: PerChannel
+    sigma: PerChannel
     camera: str
     camera_hash: str
     lux: float = Field(gt=0)
@@ -94,7 +95,7 @@ def read_capture(path: str | Path) -> tuple[Observation, CaptureNote]:
     largest = np.iinfo(values.dtype).max if np.issubdtype(values.dtype, np.integer) else 1
     signal = torch.from_numpy(values.astype(np.float32) / largest).permute(2, 0, 1)[None].contiguous()
     checks.in_range(f"signal of {str(file)!r}", signal, 0.0, 1.0)
-    alpha, sigma = (torch.full((1, 1, 1, 1), v) for v in (note.alpha, note.sigma))
+    alpha, sigma = (torch.tensor(v).reshape(1, -1, 1, 1) for v in (note.alpha, note.sigma))
     try:
         psf = None if note.psf is None else torch.tensor(note.psf)[None]
         return Observation(signal, alpha, sigma, psf), note

@@ -1,0 +1,72 @@
+"""The record of a calibration, for people: the verdict, the figures with their intervals, the blocks of the field."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Column, Table
+from rich.text import Text
+
+from dirtypixels.camera.schema import Calibration, MeasuredOptics, Record
+
+STYLES = {"note": "dim", "warning": "yellow", "failure": "bold red"}
+
+
+def show_records(calibration: Calibration, console: Console) -> None:
+    """Print what a profile says of its own calibrations."""
+    for part, record in (("Noise", calibration.noise), ("Optics", calibration.optics)):
+        if record is not None:
+            show_record(part, record, console)
+
+
+def show_record(part: str, record: Record, console: Console) -> None:
+    """One record: verdict first, then figures, then what else was found.
+
+    Args:
+        part: "Noise" or "Optics".
+        record: of the profile.
+        console: where to print.
+    """
+    verdict = Text("PASS", "bold green") if record.passed else Text("FAIL", "bold red")
+    console.print(Text.assemble(f"{part} calibration: ", verdict, f", {record.reason}"))
+    made = f"  {record.method}; {record.date}, {record.software}, {len(record.captures)} captures"
+    console.print(made, markup=False, highlight=False)
+    if record.levels:
+        console.print(_levels(record))
+    if record.optics is not None:
+        for part_of_it in _blocks(record.optics):
+            console.print(part_of_it)
+    for remark in record.findings:
+        console.print(Text.assemble((f"  {remark.severity}: ", STYLES[remark.severity]), remark.message))
+
+
+def _levels(record: Record) -> Table:
+    percent = f"{100 * record.confidence:g} %" if record.confidence else "interval"
+    heads = (f"{name}, 1e-3 [{percent}]" for name in ("alpha", "sigma"))
+    table = Table("ISO", "", *(Column(escape(head), no_wrap=True) for head in heads), "black, DN", "", box=SIMPLE)
+    for level in record.levels:
+        alpha, sigma = (
+            escape(f"{1e3 * value:.4g} [{1e3 * low:.4g}, {1e3 * high:.4g}]")
+            for value, (low, high) in ((level.alpha, level.alpha_interval), (level.sigma, level.sigma_interval))
+        )
+        verdict = "pass" if level.passed else "fail"
+        table.add_row(f"{level.iso:g}", level.channel, alpha, sigma, f"{level.black:.2f}", verdict)
+    return table
+
+
+def _blocks(optics: MeasuredOptics) -> Iterator[str | Table]:
+    """Predicted relative error of each block's PSF in percent; a dash for blocks filled from their neighbours."""
+    trusted = sum(map(sum, optics.trusted))
+    blocks = len(optics.trusted) * len(optics.trusted[0])
+    filled = ", the others (–) filled from their neighbours" if trusted < blocks else ""
+    alignment = f"alignment {optics.alignment_rms_px:.3f} px rms"
+    yield f"  {trusted} of {blocks} blocks of the field trusted{filled}; {alignment}."
+    yield "  Predicted relative error of each block's PSF, %:"
+    table = Table(show_header=False, box=SIMPLE)
+    for errors, trust in zip(optics.quality, optics.trusted, strict=True):
+        row = [f"{100 * e:.1f}" if ok and e is not None else "–" for e, ok in zip(errors, trust, strict=True)]
+        table.add_row(*row)
+    yield table

@@ -1,0 +1,123 @@
+"""Profiles of measured cameras: colour channels of their own, a lens without noise, the record of a calibration."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from measured import MEASURED, PSFS, camera
+
+from dirtypixels.camera import Camera
+
+
+def changed(path: str, value: Any) -> dict[str, Any]:
+    """MEASURED with one entry set, or taken out where the value is None."""
+    profile = copy.deepcopy(MEASURED)
+    *way, last = path.split(".")
+    part: Any = profile
+    for name in way:
+        part = part[int(name)] if isinstance(part, list) else part[name]
+    if value is None:
+        del part[last]
+    else:
+        part[last] = value
+    return profile
+
+
+@pytest.mark.parametrize("name", ["profile", "profile.zip"])
+def test_what_is_saved_loads_as_it_was(tmp_path: Path, name: str) -> None:
+    saved = camera()
+    saved.save(tmp_path / "new" / name)
+    loaded = Camera.load(tmp_path / "new" / name)
+    assert loaded.profile == saved.profile
+    assert loaded.hash == saved.hash
+    assert loaded.optics is not None
+    assert torch.equal(loaded.optics.psfs, PSFS)
+    assert [path.name for path in (tmp_path / "new").iterdir()] == [name]
+
+
+def test_saving_replaces_a_profile_and_keeps_the_pictures_beside_it(tmp_path: Path) -> None:
+    camera().save(tmp_path)
+    (tmp_path / "noise.png").write_bytes(b"picture")
+    blind = copy.deepcopy(MEASURED)
+    del blind["optics"], blind["calibration"]["optics"]
+    camera(blind, None).save(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["camera.json", "noise.png"]
+    assert Camera.load(tmp_path).optics is None
+
+
+def test_saving_spares_what_is_no_profile(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(FileExistsError, match="out must be a profile, an empty folder or new; found"):
+        camera().save(tmp_path)
+    with pytest.raises(FileExistsError, match="out must be a profile"):
+        camera().save(tmp_path / "thesis.tex")
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_a_failed_write_leaves_the_old_profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "profile"
+    camera().save(path)
+    before = Camera.load(path).hash
+
+    def fail(*_: object, **__: object) -> int:
+        raise OSError("disk full")
+
+    monkeypatch.setattr(Path, "write_bytes", fail)
+    with pytest.raises(OSError, match="disk full"):
+        camera().save(path)
+    monkeypatch.undo()
+    assert Camera.load(path).hash == before
+    assert [entry.name for entry in tmp_path.iterdir()] == ["profile"]
+
+
+def test_a_lens_without_noise_blurs_nothing_it_cannot_expose() -> None:
+    profile = {k: v for k, v in MEASURED.items() if k not in ("noise", "exposure", "calibration")}
+    lens = camera(profile)
+    assert not lens.has_noise
+    assert lens.psf("center").shape == (1, 5, 5)
+    with pytest.raises(ValueError, match=r"has no noise figures, only optics; .*calibrate noise"):
+        lens.capture(torch.zeros(1, 3, 8, 8), lux=3)
+
+
+def test_each_channel_has_its_noise() -> None:
+    bench = camera()
+    obs = bench.capture(torch.full((2, 3, 8, 8), 0.5), iso=torch.tensor([100.0, 200.0]))
+    expected = torch.tensor([[1e-3, 2e-3, 3e-3], [2e-3, 4e-3, 6e-3]])
+    assert torch.allclose(obs.alpha.flatten(1), expected)
+    gray = bench.capture(torch.full((2, 1, 8, 8), 0.5), iso=100)
+    assert torch.allclose(gray.alpha.flatten(), torch.tensor([2e-3, 2e-3]))
+    with pytest.raises(ValueError, match="scene must have 1 or 3 channels for this camera's noise; found 2"):
+        bench.capture(torch.zeros(1, 2, 8, 8), iso=100)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("noise.gains.0.alpha", [1e-3, 2e-3], "noise.gains.0.alpha.2: Field required"),
+        (
+            "noise.gains.0.alpha",
+            [1e-3, -2e-3, 1e-3],
+            "noise.gains.0.alpha.1: Input should be greater than or equal to 0",
+        ),
+        ("noise.gains.0.alpha", 1e-3, "alpha and sigma must be one number, or three"),
+        ("noise.gains.0.sigma", [4e-3, 5e-3, 7e-3], "they differ at ['ISO 100 B']"),
+        ("calibration.noise.levels.1.iso", 200, "they differ at ['ISO 100 G', 'ISO 200 G']"),
+        ("calibration.noise.findings.0.severity", "failure", "passed must be false where a finding is a failure"),
+        ("calibration.optics.optics.residual", [[1.0, 1.0]], "trusted, residual and quality must be maps of one shape"),
+        ("schema_version", 1, "calibration needs schema_version 2"),
+        ("exposure", None, "noise and exposure belong together"),
+        ("optics", None, "calibration.optics describes a lens; found no optics"),
+    ],
+)
+def test_an_inconsistent_profile_is_refused(tmp_path: Path, path: str, value: Any, message: str) -> None:
+    camera().save(tmp_path)
+    (tmp_path / "camera.json").write_text(json.dumps(changed(path, value)))
+    with pytest.raises(ValueError, match=re.escape(message)) as caught:
+        Camera.load(tmp_path)
+    assert "is not valid" in str(caught.value)

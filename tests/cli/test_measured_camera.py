@@ -1,0 +1,61 @@
+"""Cameras with the record of a calibration, as the commands show and use them."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from measured import MEASURED, camera
+from PIL import Image
+
+from dirtypixels.raw import read_capture
+
+
+@pytest.fixture(scope="module")
+def profile(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("measured") / "bench"
+    camera().save(path)
+    return path
+
+
+def test_cameras_shows_the_channels_and_the_record(profile: Path, tmp_path: Path, command: Callable[..., Any]) -> None:
+    done = command("cameras", profile, "-o", tmp_path)
+    assert done.status == 0, done
+    flat = " ".join(done.out.split())
+    for part in (
+        "Noise calibration: PASS, no check failed",
+        "Optics calibration: PASS",
+        "3 of 4 blocks of the field trusted",
+        "note: the light drifted by 0.1 %",
+        "2 [1, 3]",
+        "green",
+    ):
+        assert part in flat, done.out
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bench-camera-noise.png", "bench-camera-psf.png"]
+
+
+def test_a_lens_without_noise_is_shown_but_takes_no_pictures(tmp_path: Path, command: Callable[..., Any]) -> None:
+    lens = copy.deepcopy(MEASURED)
+    del lens["noise"], lens["exposure"], lens["calibration"]["noise"]
+    camera(lens).save(tmp_path / "lens")
+    done = command("cameras", tmp_path / "lens", "-o", tmp_path / "pictures")
+    assert done.status == 0, done
+    assert "Noise: none in this profile" in " ".join(done.out.split())
+    assert [path.name for path in (tmp_path / "pictures").iterdir()] == ["bench-camera-psf.png"]
+    Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / "a.png")
+    refused = command("simulate", tmp_path / "a.png", "-o", tmp_path / "out", "--camera", tmp_path / "lens")
+    refused.check_refusal("has no noise figures", "calibrate noise")
+
+
+def test_captures_note_the_noise_of_every_channel(profile: Path, tmp_path: Path, command: Callable[..., Any]) -> None:
+    Image.fromarray(np.full((8, 8, 3), 99, np.uint8)).save(tmp_path / "a.png")
+    done = command("simulate", tmp_path / "a.png", "-o", tmp_path / "out", "--camera", profile, "--lux", 1000)
+    assert done.status == 0, done
+    assert "alpha 0.002, 0.004, 0.006, sigma 0.008, 0.01, 0.012" in " ".join(done.out.split())
+    observation, note = read_capture(tmp_path / "out" / "a.tiff")
+    assert note.alpha == pytest.approx((2e-3, 4e-3, 6e-3))
+    assert observation.alpha.shape == (1, 3, 1, 1)
