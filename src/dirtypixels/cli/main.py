@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import sys
 from pathlib import Path
@@ -21,6 +22,10 @@ Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for everything th
 Changes = Annotated[
     list[str] | None,
     typer.Option("--set", help="Change a key of the recipe: key=value, e.g. finetuning.rate=0.002. May be repeated."),
+]
+CameraOption = Annotated[
+    str | None,
+    typer.Option("--camera", help="A camera in place of the recipe's: a profile's name, or the path of one."),
 ]
 
 
@@ -66,27 +71,27 @@ def simulate(
 
 
 @app.command()
-def pretrain(recipe: RecipeFile, out: Out, changes: Changes = None) -> None:
+def pretrain(recipe: RecipeFile, out: Out, changes: Changes = None, camera: CameraOption = None) -> None:
     """Pretrain the low-level units of a recipe, with L-BFGS."""
     from dirtypixels.cli.studies import pretrain_units
 
-    pretrain_units(recipe, out, changes or [])
+    pretrain_units(recipe, out, _with_camera(changes, camera))
 
 
 @app.command()
-def train(recipe: RecipeFile, out: Out, changes: Changes = None) -> None:
+def train(recipe: RecipeFile, out: Out, changes: Changes = None, camera: CameraOption = None) -> None:
     """Train the classifiers and joint models of a recipe."""
     from dirtypixels.cli.studies import train_models
 
-    train_models(recipe, out, changes or [])
+    train_models(recipe, out, _with_camera(changes, camera))
 
 
 @app.command()
-def study(recipe: RecipeFile, out: Out, changes: Changes = None) -> None:
+def study(recipe: RecipeFile, out: Out, changes: Changes = None, camera: CameraOption = None) -> None:
     """Train what is missing, judge every method, write tables, figures and the report. Goes on where it stopped."""
     from dirtypixels.cli.studies import run_study
 
-    run_study(recipe, out, changes or [], shlex.join(["dirtypixels", *sys.argv[1:]]))
+    run_study(recipe, out, _with_camera(changes, camera), shlex.join(["dirtypixels", *sys.argv[1:]]))
 
 
 @app.command()
@@ -108,6 +113,11 @@ def predict(
     from dirtypixels.cli.predict import predict_files
 
     predict_files(model, files, others or [], abstain_below)
+
+
+def _with_camera(changes: list[str] | None, camera: str | None) -> list[str]:
+    # As JSON, which is YAML too: a path may hold what YAML takes for something else.
+    return [*(changes or []), *([] if camera is None else [f"camera={json.dumps(camera)}"])]
 
 
 def main() -> None:
