@@ -33,6 +33,7 @@ BAD: dict[str, tuple[list[str], list[str]]] = {
     "no change": (["tiny.yaml", "--set", "seed"], ["key=value", "'seed'"]),
     "wrong type": (["tiny.yaml", "--set", "seed=high"], ["seed", "'high'", "integer"]),
     "unknown camera": (["tiny.yaml", "--set", "camera=none"], ["camera must be a bundled profile", "semco", "'none'"]),
+    "camera from the command line": (["tiny.yaml", "--camera", "a: b"], ["camera must be a bundled profile", "'a: b'"]),
     "unknown network": (["tiny.yaml", "--set", "head.network=none"], ["network of timm", "'none'"]),
     "missing photographs": (
         ["tiny.yaml", "--set", "data.kind=folder", "--set", "data.root=photos"],

@@ -1,0 +1,182 @@
+"""What was measured, put into a camera's profile: figures, where they come from, and the record of the measurement."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from importlib import metadata
+
+import numpy as np
+import numpy.typing as npt
+
+from dirtypixels.calibrate.findings import Finding, verdict
+from dirtypixels.camera import Camera, ExposureRule, ProfileFile
+from dirtypixels.camera.optics import PsfField
+from dirtypixels.camera.schema import (
+    Calibration,
+    CaptureFile,
+    Exposure,
+    Gain,
+    MeasuredLevel,
+    MeasuredOptics,
+    Noise,
+    Optics,
+    Record,
+    Remark,
+    Sensor,
+)
+from dirtypixels.raw.frames import Frame
+
+ASSUMED_EXPOSURE = (
+    "Assumed, not measured: exposed fully at {lux:g} lux and ISO {iso:g}, ISO = {iso:g} x {lux:g} / lux "
+    "(Diamond et al. 2017 use 2000 lux and ISO 100)."
+)
+GIVEN_EXPOSURE = (
+    "As given with the calibration: exposed fully at {lux:g} lux and ISO {iso:g}, ISO = {iso:g} x {lux:g} / lux."
+)
+
+
+def record(
+    method: str,
+    findings: Iterable[Finding],
+    frames: Sequence[Frame] = (),
+    *,
+    confidence: float | None = None,
+    levels: Sequence[MeasuredLevel] = (),
+    optics: MeasuredOptics | None = None,
+) -> Record:
+    """The record of a calibration made now with this version, its verdict taken from the findings.
+
+    Args:
+        method: how it was measured, a phrase.
+        findings: of the measurement.
+        frames: that it was made from; their files, digests and EXIF are kept.
+        confidence: of the intervals.
+        levels: the noise, gain by gain and channel by channel.
+        optics: the maps of the field's blocks.
+    """
+    found = tuple(findings)
+    passed, reason = verdict(found)
+    return Record(
+        date=datetime.now(UTC).isoformat(timespec="seconds"),
+        software=f"dirtypixels {metadata.version('dirtypixels')}",
+        method=method,
+        passed=passed,
+        reason=reason,
+        confidence=confidence,
+        findings=tuple(Remark(kind=f.kind, severity=f.severity, message=f.message) for f in found),
+        captures=tuple(_file(frame) for frame in frames),
+        levels=tuple(levels),
+        optics=optics,
+    )
+
+
+def with_noise(
+    camera: Camera | None,
+    name: str,
+    gains: tuple[npt.ArrayLike, npt.ArrayLike, npt.ArrayLike],
+    source: str,
+    measured: Record,
+    *,
+    sensor: Sensor | None = None,
+    exposure: ExposureRule | None = None,
+) -> Camera:
+    """A profile with these noise figures; the lens of one that is there already stays.
+
+    Args:
+        camera: the profile to put them into; None for a new one.
+        name: of the camera.
+        gains: iso (N,), alpha (N,) or (N, 3), sigma likewise, in units of the signal.
+        source: where the figures come from.
+        measured: the record of their measurement.
+        sensor: colour filters and levels; None keeps what the profile says.
+        exposure: the rule from light to gain; None keeps the profile's, or for a new one assumes the paper's.
+    """
+    iso, alpha, sigma = (np.asarray(values, dtype=float) for values in gains)
+    rows = [Gain(iso=float(i), alpha=_figure(a), sigma=_figure(s)) for i, a, s in zip(iso, alpha, sigma, strict=True)]
+    old = None if camera is None else camera.profile
+    rule = old.exposure if old is not None and exposure is None else None
+    return _with(
+        camera,
+        name=name,
+        noise=Noise(gains=tuple(rows), source=source),
+        exposure=rule or _exposure(exposure),
+        sensor=sensor or (old.sensor if old else None),
+        calibration=Calibration(noise=measured, optics=_records(camera).optics),
+    )
+
+
+def with_optics(
+    camera: Camera | None, name: str, field: PsfField, measured: Record, *, sensor: Sensor | None = None
+) -> Camera:
+    """A profile with this PSF field; the noise of one that is there already stays.
+
+    Args:
+        camera: the profile to put it into; None for a new one, which then has no noise.
+        name: of the camera.
+        field: PSFs over the sensor, with their source.
+        measured: the record of their measurement.
+        sensor: colour filters and levels; None keeps what the profile says.
+    """
+    rows, columns = field.psfs.shape[:2]
+    old = None if camera is None else camera.profile
+    return _with(
+        camera,
+        field,
+        name=name,
+        sensor=(old.sensor if old else None) or sensor,
+        optics=Optics(rows=rows, columns=columns, pitch_um=field.pitch_um, source=field.source),
+        calibration=Calibration(noise=_records(camera).noise, optics=measured),
+    )
+
+
+def sensor_of(frames: Sequence[Frame], source: str, black: float | None = None) -> Sensor | None:
+    """The sensor that frames of one camera describe; None where they do not say its levels.
+
+    Args:
+        frames: at least one.
+        source: where the levels come from.
+        black: measured black level in DN, in place of the files'.
+    """
+    first = frames[0]
+    level = black if black is not None else None if first.black is None else float(np.mean(first.black))
+    if level is None or first.white is None:
+        return None
+    return Sensor.model_validate(
+        {"cfa": first.cfa, "black_level": max(level, 0.0), "white_level": first.white, "source": source}
+    )
+
+
+def _with(camera: Camera | None, field: PsfField | None = None, **parts: object) -> Camera:
+    old = {} if camera is None else {name: getattr(camera.profile, name) for name in ProfileFile.model_fields}
+    lens = field or (None if camera is None else camera.optics)
+    profile = ProfileFile.model_validate(old | parts | {"schema_version": 2})
+    return Camera(profile, None if lens is None else lens.psfs)
+
+
+def _records(camera: Camera | None) -> Calibration:
+    """The records of a profile; a part that is replaced loses its own."""
+    return (None if camera is None else camera.profile.calibration) or Calibration()
+
+
+def _exposure(rule: ExposureRule | None) -> Exposure:
+    lux, iso = rule or ExposureRule()
+    text = ASSUMED_EXPOSURE if rule is None else GIVEN_EXPOSURE
+    return Exposure(reference_lux=lux, base_iso=iso, source=text.format(lux=lux, iso=iso))
+
+
+def _figure(value: npt.NDArray[np.float64]) -> float | tuple[float, float, float]:
+    if value.size == 1:
+        return float(value.reshape(()))
+    red, green, blue = value.tolist()
+    return red, green, blue
+
+
+def _file(frame: Frame) -> CaptureFile:
+    return CaptureFile(
+        file="unnamed" if frame.path is None else frame.path.name,
+        sha256=frame.sha256 or "not from a file",
+        iso=frame.iso,
+        exposure_s=frame.exposure_s,
+        exif=frame.exif,
+    )
