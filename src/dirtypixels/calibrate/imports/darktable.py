@@ -1,0 +1,195 @@
+"""darktable's noise profiles, as installed on the user's machine."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import shutil
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from dirtypixels import checks
+from dirtypixels.calibrate.findings import Finding
+from dirtypixels.calibrate.imports.imported import ImportedNoise
+
+FILE = "noiseprofiles.json"
+
+_COLOURS = ("red", "green", "blue")
+
+_DEMOSAICKED = (
+    "darktable measured this on the demosaicked picture, in the finest Haar coefficients: scaled as there, their "
+    "variance is a quarter of that of samples, and interpolation, which averages neighbours, takes more. Against raw "
+    "calibrations of four cameras (Wei et al. 2020) alpha is 1.9 to 12 times too low, 6 in the middle, and sigma 1 "
+    "to 5.7 times, 2.4 in the middle. This shows how noise grows with ISO; raw noise itself is measured on raw files"
+)
+
+
+def darktable(camera: str, path: str | Path | None = None, *, channels: Literal["RGB", "G"] = "RGB") -> ImportedNoise:
+    """Noise of a camera from darktable's `noiseprofiles.json`.
+
+    ``variance = a x + b`` per gain and channel, x in [0, 1]; so alpha = a and sigma = sqrt(b), unchanged.
+
+    Where the fit gave b < 0, sigma is 0 and a finding says so: alpha is still of use, noise in the dark is too low. A
+    gain without a > 0 in one of the channels was not measured in it and is left out, with a finding. Of gains that
+    occur more than once the median is taken. Entries that darktable itself skips are left out.
+
+    Args:
+        camera: maker and model, as "Canon EOS 5D Mark IV" or as EXIF has them.
+        path: the file; None looks where darktable installs it.
+        channels: "RGB" for three channels, "G" for green, which is all that darktable itself uses of a profile.
+
+    Raises:
+        FileNotFoundError: no such file, or darktable's is not found.
+        ValueError: the file is not darktable's, does not hold the camera (the closest names are given), or no gain
+            was measured in all channels.
+
+    Source: darktable, tools/noise/noiseprofile.c (how it is measured) and src/common/noiseprofiles.c (the file).
+    """
+    checks.one_of("channels", channels, ("RGB", "G"))
+    file = installed() if path is None else Path(path)
+    name, profiles = _profiles_of(camera, _read(file), file)
+    kept = [profile for profile in profiles if not profile.get("skip")]
+    findings = [Finding("demosaicked", "warning", _DEMOSAICKED)]
+    if len(kept) < len(profiles):
+        count = len(profiles) - len(kept)
+        findings.append(
+            Finding("skipped", "note", f"{count} of {len(profiles)} entries are left out, as darktable does")
+        )
+    iso, a, b = _by_gain(kept, findings)
+    chosen = slice(None) if channels == "RGB" else slice(1, 2)
+    colours = _COLOURS[chosen]
+    a, b = a[:, chosen], b[:, chosen]
+
+    measured = (a > 0).all(axis=1)
+    if not measured.all():
+        bad = [colour for colour, figures in zip(colours, a.T, strict=True) if (figures <= 0).any()]
+        where = f"{_listed(iso[~measured])}: a of {' and '.join(bad)} is not above 0, so nothing was measured there"
+        if not measured.any():
+            other = '; channels="G" takes green for all' if channels == "RGB" and (a[:, 1] > 0).any() else ""
+            raise ValueError(f"{str(file)!r} has no gain of {name!r} with all channels{other}. {where}")
+        findings.append(Finding("not-measured", "warning", f"{int((~measured).sum())} gains are left out, {where}"))
+    iso, a, b = iso[measured], a[measured], b[measured]
+    if (b < 0).any():
+        of = ", ".join(f"{int(n)} of {iso.size} in {c}" for c, n in zip(colours, (b < 0).sum(axis=0), strict=True) if n)
+        text = f"the fit gave a negative variance in the dark for {of}: sigma is 0 there, which is too low"
+        findings.append(Finding("negative-variance", "warning", f"{text} ({_listed(iso[(b < 0).any(axis=1)])})"))
+    source = (
+        f"darktable's noise profile of {name!r} (a x + b per gain and channel, {', '.join(colours)}) from {file}; "
+        "measured on the demosaicked picture, too low for raw samples; alpha = a, sigma = sqrt(b)"
+    )
+    return ImportedNoise(name, iso, a, np.sqrt(np.maximum(b, 0.0)), source, tuple(findings))
+
+
+def installed() -> Path:
+    """Where darktable's noise profiles are on this machine.
+
+    Raises:
+        FileNotFoundError: they are in none of the places where darktable's packages put them.
+    """
+    places = _places()
+    found = next((place for place in places if place.is_file()), None)
+    if found is None:
+        raise FileNotFoundError(
+            f"found no {FILE} of darktable: install darktable, or give the path; looked for "
+            f"{', '.join(map(str, places))}"
+        )
+    return found
+
+
+def _places() -> list[Path]:
+    below = Path("share", "darktable", FILE)
+    flatpak = Path("app", "org.darktable.Darktable", "current", "active", "files") / below
+    program = shutil.which("darktable")
+    roots = [Path(program).resolve().parents[1] / below] if program else []
+    roots += [Path(root) / below for root in ("/usr", "/usr/local", "/opt/darktable", "/opt/homebrew", "/opt/local")]
+    roots += [Path("/var/lib/flatpak") / flatpak, Path.home() / ".local/share/flatpak" / flatpak]
+    roots += [Path("/snap/darktable/current/usr") / below]
+    roots += [
+        base / "darktable.app/Contents/Resources" / below
+        for base in (Path("/Applications"), Path.home() / "Applications")
+    ]
+    roots += [Path(os.environ[name]) / "darktable" / below for name in ("ProgramFiles",) if name in os.environ]
+    return list(dict.fromkeys(roots))
+
+
+def _read(file: Path) -> dict[str, list[dict[str, Any]]]:
+    """Profiles by camera, "maker model"."""
+    if not file.is_file():
+        raise FileNotFoundError(f"no file {str(file)!r}")
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        if content["version"] != 0:
+            raise ValueError(f"version must be 0, the only one so far; found {content['version']!r}")
+        return {
+            f"{maker['maker']} {model['model']}": [_checked(profile) for profile in model["profiles"]]
+            for maker in content["noiseprofiles"]
+            for model in maker["models"]
+        }
+    except (ValueError, KeyError, TypeError) as error:
+        what = f"{error} is missing" if isinstance(error, KeyError) else error
+        raise ValueError(f"{str(file)!r} is not a noise profile file of darktable: {what}") from error
+
+
+def _checked(profile: dict[str, Any]) -> dict[str, Any]:
+    figures = [profile["iso"], *profile["a"], *profile["b"]]
+    if len(profile["a"]) != 3 or len(profile["b"]) != 3 or not np.isfinite(np.array(figures, dtype=float)).all():
+        raise ValueError(f"a and b of an entry must be 3 finite numbers; found {profile}")
+    if profile["iso"] <= 0:
+        raise ValueError(f"iso of an entry must be above 0; found {profile['iso']}")
+    return profile
+
+
+def _profiles_of(camera: str, cameras: dict[str, list[dict[str, Any]]], file: Path) -> tuple[str, list[dict[str, Any]]]:
+    """The camera's name in the file, and its entries."""
+    plain = {_plain(name): name for name in cameras}
+    wanted = _plain(camera)
+    if wanted not in plain:
+        # a model is enough where only one maker has it
+        named = [key for key in plain if key.split(" ", 1)[-1] == wanted]
+        if len(named) != 1:
+            close = difflib.get_close_matches(wanted, plain, n=5, cutoff=0.5)
+            names = ", ".join(repr(plain[key]) for key in close)
+            hint = f"; the closest are {names}" if close else ""
+            raise ValueError(f"{str(file)!r} has no camera {camera!r} among its {len(cameras)}{hint}")
+        wanted = named[0]
+    if all(profile.get("skip") for profile in cameras[plain[wanted]]):
+        raise ValueError(f"{str(file)!r} has no entry for {plain[wanted]!r} that darktable does not skip")
+    return plain[wanted], cameras[plain[wanted]]
+
+
+def _plain(camera: str) -> str:
+    """A name without case, without words of the company, and without the maker said twice."""
+    words = [word for word in camera.casefold().replace(",", " ").split() if word not in _COMPANY]
+    while len(words) > 1 and words[0] == words[1]:
+        words = words[1:]
+    return " ".join(words)
+
+
+_COMPANY = frozenset({"corporation", "corp.", "imaging", "co.", "co.ltd.", "ltd.", "company", "inc.", "ag"})
+
+
+def _by_gain(
+    profiles: Sequence[dict[str, Any]], findings: list[Finding]
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """(N,) gains, and (N, 3) a and b, of entries with the same gain the median."""
+    of_gain: dict[float, list[dict[str, Any]]] = defaultdict(list)
+    for profile in profiles:
+        of_gain[float(profile["iso"])].append(profile)
+    iso = np.array(sorted(of_gain))
+    a, b = (np.array([np.median([p[name] for p in of_gain[gain]], axis=0) for gain in iso]) for name in ("a", "b"))
+    if several := [gain for gain in iso if len(of_gain[gain]) > 1]:
+        text = (
+            f"{len(several)} gains were measured more than once, and the median is taken: {_listed(np.array(several))}"
+        )
+        findings.append(Finding("repeated", "note", text))
+    return iso, a, b
+
+
+def _listed(iso: npt.NDArray[np.float64]) -> str:
+    return "ISO " + ", ".join(f"{gain:g}" for gain in iso)

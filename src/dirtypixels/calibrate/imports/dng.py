@@ -1,0 +1,119 @@
+"""The noise model that a DNG carries: its NoiseProfile tag."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from dirtypixels.calibrate.findings import Finding
+from dirtypixels.calibrate.imports.imported import ImportedNoise
+from dirtypixels.raw.metadata import DNG_VERSION, Tags, read_tags, stated_by
+
+_NOISE_PROFILE, _PLANE_COLOURS, _NOISE_REDUCTION = 51041, 50710, 50935
+_RED_GREEN_BLUE = (0, 1, 2)  # the DNG's numbers of the colours
+
+_NOT_MEASURED = (
+    "the NoiseProfile tag is what the camera's maker or the converter says of this model at this gain, no measurement "
+    "of this camera"
+)
+
+
+def noise_profile(source: str | Path | Iterable[str | Path]) -> ImportedNoise:
+    """Noise that DNG files state in their NoiseProfile tag.
+
+    ``variance = S x + O`` per colour plane, x in [0, 1] with black removed; so alpha = S and sigma = sqrt(O).
+
+    Args:
+        source: a DNG, or several of one camera, at one gain or more; files of one gain must state the same.
+
+    Returns:
+        One gain for each ISO; one channel where the tag has one pair for all planes, else red, green and blue.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: a file is no DNG or states no noise profile, ISO or camera that fits, or figures out of range.
+
+    Source: Adobe, Digital Negative Specification 1.4, NoiseProfile.
+    """
+    files = [Path(source)] if isinstance(source, str | Path) else [Path(part) for part in source]
+    if not files:
+        raise ValueError("source must be at least one DNG; found none")
+    findings = [Finding("not-measured", "note", _NOT_MEASURED)]
+    gains: dict[float, tuple[Path, npt.NDArray[np.float64]]] = {}
+    cameras: dict[str, Path] = {}
+    reduced: list[str] = []
+    for file in files:
+        try:
+            tags = _tags(file)
+            pairs, iso, camera = _pairs(tags), stated_by(tags).iso, stated_by(tags).camera
+        except ValueError as error:
+            raise ValueError(f"{str(file)!r}: {error}") from error
+        if iso is None:
+            raise ValueError(f"{str(file)!r} states a noise profile, but no ISO that it holds for")
+        cameras.setdefault(camera or "an unknown camera", file)
+        before = gains.setdefault(iso, (file, pairs))
+        if before[1].shape != pairs.shape or not np.allclose(before[1], pairs, rtol=1e-6, atol=0):
+            raise ValueError(
+                f"{str(before[0])!r} and {str(file)!r} are of ISO {iso:g} both and state different noise: "
+                f"{before[1].tolist()} and {pairs.tolist()}"
+            )
+        if _was_reduced(tags):
+            reduced.append(file.name)
+    if len(cameras) > 1:
+        one, other, *_ = cameras
+        raise ValueError(
+            f"files must be of one camera: {str(cameras[one])!r} is of {one}, {str(cameras[other])!r} of {other}"
+        )
+    if len({pairs.shape for _, pairs in gains.values()}) > 1:
+        raise ValueError("files must state noise for the same planes; found one pair in some and three in others")
+    if reduced:
+        text = f"noise reduction was applied to the samples of {len(reduced)} files ({reduced[0]}), says the DNG"
+        findings.append(Finding("noise-reduction", "warning", text))
+    iso_sorted = sorted(gains)
+    stated = np.stack([gains[iso][1] for iso in iso_sorted])  # (N, C, 2)
+    names = ", ".join(file.name for file, _ in (gains[iso] for iso in iso_sorted))
+    source_text = (
+        f"NoiseProfile tag of {names} (variance = S x + O, x in [0, 1]); alpha = S, sigma = sqrt(O); as the maker or "
+        "the converter states it, not measured"
+    )
+    return ImportedNoise(
+        next(iter(cameras)), np.array(iso_sorted), stated[..., 0], np.sqrt(stated[..., 1]), source_text, tuple(findings)
+    )
+
+
+def _tags(file: Path) -> Tags:
+    if not file.is_file():
+        raise FileNotFoundError(f"no file {str(file)!r}")
+    tags = read_tags(file)
+    if tags is None or DNG_VERSION not in tags.main:
+        raise ValueError("it is no DNG, or one whose tags cannot be read; only a DNG has a NoiseProfile tag")
+    return tags
+
+
+def _pairs(tags: Tags) -> npt.NDArray[np.float64]:
+    """(C, 2): S and O of all planes, or of red, green and blue."""
+    figures = tags.get(_NOISE_PROFILE)
+    if figures is None:
+        raise ValueError("it has no NoiseProfile tag: not every camera and converter writes one; measure it instead")
+    pairs = np.atleast_1d(np.asarray(figures, dtype=np.float64))
+    if pairs.size not in (2, 6):
+        raise ValueError(f"its NoiseProfile tag must hold 1 or 3 pairs of numbers; found {pairs.size} numbers")
+    pairs = pairs.reshape(-1, 2)
+    if not np.isfinite(pairs).all() or (pairs[:, 0] <= 0).any() or (pairs[:, 1] < 0).any():
+        raise ValueError(f"its NoiseProfile tag must hold pairs S > 0, O >= 0; found {pairs.tolist()}")
+    if len(pairs) == 1:
+        return pairs
+    planes = tags.get(_PLANE_COLOURS)
+    order = _RED_GREEN_BLUE if planes is None else tuple(planes)
+    if sorted(order) != list(_RED_GREEN_BLUE):
+        raise ValueError(f"its colour planes must be red, green and blue (0, 1, 2); found {order}")
+    return pairs[[order.index(colour) for colour in _RED_GREEN_BLUE]]
+
+
+def _was_reduced(tags: Tags) -> bool:
+    """Whether the DNG says that noise was removed from its samples; 0/0 means that it does not know."""
+    applied = tags.get(_NOISE_REDUCTION)
+    return isinstance(applied, tuple) and applied[0] > 0

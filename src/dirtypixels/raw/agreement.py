@@ -1,0 +1,67 @@
+"""Whether frames can come from one camera."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from dirtypixels.raw.frames import Frame
+
+
+def check_same_camera(frames: Iterable[Frame], *, levels_may_follow_iso: bool = False) -> None:
+    """Raise unless all frames have one camera, size, colour pattern, black level and white level.
+
+    A camera that only some frames name is no difference; a level that only some frames state is one.
+
+    Args:
+        frames: the frames; those that are compared with the others are the first of all, the first that names a camera
+            and the first of each ISO.
+        levels_may_follow_iso: compare black and white levels only among frames of one ISO, as some cameras change them
+            with it.
+
+    Raises:
+        ValueError: two frames differ; the message names both files and everything in which they differ.
+    """
+    first: Frame | None = None
+    named: Frame | None = None
+    of_iso: dict[float | None, Frame] = {}
+    for frame in frames:
+        first = first or frame
+        named = named or (frame if frame.camera is not None else None)
+        for other in (first, named, of_iso.setdefault(frame.iso, frame)):
+            if other is None:
+                continue
+            levels = not levels_may_follow_iso or frame.iso == other.iso
+            if differences := _differences(other, frame, levels):
+                raise ValueError(
+                    f"all frames must come from one camera in one mode; {_named(other)} and {_named(frame)} differ: "
+                    f"{'; '.join(differences)}"
+                )
+
+
+def _differences(one: Frame, other: Frame, levels: bool) -> list[str]:
+    named = one.camera is not None and other.camera is not None
+    fields = {
+        "camera": (one.camera, other.camera) if named else (None, None),
+        "size": (_size(one), _size(other)),
+        "cfa": (one.cfa, other.cfa),
+        "black": (one.black, other.black) if levels else (None, None),
+        "white": (one.white, other.white) if levels else (None, None),
+    }
+    return [f"{what} {_shown(what, a)} and {_shown(what, b)}" for what, (a, b) in fields.items() if a != b]
+
+
+def _named(frame: Frame) -> str:
+    """Both of two frames in different folders may have one name, so the path."""
+    return frame.name if frame.path is None else str(frame.path)
+
+
+def _size(frame: Frame) -> str:
+    return f"{frame.values.shape[1]} x {frame.values.shape[0]}"
+
+
+def _shown(what: str, value: object) -> str:
+    if value is None:
+        return "none" if what == "cfa" else "unknown"
+    if isinstance(value, tuple):
+        return " ".join(f"{level:g}" for level in (value[:1] if len(set(value)) == 1 else value))
+    return f"{value:g}" if isinstance(value, float) else str(value)

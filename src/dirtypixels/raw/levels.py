@@ -1,0 +1,146 @@
+"""Whether the black and white level that frames state can be those of their samples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from dirtypixels.raw.frames import Frame
+
+_BLOCK = 16  # samples a side: 256 give a median that noise moves by 8 % of its deviation
+_BLOCKS = 4096  # of a plane, spread evenly: a million samples, looked at in a fraction of a second
+_OFFSET = 1e-3  # of the range: sensors' own black level wanders by up to half of this over gains and rows
+_START = 0.02  # of the range: what nominal exposure times can make of the level at no exposure
+_ON_LINE = 0.01  # of the range: how near a line all means must lie for its start to count
+
+_HOW_BLACK = "the median of a frame taken with the lens cap on is the black level"
+_HOW_WHITE = "the value at which samples pile up in an overexposed frame is the white level"
+
+
+class _Exposed(NamedTuple):
+    """One plane of a lit frame: what the line over exposure times needs of it."""
+
+    name: str
+    exposure_s: float
+    median: float
+    black: float
+    white: float
+
+
+def check_levels(frames: Iterable[Frame]) -> None:
+    """Raise unless black and white level are known and nothing in the samples speaks against them.
+
+    Looked for is what light cannot explain: patches whose median lies below black, as light only adds; a frame of
+    exposure 0 whose median is not black; samples above white; a pile of samples at the largest value well below white,
+    as only saturation makes; and, among frames of one ISO whose medians lie on a line over the exposure time, a line
+    that does not start at black. A frame without dark parts says nothing of black alone: none is refused for a minimum
+    above it.
+
+    Args:
+        frames: the frames; looked at one by one, so they may come from `iter_frames`.
+
+    Raises:
+        ValueError: a level is unknown or wrong; the message gives the file, the stated level and what was found.
+    """
+    exposed: dict[tuple[float | None, str], list[_Exposed]] = {}
+    for frame in frames:
+        if frame.black is None:
+            raise ValueError(f"{frame.name} does not say its black level: give black= in digital numbers; {_HOW_BLACK}")
+        if frame.white is None:
+            largest = f"the largest sample here is {frame.values.max():g}"
+            raise ValueError(
+                f"{frame.name} does not say its white level: give white= in digital numbers; {_HOW_WHITE}, {largest}"
+            )
+        _check_white(frame, max(frame.black), frame.white)
+        for plane, values in frame.planes().items():
+            black = frame.black_of(plane) or 0.0
+            _check_dark_patches(f"{frame.name}, {plane}", values, black, frame.white)
+            median = float(np.median(values))
+            if frame.exposure_s == 0:
+                _check_dark_frame(f"{frame.name}, {plane}", values, median, black, frame.white)
+            elif frame.exposure_s is not None:
+                of_plane = exposed.setdefault((frame.iso, plane), [])
+                of_plane.append(_Exposed(frame.name, frame.exposure_s, median, black, frame.white))
+    for (iso, plane), of_plane in exposed.items():
+        _check_start(iso, plane, of_plane)
+
+
+def _check_white(frame: Frame, black: float, white: float) -> None:
+    values, size = frame.values, frame.values.size
+    above = int(np.count_nonzero(values > white))
+    largest = float(values.max())
+    if above > max(10, size * 1e-4):  # fewer are defects
+        raise ValueError(
+            f"wrong white level: {frame.name} states {white:g} DN, and {above} of {size} samples lie above, up to "
+            f"{largest:g}; {_HOW_WHITE}"
+        )
+    span = white - black
+    if largest >= white - max(2.0, 0.01 * span) or largest - black < 0.01 * span:
+        return
+    levels, counts = np.unique(values[values >= largest - 0.1 * (largest - black)], return_counts=True)
+    piled = int(counts[-1])
+    beside = int(counts[-17:-1].max(initial=0))  # noise alone thins out towards the largest value
+    if piled > max(50, size * 1e-3) and piled > 5 * beside and (levels.size > 1 or piled < size):
+        raise ValueError(
+            f"wrong white level: {frame.name} states {white:g} DN, and {piled} of {size} samples pile up at its "
+            f"largest value {largest:g}, so that is where it saturates: give white={largest:g}"
+        )
+
+
+def _check_dark_patches(where: str, values: npt.NDArray[Any], black: float, white: float) -> None:
+    """Light only adds: no patch lies below black by more than noise and the sensor's own wandering."""
+    rows, columns = (size // _BLOCK for size in values.shape)
+    if not rows or not columns:
+        return
+    step = max(1, int(np.ceil(np.sqrt(rows * columns / _BLOCKS))))
+    whole = values[: rows * _BLOCK, : columns * _BLOCK]
+    blocks = whole.reshape(rows, _BLOCK, columns, _BLOCK)[::step, :, ::step].swapaxes(1, 2)
+    flat = blocks.reshape(-1, _BLOCK * _BLOCK).astype(np.float32)
+    medians = np.median(flat, axis=1)
+    # not the darkest one alone, which may be a defect
+    rank = min(medians.size - 1, max(2, medians.size // 1000))
+    dark = int(np.argpartition(medians, rank)[rank])
+    # from neighbours, so that a slope of the light is no noise; median, so that a defect is none
+    pairs = np.diff(flat[dark].reshape(_BLOCK, _BLOCK), axis=1)
+    noise = 1.4826 * float(np.median(np.abs(pairs))) / np.sqrt(2)
+    allowed = max(1.0, _OFFSET * (white - black)) + 6 * 1.2533 * noise / _BLOCK
+    if medians[dark] < black - allowed:
+        raise ValueError(
+            f"wrong black level: {where} states {black:g} DN, and its dark patches have a median of {medians[dark]:g} "
+            f"(noise {noise:.2g}), though light can only add; {_HOW_BLACK}"
+        )
+
+
+def _check_dark_frame(where: str, values: npt.NDArray[Any], median: float, black: float, white: float) -> None:
+    """A frame of exposure 0 holds nothing but black and noise."""
+    if abs(median - black) > max(1.0, _OFFSET * (white - black)):
+        raise ValueError(
+            f"wrong black level: {where} states {black:g} DN and exposure 0, and the median of its {values.size} "
+            f"samples is {median:g}: give black={median:g}, unless light reached it"
+        )
+
+
+def _check_start(iso: float | None, plane: str, exposed: list[_Exposed]) -> None:
+    """Where the light did not change, medians over exposure times start at black."""
+    black, white = exposed[0].black, exposed[0].white
+    span = white - black
+    lit = [one for one in exposed if (one.black, one.white) == (black, white) and one.median < black + 0.9 * span]
+    times = np.array([one.exposure_s for one in lit])
+    if len(set(times.tolist())) < 3 or times.max() < 2 * times.min():
+        return
+    medians = np.array([one.median for one in lit])
+    design = np.stack([np.ones_like(times), times / times.max()], axis=1)
+    (start, slope), *_ = np.linalg.lstsq(design, medians, rcond=None)
+    left = medians - design @ [start, slope]
+    deviation = np.sqrt((left**2).sum() / max(1, len(lit) - 2) * np.linalg.inv(design.T @ design)[0, 0])
+    straight = np.abs(left).max() < _ON_LINE * span and slope > 10 * np.abs(left).max()
+    if straight and abs(start - black) > _START * span + 3 * deviation:
+        gain = "frames" if iso is None else f"frames of ISO {iso:g}"
+        raise ValueError(
+            f"wrong black level: {lit[0].name} and {len(lit) - 1} other {gain} state {black:g} DN for {plane}, and "
+            f"their medians over exposure times of {times.min():g} to {times.max():g} s lie on a line that starts at "
+            f"{start:.0f}; {_HOW_BLACK}"
+        )

@@ -1,0 +1,60 @@
+"""Whether frames come from one camera."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dirtypixels.raw.agreement import check_same_camera
+from dirtypixels.raw.frames import Frame
+
+
+def frame(name: str, **changes: Any) -> Frame:
+    fields: dict[str, Any] = {
+        "values": np.zeros((4, 6), np.uint16), "cfa": "RGGB", "black": (64.0,) * 4, "white": 4095.0, "iso": 100.0,
+        "camera": "A", "path": Path(name),
+    }  # fmt: skip
+    return Frame(**(fields | changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"camera": "B"}, "a.dng and c.dng differ: camera A and B$"),
+        ({"values": np.zeros((4, 8), np.uint16)}, "a.dng and c.dng differ: size 6 x 4 and 8 x 4$"),
+        ({"cfa": "BGGR"}, "a.dng and c.dng differ: cfa RGGB and BGGR$"),
+        ({"cfa": None}, "differ: cfa RGGB and none$"),
+        ({"black": (65.0,) * 4}, "differ: black 64 and 65$"),
+        ({"black": (64.0, 64.0, 64.0, 65.0)}, "differ: black 64 and 64 64 64 65$"),
+        ({"black": None}, "differ: black 64 and unknown$"),
+        ({"white": 16383.0}, "differ: white 4095 and 16383$"),
+        ({"camera": "B", "cfa": "BGGR", "white": None}, "camera A and B; cfa RGGB and BGGR; white 4095 and unknown$"),
+    ],
+)
+def test_both_files_and_all_that_differs_are_named(changes: dict[str, Any], message: str) -> None:
+    same = [frame("a.dng"), frame("b.dng", iso=200.0, exposure_s=1.0)]
+    check_same_camera(same)
+    with pytest.raises(ValueError, match=message):
+        check_same_camera([*same, frame("c.dng", **changes)])
+
+
+def test_an_unnamed_camera_is_no_difference_but_two_named_ones_are() -> None:
+    unnamed = [frame("a.dng", camera=None), frame("b.dng"), frame("c.dng", camera=None)]
+    check_same_camera(unnamed)
+    check_same_camera([])
+    with pytest.raises(ValueError, match=r"b\.dng and d\.dng differ: camera A and B$"):
+        check_same_camera([*unnamed, frame("d.dng", camera="B")])
+
+
+def test_levels_may_follow_iso_where_that_is_said() -> None:
+    frames = [frame("a.dng"), frame("b.dng", iso=200.0, white=4000.0), frame("c.dng", iso=200.0, white=4000.0)]
+    with pytest.raises(ValueError, match=r"a\.dng and b\.dng differ: white 4095 and 4000$"):
+        check_same_camera(frames)
+    check_same_camera(frames, levels_may_follow_iso=True)
+    with pytest.raises(ValueError, match=r"b\.dng and d\.dng differ: white 4000 and 4095$"):
+        check_same_camera([*frames, frame("d.dng", iso=200.0)], levels_may_follow_iso=True)
+    with pytest.raises(ValueError, match=r"a\.dng and d\.dng differ: cfa RGGB and BGGR$"):
+        check_same_camera([*frames, frame("d.dng", iso=200.0, white=4000.0, cfa="BGGR")], levels_may_follow_iso=True)
