@@ -14,7 +14,7 @@ _LAZY = {
     "NoiseLevel": "dirtypixels.camera",
     "Observation": "dirtypixels.observation",
 }
-_ROOMS = ("bridges", "camera", "data", "deploy", "raw", "restore", "study", "tasks", "train")
+_ROOMS = ("bridges", "calibrate", "camera", "data", "deploy", "raw", "restore", "study", "tasks", "train")
 
 __all__ = ["Camera", "JointModel", "NoiseLevel", "Observation", "__version__"]
 
