@@ -1,8 +1,11 @@
-"""The pages of the documentation are executed: Python top to bottom, recipes as far as one restored capture."""
+"""The pages of the documentation are executed: commands and Python top to bottom, recipes to one restored capture."""
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +20,9 @@ from dirtypixels.recipe import Deblur, Unit
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGES = sorted(path for path in DOCS.glob("*.md") if "```" in path.read_text(encoding="utf-8"))
-NEEDS = {"deepinv.md": "deepinv"}
+ROOT = DOCS.parent
+NEEDS = {"deepinv.md": "deepinv", "calibrate.md": "cv2"}
+COMMANDS = Path(sys.executable).parent
 
 
 def blocks(page: Path, language: str) -> Iterator[tuple[int, str]]:
@@ -36,13 +41,19 @@ def parts(page: Path) -> list[Any]:
 
 
 def test_there_are_pages() -> None:
-    assert {page.name for page in PAGES} >= {"compositions.md"}
+    assert {page.name for page in PAGES} >= {"compositions.md", "calibrate.md"}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_the_python_of_a_page_runs(page: Path) -> None:
+def test_a_page_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if page.name in NEEDS:
         pytest.importorskip(NEEDS[page.name])
+    (tmp_path / "recipes").symlink_to(ROOT / "recipes")
+    monkeypatch.chdir(tmp_path)
+    for line, text in blocks(page, "sh"):
+        environment = os.environ | {"PATH": f"{COMMANDS}{os.pathsep}{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
+        done = subprocess.run(["sh", "-ec", text], env=environment, capture_output=True, text=True, timeout=600)
+        assert done.returncode == 0, f"line {line}: {text}{done.stdout[-2000:]}{done.stderr[-2000:]}"
     torch.manual_seed(0)
     names: dict[str, Any] = {}
     for line, text in blocks(page, "python"):

@@ -10,6 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from dirtypixels.calibrate.findings import Finding, verdict
+from dirtypixels.calibrate.noise.curve import MeasuredCurve
+from dirtypixels.calibrate.psf.chart import BernoulliChart
+from dirtypixels.calibrate.psf.field import MeasuredField
 from dirtypixels.camera import Camera, ExposureRule, ProfileFile
 from dirtypixels.camera.optics import PsfField
 from dirtypixels.camera.schema import (
@@ -69,6 +72,37 @@ def record(
         levels=tuple(levels),
         optics=optics,
     )
+
+
+def noise_record(curve: MeasuredCurve, frames: Sequence[Frame], confidence: float) -> Record:
+    """The record of a measured noise curve, level by level."""
+    levels = [
+        MeasuredLevel(
+            iso=iso,
+            channel=channel,  # type: ignore[arg-type]
+            alpha=estimate.alpha,
+            alpha_interval=estimate.alpha_interval,
+            sigma=estimate.sigma,
+            sigma_interval=estimate.sigma_interval,
+            black=estimate.black,
+            passed=estimate.passed,
+            reason=estimate.reason,
+        )
+        for (iso, channel), estimate in sorted(curve.estimates.items(), key=lambda item: _place(item[0]))
+    ]
+    return record(curve.method, curve.findings, frames, confidence=confidence, levels=levels)
+
+
+def optics_record(field: MeasuredField, chart: BernoulliChart, frames: Sequence[Frame]) -> Record:
+    """The record of a measured PSF field, block by block; of a block's colours the worst."""
+    maps = MeasuredOptics(
+        chart=chart.parameters(),
+        alignment_rms_px=max(field.alignment_rms_px),
+        trusted=tuple(tuple(bool(ok) for ok in row) for row in field.trusted),
+        residual=_worst(field.residual),
+        quality=_worst(field.quality),
+    )
+    return record("a chart of Bernoulli noise, least squares in each block", field.findings, frames, optics=maps)
 
 
 def with_noise(
@@ -145,6 +179,15 @@ def sensor_of(frames: Sequence[Frame], source: str, black: float | None = None) 
     return Sensor.model_validate(
         {"cfa": first.cfa, "black_level": max(level, 0.0), "white_level": first.white, "source": source}
     )
+
+
+def _worst(values: npt.NDArray[np.float64]) -> tuple[tuple[float | None, ...], ...]:
+    """(R, C, channels) to rows of the largest of each block; None where a channel has no value."""
+    return tuple(tuple(float(v) if np.isfinite(v) else None for v in row) for row in values.max(-1))
+
+
+def _place(key: tuple[float, str]) -> tuple[float, int]:
+    return key[0], "RGBY".index(key[1])
 
 
 def _with(camera: Camera | None, field: PsfField | None = None, **parts: object) -> Camera:

@@ -12,8 +12,8 @@ from rich.table import Column, Table
 
 from dirtypixels.camera import POSITIONS, Camera
 from dirtypixels.camera.noise import Number
-from dirtypixels.cli.calibrations import show_records
 from dirtypixels.cli.portrait import draw_noise, draw_psfs, rms_radius, snr_db
+from dirtypixels.cli.records import show_records
 
 LIGHT = (0.3, 1, 3, 6, 12, 24, 48, 96, 200, 1000, 2000)  # lux: moonlight to an overcast day's interior
 

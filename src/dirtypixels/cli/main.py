@@ -10,12 +10,16 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from dirtypixels.cli.calibrate import calibrate, chart
+
 app = typer.Typer(
     name="dirtypixels",
     help="Put a neural network behind a real camera: simulate it, restore, train jointly, compare honestly.",
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(calibrate, name="calibrate")
+app.command()(chart)
 
 RecipeFile = Annotated[Path, typer.Argument(help="A recipe, see recipes/.", show_default=False)]
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for everything that is written.", show_default=False)]

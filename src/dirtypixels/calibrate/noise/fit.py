@@ -1,0 +1,253 @@
+"""alpha and sigma^2 from the means and variances of groups of pixels, by generalised least squares."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from dirtypixels.calibrate.noise.clipped import Range, Response
+from dirtypixels.calibrate.noise.groups import Groups, Mask
+from dirtypixels.calibrate.noise.spread import covariance, curvature, inverted, shape_variance, stencil
+
+Array = npt.NDArray[np.float64]
+
+_UNKNOWABLE = 0.95  # where more than this is clipped, the rest says too little to be weighed by its own mean
+_CLOSE = 6.5  # standard deviations from a clipping point within which clipping is reckoned with
+_COARSE = 0.9  # steps to the standard deviation below which rounding is
+_STEPS = 40
+_SMALL = 3e-3  # standard errors: a step that ends the iteration
+_RISE = 1e-2  # relative step of theta for derivatives
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A fitted noise level; arrays over groups are (G,), NaN where a group says nothing (clipped all through).
+
+    Args:
+        theta: (2,) alpha and sigma^2, unconstrained.
+        covariance: (2, 2) of theta, from the pixels' own scatter.
+        level: mean before clipping.
+        expected: temporal variance that theta gives, clipped and rounded.
+        variance: of ``temporal - expected`` by chance at this theta.
+        slope: (G, 2) derivative of `expected` by theta, the levels following.
+        converged: whether the equations were solved.
+    """
+
+    theta: Array
+    covariance: Array
+    level: Array
+    expected: Array
+    variance: Array
+    slope: Array
+    converged: bool
+
+
+@dataclass(frozen=True)
+class _State:
+    """What one theta makes of every group; (G,).
+
+    `by_mean` and `by_spatial`: how `expected` follows what was measured; `cross` (G, 2): covariance of that with
+    ``temporal - expected``; `bent`: what the curvature of `expected` adds on average, part of it already.
+    """
+
+    theta: Array
+    level: Array
+    spread: Array
+    expected: Array
+    variance: Array
+    by_mean: Array
+    by_spatial: Array
+    cross: Array
+    bent: Array
+
+    @property
+    def known(self) -> Mask:
+        return np.asarray(np.isfinite(self.expected) & (self.variance > 0))
+
+
+def fitted(groups: Groups, bounds: Range, start: Array) -> Fit:
+    """Solve ``sum_g (s_g^2 - v_g(theta)) / var_g(theta) dv_g/dtheta = 0``.
+
+    v_g is the temporal variance that theta gives a group of its measured mean and spatial variance, var_g the variance
+    of the difference, by the model's moments up to the fourth. Weights from the measured variances would favour groups
+    that came out low. What is of second order in the errors of a group's mean and spread is taken off.
+
+    Args:
+        groups: at least 2 that are not clipped all through.
+        bounds: clipping and rounding.
+        start: (2,) where to start, alpha > 0 and sigma^2 >= 0.
+
+    Source: generalised method of moments (Hansen 1982), with clipped moments as in Foi et al. 2008, sec. IV.
+    """
+    near = _near_an_edge(groups, bounds, start)
+    here = _state(groups, bounds, start, near)
+    converged = False
+    for _ in range(_STEPS):
+        slope = _slope(groups, bounds, near, here)
+        information, score = _equations(groups, here, slope)
+        step = _solved(information, score)
+        size = float(np.sqrt(max(step @ information @ step, 0.0)))
+        factor, before = 1.0, _misfit(groups, here, here)
+        while True:
+            there = _state(groups, bounds, here.theta + factor * step, near, here)
+            if factor < 1e-3 or _misfit(groups, there, here) <= 1.1 * before + 1:
+                break
+            factor /= 2
+        here = there
+        if size < _SMALL:
+            converged = True
+            break
+    slope = _slope(groups, bounds, near, here)
+    information, _ = _equations(groups, here, slope)
+    theta = here.theta - _solved(information, _score_bias(groups, bounds, near, here, slope))
+    here = _state(groups, bounds, theta, near, here)
+    return Fit(
+        theta, _sandwich(groups, here, slope), here.level, here.expected, here.variance, slope, converged
+    )
+
+
+def _near_an_edge(groups: Groups, bounds: Range, theta: Array) -> Mask:
+    """Groups for which clipping or coarse rounding matters; of the rest the variance is a straight line."""
+    deviation = np.sqrt(np.maximum(groups.temporal, theta[0] * np.maximum(groups.mean, 0) + theta[1]))
+    reach = _CLOSE * np.sqrt(deviation**2 + np.maximum(groups.spatial, 0))
+    near = groups.at_edge | (groups.mean - bounds.low < reach) | (bounds.high - groups.mean < reach)
+    return np.asarray(near | (np.sqrt(groups.temporal) < _COARSE * bounds.step))
+
+
+def _state(
+    groups: Groups, bounds: Range, theta: Array, near: Mask, guess: _State | None = None, *, bend: bool = True
+) -> _State:
+    """`theta` made of every group; the solution goes on from a guess, whose `bent` is kept where `bend` is off."""
+    alpha, rest = float(theta[0]), float(theta[1]) + bounds.step**2 / 12
+    n, frames, mean = groups.pixels, groups.frames, groups.mean
+    expected = alpha * mean + rest
+    noise = np.maximum(expected, 0.05 * groups.temporal)
+    state = _State(
+        theta=theta,
+        level=mean.copy(),
+        spread=groups.spatial.copy(),
+        expected=expected,
+        variance=2 * noise**2 / (n * (frames - 1)) + alpha**2 * max(rest, 0.0) / (n * frames),
+        by_mean=np.full_like(mean, alpha),
+        by_spatial=np.zeros_like(mean),
+        cross=np.stack([-alpha * rest / (n * frames), np.zeros_like(mean)], axis=1),
+        bent=np.zeros_like(mean),
+    )
+    if not near.any():
+        return state
+    response = _response(theta, bounds)
+    measured = mean[near], groups.spatial[near]
+    solved = inverted(response, *measured, None if guess is None else (guess.level[near], guess.spread[near]))
+    usable = solved.found & (groups.clipped[near] <= _UNKNOWABLE)
+    chance = covariance(response, solved, frames) / n[near, None, None]
+    influence = np.stack([-solved.by_mean, np.ones_like(solved.by_mean), -solved.by_spatial], axis=1)
+    cross = np.einsum("gij,gj->gi", chance, influence)
+    if bend:
+        # A bent v of a drifting light averages to more or less than v of its mean; so does v of a noisy mean.
+        bends = curvature(response, solved, *measured)
+        state.bent[near] = (
+            bends.mean_mean * (groups.drift[near] - chance[:, 0, 0])
+            - 2 * bends.mean_spatial * chance[:, 0, 2]
+            - bends.spatial_spatial * chance[:, 2, 2]
+        ) / 2
+    elif guess is not None:
+        state.bent[:] = guess.bent
+    state.level[near], state.spread[near], state.cross[near] = solved.level, solved.spread, cross[:, ::2]
+    state.by_mean[near], state.by_spatial[near] = solved.by_mean, solved.by_spatial
+    state.expected[near] = np.where(usable, solved.variance + state.bent[near], np.nan)
+    error = np.einsum("gi,gi->g", influence, cross) + shape_variance(response, solved)
+    state.variance[near] = np.where(usable, error, np.nan)
+    return state
+
+
+def _response(theta: Array, bounds: Range) -> Response:
+    alpha = max(float(theta[0]), 0.0)
+    return Response(alpha, max(float(theta[1]), 1e-6 * alpha**2, 1e-14), bounds)
+
+
+def _slope(groups: Groups, bounds: Range, near: Mask, here: _State) -> Array:
+    """(G, 2) derivative of the expected variance by theta."""
+    slope = np.stack([groups.mean, np.ones_like(groups.mean)], axis=1)
+    if near.any():
+        positive = groups.temporal[groups.temporal > 0]
+        least = float(positive.min()) if positive.size else 1e-12
+        for i, by in enumerate((_RISE * abs(here.theta[0]), max(_RISE * abs(here.theta[1]), _RISE / 10 * least))):
+            moved = here.theta.copy()
+            moved[i] += max(by, 1e-14)
+            there = _state(groups, bounds, moved, near, here, bend=False)
+            slope[near, i] = ((there.expected - here.expected) / (moved[i] - here.theta[i]))[near]
+    return slope
+
+
+def _equations(groups: Groups, here: _State, slope: Array) -> tuple[Array, Array]:
+    """Information matrix and score."""
+    known = here.known & np.isfinite(slope).all(1)
+    weighted = slope[known] / here.variance[known, None]
+    return weighted.T @ slope[known], weighted.T @ (groups.temporal - here.expected)[known]
+
+
+def _misfit(groups: Groups, there: _State, weights: _State) -> float:
+    """Sum of squares at a theta with the weights of another; a group that cannot be solved there counts as far off."""
+    lost = weights.known & ~np.isfinite(there.expected)
+    known = weights.known & ~lost
+    off = (groups.temporal - there.expected)[known]
+    return float((off**2 / weights.variance[known]).sum()) + 1e3 * float(lost.sum())
+
+
+def _score_bias(groups: Groups, bounds: Range, near: Mask, here: _State, slope: Array) -> Array:
+    """Mean of the score at the true theta: slopes and weights follow the measured means, and those the noise."""
+    known = here.known & np.isfinite(slope).all(1)
+    alpha = here.theta[0]
+    weighted = slope / here.variance[:, None]
+    noise = np.maximum(here.expected, 0.05 * groups.temporal)
+    by_mean = np.stack([np.ones_like(noise), np.zeros_like(noise)], axis=1) / here.variance[:, None]
+    by_mean -= (2 * alpha / noise)[:, None] * weighted
+    bias = by_mean * here.cross[:, :1]
+    if near.any():
+        response = _response(here.theta, bounds)
+        solved = inverted(response, groups.mean[near], groups.spatial[near], (here.level[near], here.spread[near]))
+        steps = stencil(response, solved, groups.mean[near], groups.spatial[near])
+        bias[near] = 0.0
+        for i, step in enumerate(steps):
+            sides = []
+            for sign in (1, -1):
+                move = np.zeros_like(groups.mean)
+                move[near] = sign * step
+                moved = replace(groups, mean=groups.mean + move) if i == 0 else replace(groups, spatial=groups.spatial + move)
+                there = _state(moved, bounds, here.theta, near, here, bend=False)
+                sides.append(_slope(moved, bounds, near, there) / there.variance[:, None])
+            change = (sides[0] - sides[1])[near] / (2 * step[:, None])
+            bias[near] += change * here.cross[near, i : i + 1]
+    known &= np.isfinite(bias).all(1)
+    return np.asarray(bias[known].sum(0))
+
+
+def _sandwich(groups: Groups, here: _State, slope: Array) -> Array:
+    """Covariance of theta from the scatter of what each pixel adds to the equations."""
+    known = here.known & np.isfinite(slope).all(1)
+    weighted = slope[known] / here.variance[known, None]
+    bread = _solved(weighted.T @ slope[known], np.eye(2))
+    meat = weighted.T @ (weighted * _scatter(groups, here)[known, None])
+    return np.asarray(bread @ meat @ bread.T)
+
+
+def _scatter(groups: Groups, here: _State) -> Array:
+    """Variance of ``temporal - expected`` from the scatter of the pixels within each group."""
+    labels = groups.labels.reshape(-1)
+    kept = labels >= 0
+    g = labels[kept]
+    mean, temporal = groups.pixel_mean.reshape(-1)[kept], groups.pixel_temporal.reshape(-1)[kept]
+    off = mean - groups.mean[g]
+    influence = temporal - here.by_mean[g] * off - here.by_spatial[g] * (off**2 - temporal / groups.frames)
+    n = groups.pixels
+    centre = np.bincount(g, influence, minlength=n.size) / n
+    return np.bincount(g, (influence - centre[g]) ** 2, minlength=n.size) / (n * np.maximum(n - 1, 1))
+
+
+def _solved(matrix: Array, right: Array) -> Array:
+    """Solve, with the two unknowns brought to one scale first: they differ by many orders of magnitude."""
+    scale = 1 / np.sqrt(np.maximum(np.diag(matrix), 1e-300))
+    scaled = matrix * np.outer(scale, scale) + 1e-14 * np.eye(2)
+    return np.asarray((np.linalg.solve(scaled, (right.T * scale).T).T * scale).T)

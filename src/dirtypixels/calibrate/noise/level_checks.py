@@ -1,0 +1,141 @@
+"""What a fitted noise level says of itself: misfit, defects, drift, clipping, too few levels."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from scipy.stats import chi2
+
+from dirtypixels.calibrate.findings import Finding
+from dirtypixels.calibrate.noise.clipped import Range
+from dirtypixels.calibrate.noise.fit import Fit
+from dirtypixels.calibrate.noise.groups import Groups, Mask
+
+Array = npt.NDArray[np.float64]
+
+#: The residual test fails where chance is excluded at this level and the misfit is larger than `TOLERANCE`.
+LEVEL = 0.001
+#: Relative misfit of the standard deviation, weighted rms over the patches, that is of no matter in use.
+TOLERANCE = 0.03
+#: Half width of alpha's or sigma's interval, relative, from which the patches do not tell them apart.
+FEW_LEVELS = 0.5
+#: Relative change of light from frame to frame.
+DRIFT_NOTE, DRIFT_FAILURE = 0.005, 0.2
+_FALSE_ALARMS = 0.01  # expected number of sound pixels taken for defects, in a stack
+_STUCK = 8.0  # robust standard deviations of the pixels' means
+
+
+def defects(signal: Array, groups: Groups, fit: Fit) -> Mask:
+    """(P, H, W) which pixels are hot, stuck or flickering: by their variance over time, or their mean in the patch.
+
+    A pixel's variance is chi-square with F - 1 degrees of freedom; the limit is that which `_FALSE_ALARMS` sound pixels
+    of the stack pass, raised for the Poisson distribution's excess.
+    """
+    frames, patches, height, width = signal.shape
+    labels = groups.labels
+    kept = labels >= 0
+    count = max(int(kept.sum()), 1)
+    limit = float(chi2.isf(_FALSE_ALARMS / count, frames - 1)) / (frames - 1)
+    known = np.isfinite(fit.expected) & (fit.expected > 0)
+    expected = np.where(known, fit.expected, np.inf)  # clipped all through: nothing there is a defect
+    alpha = max(float(fit.theta[0]), 0.0)
+    excess = np.where(known, alpha**3 * np.maximum(fit.level, 0), 0.0) / expected**2
+    raised = limit * (1 + excess) * 1.2
+    # a group with its outliers in: its median says what its own pixels do where the model is off
+    noisy = kept & (groups.pixel_temporal > (raised * np.maximum(expected, groups.temporal))[labels])
+    mean = np.where(kept, groups.pixel_mean, np.nan)
+    middle = np.nanmedian(mean, axis=1, keepdims=True)
+    spread = 1.4826 * np.nanmedian(np.abs(mean - middle), axis=1, keepdims=True)
+    odd = kept & (np.abs(mean - middle) > _STUCK * np.maximum(spread, np.nanmedian(spread) * 0.2))
+    # where light is clipped, its mean and variance over the pixels are bent: nothing there can be told from a defect
+    share = np.bincount(groups.patch, groups.clipped * groups.pixels, patches) / np.bincount(
+        groups.patch, groups.pixels, patches
+    )
+    found = (noisy | odd) & (share <= 0.001)[:, None]
+    return np.asarray(found.reshape(patches, height, width))
+
+
+def findings_of(
+    groups: Groups, fit: Fit, patches: dict[str, Array], intervals: dict[str, tuple[float, float]], dead: int
+) -> tuple[Finding, ...]:
+    """All that speaks for or against an estimate."""
+    found = []
+    used = np.isfinite(patches["fitted"])
+    chi, relative = misfit(patches)
+    dof = max(int(used.sum()) - 2, 1)
+    chance = float(chi2.sf(chi, dof))
+    text = (
+        f"measured and fitted standard deviation differ by {relative:.1%} (weighted rms of {int(used.sum())} patches; "
+        f"chi-square {chi:.0f} for {dof} degrees of freedom, p = {chance:.2g})"
+    )
+    if chance < LEVEL and relative > TOLERANCE:
+        found.append(Finding("residual", "failure", f"{text}: the sensor does not follow alpha * mean + sigma^2"))
+    elif chance < LEVEL:
+        found.append(Finding("residual", "note", f"{text}: more than chance, but under {TOLERANCE:.0%}"))
+    if not fit.converged:
+        found.append(Finding("not-converged", "failure", "the fit did not settle: levels are too few or too alike"))
+    if dead:
+        total = int(patches["pixels"].sum()) + dead
+        found.append(
+            Finding(
+                "hot-pixels",
+                "warning" if dead > 1e-3 * total else "note",
+                f"{dead} of {total} pixels are hot, stuck or flicker, and were left out",
+            )
+        )
+    drift = float(np.nanmax(patches["drift"])) if np.isfinite(patches["drift"]).any() else 0.0
+    if drift > DRIFT_NOTE:
+        severity = "failure" if drift > DRIFT_FAILURE else "warning" if drift > 10 * DRIFT_NOTE else "note"
+        found.append(
+            Finding(
+                "drift",
+                severity,  # type: ignore[arg-type]
+                f"the light changed by up to {drift:.1%} between frames of a patch; taken out of the noise",
+            )
+        )
+    clipped = (patches["low"] + patches["high"]) > 0.001
+    silent = int((~used).sum())
+    if clipped.any():
+        whole = f", {silent} of them all through, which say nothing of the noise" if silent else ""
+        found.append(
+            Finding("clipping", "note", f"{int(clipped.sum())} of {len(clipped)} patches are clipped in part{whole}")
+        )
+    for name, unit in (("alpha", "Poisson scale"), ("sigma", "Gaussian noise")):
+        low, high = intervals[name]
+        value = intervals[f"{name}-value"][0]
+        if value > 0 and (high - low) / 2 > FEW_LEVELS * value and name == "alpha":
+            found.append(
+                Finding(
+                    "few-levels",
+                    "failure",
+                    f"the patches' levels are too few or too alike to tell shot from read noise: {name} is {value:.3g} "
+                    f"[{low:.3g}, {high:.3g}]; add darker and brighter exposures",
+                )
+            )
+        elif name == "sigma" and low <= 0 < high:
+            found.append(
+                Finding(
+                    "sigma-unseen",
+                    "note",
+                    f"the {unit} is too small to be seen beside the shot noise: sigma is below {high:.3g}; dark frames "
+                    f"would tell",
+                )
+            )
+    return tuple(found)
+
+
+def misfit(patches: dict[str, Array]) -> tuple[float, float]:
+    """Chi-square of the residuals, and their relative size beyond what chance makes of it."""
+    used = np.isfinite(patches["fitted"]) & (patches["standard_error"] > 0)
+    off = (patches["deviation"] - patches["fitted"])[used]
+    error, fitted = patches["standard_error"][used], patches["fitted"][used]
+    weight = patches["share"][used]
+    weight = weight / max(float(weight.sum()), 1e-300)
+    excess = float((weight * (off**2 - error**2) / fitted**2).sum())
+    return float((off**2 / error**2).sum()), float(np.sqrt(max(excess, 0.0)))
+
+
+def bounds_of(black: float, white: float, floor: float, step: float) -> Range:
+    """Clipping points and step in units of the signal."""
+    span = white - black
+    return Range((floor - black) / span, 1.0, step / span)

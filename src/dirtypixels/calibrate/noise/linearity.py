@@ -1,0 +1,142 @@
+"""Whether the mean follows the light, and whether the light stood still."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from dirtypixels.calibrate.findings import Finding, Severity
+from dirtypixels.calibrate.noise.patches import Survey
+
+Array = npt.NDArray[np.float64]
+
+#: Linearity error from which the model's variance, a line over the mean, suffers, and from which it does not hold. A
+#: response that bends by e bends the variance by about 3 e: its slope enters squared, and the mean once.
+NONLINEAR_WARNING, NONLINEAR_FAILURE = 0.01, 0.05
+#: Change of the light between frames of one exposure; it leaves the variance alone (each frame's mean is taken off)
+#: but for the patches that clip.
+DRIFT_WARNING, DRIFT_FAILURE = 0.02, 0.10
+_BINS = 12
+_WITHIN = (0.05, 0.95)
+
+
+@dataclass(frozen=True)
+class Linearity:
+    """How far the mean is from a line over exposure time x light.
+
+    Args:
+        level: (N,) mean above black, as a fraction of the range, increasing.
+        deviation: (N,) relative deviation from the line there.
+        error: mean of the deviations' magnitudes: the linearity error of EMVA 1288 Release 4.
+    """
+
+    level: Array
+    deviation: Array
+
+    @property
+    def error(self) -> float:
+        return float(np.abs(self.deviation).mean())
+
+    @property
+    def largest(self) -> float:
+        """The deviation of largest magnitude, with its sign."""
+        return float(self.deviation[np.abs(self.deviation).argmax()])
+
+
+def linearity(surveys: Sequence[Survey], black: float, white: float) -> Linearity | None:
+    """Deviation of the mean from a line over exposure time x light.
+
+    ``deviation = (y - (a + b x)) / (a + b x)``, with a, b by least squares weighted by 1/y^2, for each block on its own
+    between 5 and 95 % of the range; then averaged over blocks by level, so that a scene of many levels and a flat field
+    give the same.
+
+    Returns:
+        None where no block has three such exposures of different time x light.
+
+    Source: EMVA Standard 1288, Release 4.0, sec. 8.4 (linear fit and linearity error).
+    """
+    lit = [s for s in surveys if not s.exposure.dark and s.exposure.dose is not None]
+    if len({s.exposure.dose for s in lit}) < 3:
+        return None
+    x = np.array([s.exposure.dose for s in lit], dtype=float)[:, None]
+    y = np.stack([s.mean for s in lit]) - black
+    level = y / (white - black)
+    inside = np.stack([s.open & s.smooth for s in lit]) & (level >= _WITHIN[0]) & (level <= _WITHIN[1])
+    blocks = inside.sum(0) >= 3
+    if not blocks.any():
+        return None
+    y, level, inside = y[:, blocks], level[:, blocks], inside[:, blocks]
+    weight = np.where(inside, 1 / np.where(inside, y, 1.0) ** 2, 0.0)
+    total, by_x, by_xx = (np.sum(weight * x**power, 0) for power in range(3))
+    by_y, by_xy = np.sum(weight * y, 0), np.sum(weight * x * y, 0)
+    determinant = total * by_xx - by_x**2
+    determinant = np.where(determinant > 1e-12 * total * by_xx, determinant, np.nan)
+    slope = (total * by_xy - by_x * by_y) / determinant
+    offset = (by_xx * by_y - by_x * by_xy) / determinant
+    deviation = (y / (offset + slope * x) - 1)[inside]
+    level = level[inside]
+    known = np.isfinite(deviation)
+    if not known.any():
+        return None
+    bins = np.clip((level[known] - _WITHIN[0]) / (_WITHIN[1] - _WITHIN[0]) * _BINS, 0, _BINS - 1).astype(int)
+    count = np.bincount(bins, minlength=_BINS)
+    there = count > 0
+    return Linearity(*(np.bincount(bins, v[known], _BINS)[there] / count[there] for v in (level, deviation)))
+
+
+def linearity_findings(found: dict[str, Linearity]) -> tuple[Finding, ...]:
+    """What to say of several planes' linearity, by name; the worst of them speaks."""
+    if not found:
+        return ()
+    name, worst = max(found.items(), key=lambda item: item[1].error)
+    severity: Severity = (
+        "failure" if worst.error > NONLINEAR_FAILURE else "warning" if worst.error > NONLINEAR_WARNING else "note"
+    )
+    at = worst.level[np.abs(worst.deviation).argmax()]
+    message = (
+        f"{name}: the mean is off a line over exposure by {worst.error:.2%} on average (EMVA 1288 linearity error), "
+        f"{worst.largest:+.2%} at {at:.0%} of the range"
+    )
+    if severity != "note":
+        message += (
+            "; the sensor's response bends, the values were encoded (a JPEG's curve), the light changed between "
+            "exposures, or the exposure times are rounded (1/60 s for 1/64 s): give them exactly"
+        )
+    return (Finding("non-linear" if severity != "note" else "linearity", severity, message),)
+
+
+def drift(each: Survey, black: float, white: float) -> float:
+    """Largest relative change of the light in a frame from its mean over the frames of an exposure.
+
+    NaN where the light is below 1 % of the range, or the noise could make a change of 0.1 %.
+    """
+    used = each.open & each.smooth
+    signal = float((each.mean[used] - black).sum())
+    noise = float(np.sqrt((each.deviation[used] ** 2).sum())) / each.size
+    if each.exposure.dark or not used.any() or signal < 0.01 * (white - black) * used.sum() or noise > 1e-3 * signal:
+        return float("nan")
+    return float(np.abs((each.frame_means[:, used] - each.mean[used]).sum(1)).max()) / signal
+
+
+def drift_findings(drifts: dict[str, float]) -> tuple[Finding, ...]:
+    """What to say of the drift in several exposures, by name; the worst of them speaks."""
+    known = {name: value for name, value in drifts.items() if np.isfinite(value)}
+    if not known:
+        return ()
+    name, worst = max(known.items(), key=lambda item: item[1])
+    if worst <= DRIFT_WARNING:
+        return (Finding("light", "note", f"the light was steady to {worst:.2%} between frames of an exposure"),)
+    severity: Severity = "failure" if worst > DRIFT_FAILURE else "warning"
+    many = sum(value > DRIFT_WARNING for value in known.values())
+    return (
+        Finding(
+            "drift",
+            severity,
+            f"the light changed by {worst:.1%} between frames of {name} ({many} of {len(known)} exposures changed by "
+            f"more than {DRIFT_WARNING:.0%}); use steady light (daylight and lamps on mains flicker), and one exposure "
+            f"time for one light",
+        ),
+    )

@@ -1,0 +1,209 @@
+"""The level and spread of light before clipping, from the mean and spread after it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from dirtypixels.calibrate.noise.clipped import Response
+
+Array = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
+
+_NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(15)
+_WEIGHTS = _WEIGHTS / _WEIGHTS.sum()
+_ITERATIONS = 25
+_CLOSE = 1e-6  # of a standard deviation: a Newton step later the error is far below the tables'
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Groups of pixels whose levels are ``N(level, spread)`` before clipping; arrays (G,).
+
+    Args:
+        level: mean before clipping.
+        spread: variance of the levels before clipping; below 0 where the measured one came out so by chance, and
+            everything goes on linearly there.
+        variance: temporal variance of a clipped sample, mean over the levels.
+        by_mean, by_spatial: its derivatives by the clipped mean and the variance of the clipped means.
+        found: whether there are such a level and spread.
+    """
+
+    level: Array
+    spread: Array
+    variance: Array
+    by_mean: Array
+    by_spatial: Array
+    found: Mask
+
+
+class Curvature(NamedTuple):
+    """Second derivatives of the temporal variance by what was measured; (G,), 0 where they cannot be had."""
+
+    mean_mean: Array
+    mean_spatial: Array
+    spatial_spatial: Array
+
+
+def inverted(response: Response, mean: Array, spatial: Array, start: tuple[Array, Array] | None = None) -> Spread:
+    """Solve ``E_z[M(z)] = mean, Var_z[M(z)] = spatial`` for ``z ~ N(level, spread)``, M the clipped mean, by Newton.
+
+    Near white, z is light, which brings its own Poisson noise; near black it is the pixels' offset, which does not.
+
+    Args:
+        response: the moments over the level.
+        mean, spatial: (G,) clipped mean and variance of the clipped means.
+        start: (G,) level and spread to start from; from the tabulated mean where None.
+    """
+    level, spread = _guess(response, mean, spatial) if start is None else (v.copy() for v in start)
+    noise = response.alpha * np.clip(level, 0, None) + response.variance
+    offsets = mean < (max(response.bounds.low, -1.0) + response.bounds.high) / 2
+    for _ in range(_ITERATIONS):
+        mixed = _mixed(response, level, spread, offsets)
+        off_mean, off_spatial = mean - mixed.mean, spatial - mixed.spatial
+        (mean_level, mean_spread), (spatial_level, spatial_spread) = mixed.jacobian
+        determinant = mean_level * spatial_spread - mean_spread * spatial_level
+        determinant = np.where(np.abs(determinant) > 1e-12, determinant, 1e-12)
+        move = (spatial_spread * off_mean - mean_spread * off_spatial) / determinant
+        widen = (mean_level * off_spatial - spatial_level * off_mean) / determinant
+        reach = np.sqrt(noise + np.maximum(spread, 0))
+        far = (np.abs(off_mean) > _CLOSE * reach) | (np.abs(off_spatial) > _CLOSE * reach**2)
+        level = np.clip(level + np.clip(move, -reach, reach), response.lowest, response.highest)
+        spread = np.clip(spread + np.clip(widen, -(reach**2), reach**2), -noise, None)
+        if not far.any():
+            break
+    mixed = _mixed(response, level, spread, offsets)
+    reach = np.sqrt(noise + np.maximum(spread, 0))
+    found = (np.abs(mean - mixed.mean) < 1e-4 * reach) & (np.abs(spatial - mixed.spatial) < 1e-4 * reach**2)
+    (mean_level, mean_spread), (spatial_level, spatial_spread) = mixed.jacobian
+    determinant = mean_level * spatial_spread - mean_spread * spatial_level
+    found &= np.abs(determinant) > 1e-9
+    safe = np.where(found, determinant, 1.0)
+    by_level, by_spread = mixed.slope
+    by_mean = (by_level * spatial_spread - by_spread * spatial_level) / safe
+    by_spatial = (by_spread * mean_level - by_level * mean_spread) / safe
+    return Spread(level, spread, mixed.variance, by_mean, by_spatial, found)
+
+
+def stencil(response: Response, solved: Spread, mean: Array, spatial: Array) -> tuple[Array, Array]:
+    """Steps of the mean and of the spatial variance (G,) for differences of what follows from them."""
+    low, high, _ = response.bounds
+    room = np.minimum(mean - low, high - mean) / 4
+    by_mean = np.clip(0.1 * np.sqrt(np.maximum(solved.variance, 0.0)), 1e-12, np.maximum(room, 1e-12))
+    return by_mean, np.maximum(0.1 * solved.variance, 1e-20)
+
+
+def curvature(response: Response, solved: Spread, mean: Array, spatial: Array) -> Curvature:
+    """Second derivatives by central differences."""
+    h, k = stencil(response, solved, mean, spatial)
+    zero = np.zeros_like(h)
+    moves = [(h, zero), (-h, zero), (zero, k), (zero, -k), (h, k), (-h, -k)]
+    there = inverted(
+        response,
+        np.concatenate([mean + dm for dm, _ in moves]),
+        np.concatenate([spatial + du for _, du in moves]),
+        (np.tile(solved.level, len(moves)), np.tile(solved.spread, len(moves))),
+    )
+    right, left, up, down, far, near = there.variance.reshape(len(moves), -1)
+    found = solved.found & there.found.reshape(len(moves), -1).all(0)
+    v = solved.variance
+    mixed = (far + near + 2 * v - right - left - up - down) / (2 * h * k)
+    values = ((right - 2 * v + left) / h**2, mixed, (up - 2 * v + down) / k**2)
+    return Curvature(*(np.where(found, value, 0.0) for value in values))
+
+
+def covariance(response: Response, solved: Spread, frames: int) -> Array:
+    """(G, 3, 3) of what one pixel adds: its mean over the frames, its temporal variance, and the squared deviation of
+    that mean from the group's less temporal variance / frames."""
+    z = solved.level[:, None] + np.sqrt(np.maximum(solved.spread, 0.0))[:, None] * _NODES
+    mean, var, third, fourth = response(z)[:4]
+    off = mean - (mean @ _WEIGHTS)[:, None]
+    f = frames
+    pure = fourth - 3 * var**2  # fourth cumulant
+    mean_var = third / f
+    var_var = (fourth - var**2 * (f - 3) / (f - 1)) / f
+    square_mean = 2 * off * var / f + third / f**2
+    square_var = 2 * off * third / f + pure / f**2
+    square_square = (
+        4 * off**2 * var / f + 4 * off * third / f**2 + (fourth + 3 * (f - 1) * var**2) / f**3 - (var / f) ** 2
+    )
+    given_level = {
+        (0, 0): var / f,
+        (0, 1): mean_var,
+        (1, 1): var_var,
+        (0, 2): square_mean - mean_var / f,
+        (1, 2): square_var - var_var / f,
+        (2, 2): square_square - 2 * square_var / f + var_var / f**2,
+    }
+    centre = np.stack([off, var, off**2])
+    centre = centre - (centre @ _WEIGHTS)[..., None]
+    result = np.empty((len(z), 3, 3))
+    for (i, j), values in given_level.items():
+        result[:, i, j] = result[:, j, i] = (values + centre[i] * centre[j]) @ _WEIGHTS
+    return result
+
+
+def shape_variance(response: Response, solved: Spread) -> Array:
+    """Variance (G,) of the temporal variance, given the mean and the spatial variance, for want of the levels' shape.
+
+    They are taken as normal; their skewness may as well be 0.5, their excess kurtosis 1 (a ramp has -1.2).
+    """
+    z = solved.level[:, None] + np.sqrt(np.maximum(solved.spread, 0.0))[:, None] * _NODES
+    mean, var = response(z)[:2]
+    off = mean - (mean @ _WEIGHTS)[:, None]
+    total = np.zeros_like(solved.level)
+    for like, order, size in ((0.5, _NODES**3 - 3 * _NODES, 6), (1.0, _NODES**4 - 6 * _NODES**2 + 3, 24)):
+        tilt = _WEIGHTS * order * like / size  # Gram-Charlier
+        total += (var @ tilt - solved.by_mean * (off @ tilt) - solved.by_spatial * (off**2 @ tilt)) ** 2
+    return total
+
+
+@dataclass(frozen=True)
+class _Mixed:
+    """Moments over the levels, derivatives of mean and spatial variance by (level, spread), and of the variance."""
+
+    mean: Array
+    spatial: Array
+    variance: Array
+    jacobian: tuple[tuple[Array, Array], tuple[Array, Array]]
+    slope: tuple[Array, Array]
+
+
+def _mixed(response: Response, level: Array, spread: Array, offsets: Mask) -> _Mixed:
+    off_level = np.sqrt(np.abs(spread))[:, None] * _NODES
+    f0, f1, f2 = (response(level[:, None] + off_level, order) for order in (0, 1, 2))
+    here, here1 = (response(level, order)[:2] for order in (0, 1))
+    # An offset o leaves the Poisson noise as it is: f(z) at a variance lower by alpha o.
+    less = np.where(offsets, response.alpha, 0.0)[:, None]
+    (mean, var), g = f0[:2] - less * off_level * f0[4:], f0[4:]
+    (mean1, var1), g1 = f1[:2] - less * off_level * f1[4:], f1[4:]
+    mean_o = f1[0] - less * (g[0] + off_level * g1[0])
+    mean_oo, var_oo = f2[:2] - less * (2 * g1 + off_level * f2[4:])
+    average = mean @ _WEIGHTS
+    off = mean - average[:, None]
+    # d/dspread E f(z) = E f''(z) / 2 for a normal z; below 0 it goes on as 2 f(level) - E f at |spread|.
+    sign = np.where(spread < 0, -1.0, 1.0)
+    keep = np.where(spread < 0, 2.0, 0.0)
+    return _Mixed(
+        mean=keep * here[0] + sign * average,
+        spatial=sign * (off**2 @ _WEIGHTS),
+        variance=keep * here[1] + sign * (var @ _WEIGHTS),
+        jacobian=(
+            (keep * here1[0] + sign * (mean1 @ _WEIGHTS), (mean_oo @ _WEIGHTS) / 2),
+            (sign * 2 * ((off * mean1) @ _WEIGHTS), (mean_o**2 + off * mean_oo) @ _WEIGHTS),
+        ),
+        slope=(keep * here1[1] + sign * (var1 @ _WEIGHTS), (var_oo @ _WEIGHTS) / 2),
+    )
+
+
+def _guess(response: Response, mean: Array, spatial: Array) -> tuple[Array, Array]:
+    """Level from the mean without spread, on a fine grid; spread from the slope there."""
+    low, high = max(response.lowest, float(mean.min()) - 1.0), response.highest
+    grid = np.linspace(low, high, 4001)
+    tabulated = np.maximum.accumulate(response(grid)[0])
+    level = np.interp(mean, tabulated, grid)
+    slope = np.maximum(response(level, 1)[0], 0.1)
+    return level, np.maximum(spatial, 0.0) / slope**2

@@ -1,0 +1,87 @@
+"""The frame in blocks: where they lie, and the nodes of a PSF field made from their middles."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from dirtypixels.calibrate.psf.displaced import hats
+
+Floats = npt.NDArray[np.float64]
+
+MOST_ROWS, MOST_COLUMNS = 9, 12
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """Blocks of even size that tile a frame without overlap.
+
+    Args:
+        frame: (height, width) in pixels.
+        rows: number of blocks from top to bottom, >= 1.
+        columns: number of blocks from left to right, >= 1.
+    """
+
+    frame: tuple[int, int]
+    rows: int
+    columns: int
+
+    @classmethod
+    def for_size(cls, frame: tuple[int, int], size: int, step: int) -> Blocks:
+        """As many blocks as leave 64 samples of red or blue for each tap, within 3 x 3 and 9 x 12.
+
+        Noise in the taps goes with the root of taps over samples; the field must still be followed.
+
+        Args:
+            frame: (height, width).
+            size: of the PSFs.
+            step: 2 for a Bayer sensor, 1 for a monochrome one.
+        """
+        side = 8 * step * size
+        rows = int(np.clip(round(frame[0] / side), 3, MOST_ROWS))
+        columns = int(np.clip(round(frame[1] / side), 3, MOST_COLUMNS))
+        return cls(frame, rows, columns)
+
+    def __post_init__(self) -> None:
+        for name, count, length in (("rows", self.rows, self.frame[0]), ("columns", self.columns, self.frame[1])):
+            if isinstance(count, bool) or not isinstance(count, int | np.integer):
+                raise TypeError(f"blocks must be integers (rows, columns); found {type(count).__name__} for {name}")
+            if not 1 <= count <= length // 16:
+                raise ValueError(
+                    f"blocks must be 1 to {length // 16} {name} for a frame of {self.frame[0]} x {self.frame[1]} "
+                    f"pixels; found {count}"
+                )
+
+    def __iter__(self):  # type: ignore[no-untyped-def]
+        return iter(np.ndindex(self.rows, self.columns))
+
+    def of(self, place: tuple[int, int]) -> tuple[slice, slice]:
+        """Rows and columns of a block; they begin at even pixels, so that each has whole 2 x 2 patterns."""
+        row, column = (
+            slice(*(2 * round(length * (i + more) / count / 2) if i + more < count else length for more in (0, 1)))
+            for length, i, count in zip(self.frame, place, (self.rows, self.columns), strict=True)
+        )
+        return row, column
+
+    @property
+    def middles(self) -> tuple[Floats, Floats]:
+        """Rows (R,) and columns (C,) of the blocks' middles in pixels."""
+        found = []
+        for axis, count in enumerate((self.rows, self.columns)):
+            parts = [self.of((i, 0) if axis == 0 else (0, i))[axis] for i in range(count)]
+            found.append(np.array([(part.start + part.stop - 1) / 2 for part in parts]))
+        return found[0], found[1]
+
+    def nodes(self, psfs: Floats) -> Floats:
+        """PSFs of the blocks (R, C, ...) at nodes (2 R + 1, 2 C + 1, ...), even over the frame, corners included.
+
+        Every second node is the middle of a block and has its PSF; those between have the mean of their neighbours, and
+        at the frame's border the outermost block's PSF goes on. So bilinear interpolation between nodes is that
+        between the blocks.
+        """
+        for axis, count in ((0, self.rows), (1, self.columns)):
+            weights = hats(0.5 + np.arange(count, dtype=np.float64), 0.5 * np.arange(2 * count + 1, dtype=np.float64))
+            psfs = np.moveaxis(np.tensordot(weights, psfs, (1, axis)), 0, axis)
+        return psfs

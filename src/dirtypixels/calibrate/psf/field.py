@@ -1,0 +1,237 @@
+"""A lens, measured: captures of a chart to PSFs over the field, with a verdict."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from dirtypixels.calibrate.findings import Finding, verdict
+from dirtypixels.calibrate.psf.blocks import Blocks
+from dirtypixels.calibrate.psf.chart import BernoulliChart
+from dirtypixels.calibrate.psf.estimates import Estimates, estimate
+from dirtypixels.calibrate.psf.quality import Quality, block_findings, filled
+from dirtypixels.calibrate.psf.shots import Shot, shoot
+from dirtypixels.camera import NoiseLevel, PsfField
+from dirtypixels.raw.agreement import check_same_camera
+from dirtypixels.raw.frames import Frame
+
+Floats = npt.NDArray[np.float64]
+Report = Callable[[int, int], object]
+
+SIZES = (11, 25)
+"""Least and largest side of the PSFs that is chosen where none is given."""
+
+
+class MeasuredField(PsfField):
+    """PSFs over the field as they were measured, block by block.
+
+    A PSF does not contain the pixels' aperture: the sharp correspondence has it. Each block's PSFs are about the
+    centroid of green, as a shift of all of them cannot be told from distortion; lateral colour stays. R x C blocks tile
+    the frame; the field's nodes are made from their middles by `Blocks.nodes`.
+
+    Args:
+        blocks: (R, C, 1|3, k, k) PSF of each block, those that are not trusted filled from their neighbours.
+        grid: where the blocks lie.
+        quality: of each block's PSF.
+        reasons: (R, C) why a block is not trusted; "" where it is.
+        captures: the captures.
+        alignment_rms_px: root mean square error of each capture's alignment, in pixels.
+        findings: what is worth knowing.
+        source: where the PSFs come from.
+        pitch_um: distance of pixels on the sensor.
+    """
+
+    def __init__(
+        self,
+        blocks: Floats,
+        grid: Blocks,
+        quality: Quality,
+        reasons: npt.NDArray[np.object_],
+        captures: Sequence[str],
+        alignment_rms_px: Sequence[float],
+        findings: Sequence[Finding],
+        source: str,
+        pitch_um: float,
+    ) -> None:
+        nodes = grid.nodes(blocks)
+        nodes = nodes / nodes.sum((-2, -1), keepdims=True)
+        super().__init__(torch.from_numpy(nodes).float(), source, pitch_um)
+        self.blocks, self.grid, self.reasons = blocks, grid, reasons
+        self.captures, self.alignment_rms_px = tuple(captures), tuple(alignment_rms_px)
+        self.residual, self.quality = quality.residual, quality.error
+        self.inside, self.clipped = quality.inside, quality.clipped
+        self.findings = tuple(findings)
+        self.passed, self.reason = verdict(self.findings)
+
+    @property
+    def trusted(self) -> npt.NDArray[np.bool_]:
+        """(R, C) whether a block's PSFs are its own."""
+        return np.asarray(self.reasons == "")
+
+
+def psf_field(
+    capture: Frame | Sequence[Frame],
+    chart: BernoulliChart,
+    *,
+    pitch_um: float,
+    size: int | None = None,
+    blocks: tuple[int, int] | None = None,
+    black: float | tuple[float, float, float, float] | None = None,
+    white: float | None = None,
+    noise: NoiseLevel | None = None,
+    aperture: float = 1.0,
+    partial: bool = False,
+    progress: Report | None = None,
+) -> MeasuredField:
+    """The PSFs of a lens over its field, from one capture of a chart or several.
+
+    ``measured(n) = o + sum_m k(m) sharp(n - m)`` at the samples of one colour in one block, several captures together
+
+    Each capture is aligned with the chart, and its planes are put on the chart's own scale (0 black, 1 white), which
+    takes away vignetting and black level. A first look at green in every block gives its centroid, by which the sharp
+    correspondence is moved, so that PSFs need not be. Then every block and colour is solved; and solved again with what
+    the PSF's change within the block does taken away, as far as the neighbours tell it: linear, by central differences.
+
+    Args:
+        capture: frames of one camera with the same focus and aperture. The chart should fill the frame, its cells 1.2
+            to 1.6 pixels wide.
+        chart: that was photographed.
+        pitch_um: distance of the sensor's pixels in micrometres, > 0.
+        size: side of the PSFs in full-resolution pixels, odd, 5 to 61; None chooses 11 to 25 by the blur seen.
+        blocks: (rows, columns) of blocks; None chooses by size, up to 9 x 12.
+        black: level in DN, one for all or one for each place of the 2 x 2 pattern; None takes the frame's.
+        white: level in DN; None takes the frame's.
+        noise: of the captures, in units of the signal, floats or one for each colour; the residual is judged by it.
+            None takes the noise of the chart's flat squares.
+        aperture: side of a pixel's light-sensitive square in pixels, in (0, 2].
+        partial: take a chart that is cut off by the frame.
+        progress: called with steps done and steps in all.
+
+    Raises:
+        TypeError: capture holds no frames.
+        ValueError: an argument is out of range, frames do not belong together, a level is unknown, blocks have too few
+            samples, or a capture cannot be used (see `align` and `tone`); the message names it.
+        RuntimeError: OpenCV is not installed.
+
+    Source: Delbracio et al. 2012 (least squares against the sharp pattern); Mosleh et al., CVPR 2015 (blocks, colours,
+    non-negativity, sum 1); see `solve` for the regularisation.
+    """
+    frames = [capture] if isinstance(capture, Frame) else list(capture)
+    if not frames or not all(isinstance(frame, Frame) for frame in frames):
+        raise TypeError(f"capture must be a Frame or frames, at least one; found {_kinds(frames)}")
+    if not (math.isfinite(pitch_um) and pitch_um > 0):
+        raise ValueError(f"pitch_um must be finite and above 0; found {pitch_um}")
+    if not 0 < aperture <= 2:
+        raise ValueError(f"aperture must be in (0, 2]; found {aperture:g}")
+    if size is not None and not (isinstance(size, int) and size % 2 == 1 and 5 <= size <= 61):
+        raise ValueError(f"size must be an odd integer from 5 to 61; found {size}")
+    check_same_camera(frames)
+    frame_size, step = (frames[0].values.shape[0], frames[0].values.shape[1]), 1 if frames[0].cfa is None else 2
+    grid = None if blocks is None else Blocks(frame_size, *blocks)
+    shots = []
+    for number, frame in enumerate(frames):
+        if progress is not None:
+            progress(number, 4 * len(frames))
+        shots.append(_shot(frame, chart, black, white, partial, len(frames)))
+    side = _size_for(shots) if size is None else size
+    grid = grid or Blocks.for_size(frame_size, side, step)
+    _check_samples(grid, side, step)
+    steps = None if progress is None else _later(progress, len(frames))
+    found = estimate(shots, grid, side, aperture, noise, steps)
+    reasons = found.quality.reasons()
+    trusted = reasons == ""
+    findings = _capture_findings(shots, frames) + block_findings(found.quality, reasons, found.psfs)
+    if not trusted.any():
+        raise ValueError(
+            f"capture gives no PSF that can be trusted in any of {grid.rows} x {grid.columns} blocks; the first has "
+            f"{reasons[0, 0]}"
+        )
+    return MeasuredField(
+        filled(found.psfs, trusted),
+        grid,
+        found.quality,
+        reasons,
+        [frame.name for frame in frames],
+        [shot.alignment.rms_px for shot in shots],
+        findings,
+        _source(frames, chart, grid, found, aperture, trusted),
+        pitch_um,
+    )
+
+
+def _kinds(frames: list[Any]) -> str:
+    return ", ".join(sorted({type(frame).__name__ for frame in frames})) or "none"
+
+
+def _shot(frame: Frame, chart: BernoulliChart, black: Any, white: float | None, partial: bool, count: int) -> Shot:
+    try:
+        return shoot(frame, chart, black, white, partial)
+    except ValueError as error:
+        if count == 1:
+            raise
+        raise ValueError(f"{frame.name}: {error}") from error
+
+
+def _later(progress: Report, captures: int) -> Report:
+    """Progress of the blocks, which come after the captures and take three times as many steps."""
+    return lambda done, total: progress(captures * total + 3 * captures * done, 4 * captures * total)
+
+
+def _size_for(shots: Sequence[Shot]) -> int:
+    """Six standard deviations of nearly the widest blur to each side."""
+    widest = max(float(np.percentile(shot.alignment.shifts.blur.max(1), 90)) for shot in shots)
+    return int(np.clip(2 * math.ceil(6 * widest) + 1, *SIZES))
+
+
+def _check_samples(grid: Blocks, size: int, step: int) -> None:
+    rows, columns = grid.of((0, 0))
+    samples = ((rows.stop - rows.start) // step) * ((columns.stop - columns.start) // step)
+    if samples < 4 * size**2:
+        raise ValueError(
+            f"size and blocks must leave 4 samples of each colour for each of the PSF's {size} x {size} taps; found "
+            f"{samples} samples in each of {grid.rows} x {grid.columns} blocks. Use fewer blocks or a smaller size"
+        )
+
+
+def _capture_findings(shots: Sequence[Shot], frames: Sequence[Frame]) -> tuple[Finding, ...]:
+    if len(shots) == 1:
+        return shots[0].findings
+    return tuple(
+        Finding(f.kind, f.severity, f"{frame.name}: {f.message}")
+        for shot, frame in zip(shots, frames, strict=True)
+        for f in shot.findings
+    )
+
+
+def _source(
+    frames: Sequence[Frame],
+    chart: BernoulliChart,
+    grid: Blocks,
+    found: Estimates,
+    aperture: float,
+    trusted: npt.NDArray[np.bool_],
+) -> str:
+    size, bad = found.psfs.shape[-1], np.argwhere(~trusted) + 1
+    colours = "monochrome" if frames[0].cfa is None else "red, green and blue"
+    whose = "" if frames[0].camera is None else f" of {frames[0].camera}"
+    said = [
+        f"Measured{whose} from {len(frames)} capture{'s' * (len(frames) > 1)} of a Bernoulli chart with dirtypixels",
+        f"The chart has {chart.rows} x {chart.columns} fields and seed {chart.seed}",
+        f"Least squares with non-negative taps for {size} x {size} pixels, {colours}, in each of {grid.rows} x "
+        f"{grid.columns} blocks; each block's PSFs are about the centroid of green, lateral colour stays",
+        f"They do not contain the pixel's aperture (a square of {aperture:g} pixels)",
+        "Nodes at the middles of the blocks have their PSFs; between them they are interpolated bilinearly, and those of "
+        "the outermost blocks go on to the border",
+    ]
+    if len(bad):
+        places = ", ".join(f"({i}, {j})" for i, j in bad)
+        said.append(
+            f"{len(bad)} blocks could not be trusted and are distance-weighted means of the nearest trusted ones: "
+            f"(row, column) {places}"
+        )
+    return ". ".join(said) + "."

@@ -1,0 +1,184 @@
+"""A capture of a chart, aligned, its planes on the chart's own scale, taken apart into blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from dirtypixels.calibrate.findings import Finding
+from dirtypixels.calibrate.psf.alignment import Alignment, align
+from dirtypixels.calibrate.psf.chart import BernoulliChart
+from dirtypixels.calibrate.psf.coverage import white_fraction
+from dirtypixels.calibrate.psf.green import full_green
+from dirtypixels.calibrate.psf.mapping import Mapping
+from dirtypixels.calibrate.psf.tone import Tone, tone
+from dirtypixels.raw.frames import Frame, plane_slices
+
+Floats = npt.NDArray[np.float64]
+
+CLIPPED = 0.999
+"""From which part of the white level on a pixel counts as saturated."""
+
+
+class Piece(NamedTuple):
+    """What a shot shows of a block.
+
+    Args:
+        sharp: (h + size - 1, w + size - 1) white share of every pixel, with half a PSF around the part that can be used.
+        start: row and column of the part that can be used, in the frame.
+        shape: (h, w) of that part.
+    """
+
+    sharp: npt.NDArray[np.float32]
+    start: tuple[int, int]
+    shape: tuple[int, int]
+
+
+class Samples(NamedTuple):
+    """A plane's samples in the part of a block that can be used; `place` and `step` as for `normal_equations`.
+
+    Args:
+        plane: name of the plane.
+        values: (h', w') 0 where the chart is black and 1 where it is white, at the shot's own light.
+        rows, columns: where they lie in the frame.
+    """
+
+    plane: str
+    values: Floats
+    place: tuple[int, int]
+    step: int
+    rows: npt.NDArray[np.int64]
+    columns: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Shot:
+    """One capture, ready to be compared with its chart.
+
+    Args:
+        signal: (H, W) (DN - black) / (white - black), mosaicked.
+        cfa: of the frame.
+        alignment: of the chart.
+        tones: black and white of the chart for each plane.
+    """
+
+    chart: BernoulliChart
+    signal: npt.NDArray[np.float32]
+    cfa: str | None
+    alignment: Alignment
+    tones: dict[str, Tone]
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """Of the alignment and of the tone, each kind once, with the name of its plane."""
+        found = list(self.alignment.findings)
+        for name, one in self.tones.items():
+            known = {f.kind for f in found}
+            found += [
+                Finding(f.kind, f.severity, f"plane {name}: {f.message}") for f in one.findings if f.kind not in known
+            ]
+        return tuple(found)
+
+    def piece(self, block: tuple[slice, slice], size: int, mapping: Mapping, aperture: float) -> Piece | None:
+        """The block's sharp correspondence where the whole of each PSF lies on the chart; None where that is nowhere.
+
+        Light of the pixels beyond the block comes into it, so the correspondence begins half a PSF outside, beyond the
+        frame's border too. A block that the chart does not fill is cut down to a rectangle.
+        """
+        half = size // 2
+        rows, columns = (np.arange(part.start - half, part.stop + half) for part in block)
+        sharp = white_fraction(self.chart, mapping, rows, columns, aperture)
+        inside = _largest(np.isfinite(sharp))
+        if inside is None:
+            return None
+        shape = tuple(part.stop - part.start - 2 * half for part in inside)
+        if min(shape) < 2:
+            return None
+        start = (block[0].start + inside[0].start, block[1].start + inside[1].start)
+        return Piece(sharp[inside].astype(np.float32), start, (shape[0], shape[1]))
+
+    def samples(self, piece: Piece, planes: tuple[str, ...] | None = None) -> Iterator[Samples]:
+        """The samples of each plane (or of some) in a piece."""
+        for name, where in plane_slices(self.cfa).items():
+            if planes is not None and name not in planes:
+                continue
+            step = where[0].step or 1
+            place, lines = [], []
+            for part, start, length in zip(where, piece.start, piece.shape, strict=True):
+                place.append(((part.start or 0) - start) % step)
+                lines.append(np.arange(start + place[-1], start + length, step))
+            black, white = self.tones[name].grids(*lines)
+            values = (self.signal[np.ix_(*lines)] - black) / (white - black)
+            yield Samples(name, values, (place[0], place[1]), step, lines[0], lines[1])
+
+    def step_at(self, plane: str, point: tuple[float, float]) -> tuple[float, float]:
+        """Signal of black, and of white less black, at a pixel (row, column)."""
+        black, white = self.tones[plane].grids([point[0]], [point[1]])
+        return float(black[0, 0]), float((white - black)[0, 0])
+
+    def clipped(self, block: tuple[slice, slice]) -> float:
+        """Share of the block's pixels at the white level."""
+        return float((self.signal[block] >= CLIPPED).mean())
+
+
+def shoot(
+    frame: Frame, chart: BernoulliChart, black: tuple[float, ...] | float | None, white: float | None, partial: bool
+) -> Shot:
+    """Align a frame with its chart and find out how bright black and white of the chart are in each plane.
+
+    Args:
+        frame: the capture.
+        chart: that it shows.
+        black: in place of the frame's, in DN.
+        white: in place of the frame's, in DN.
+        partial: take a chart that the frame cuts off.
+
+    Raises:
+        ValueError: a level is not known or the levels do not fit; or what `align` and `tone` raise.
+    """
+    signal = _linear(frame, black, white)
+    alignment = align(full_green(signal, frame.cfa), chart, partial=partial)
+    tones = {name: tone(signal[where], alignment, chart, *where) for name, where in plane_slices(frame.cfa).items()}
+    for name, one in tones.items():
+        lines = [np.linspace(0, length - 1, 9) for length in signal.shape]
+        dark, light = one.grids(*lines)
+        if (light - dark).min() <= 0:
+            raise ValueError(
+                f"plane {name} of {frame.name} must show white brighter than black; it does not everywhere"
+            )
+    return Shot(chart, signal, frame.cfa, alignment, tones)
+
+
+def _linear(frame: Frame, black: tuple[float, ...] | float | None, white: float | None) -> npt.NDArray[np.float32]:
+    levels = frame.black if black is None else black
+    top = frame.white if white is None else white
+    for name, level in (("black", levels), ("white", top)):
+        if level is None:
+            raise ValueError(f"{name} must be given for {frame.name}: the file does not say its {name} level")
+    dark = np.broadcast_to(np.asarray(levels, dtype=np.float64).ravel(), (4,))
+    if not (np.isfinite(dark).all() and dark.max() < float(top or 0) < np.inf):
+        raise ValueError(f"black must be below white, both finite; found black {levels} and white {top}")
+    signal = np.empty(frame.values.shape, dtype=np.float32)
+    for i in range(4):
+        at = (slice(i // 2, None, 2), slice(i % 2, None, 2))
+        signal[at] = (frame.values[at] - dark[i]) / (float(top or 0) - dark[i])
+    return signal
+
+
+def _largest(inside: npt.NDArray[np.bool_]) -> tuple[slice, slice] | None:
+    """A rectangle without any False in it, made by taking away the side that has most of them again and again."""
+    top, left = 0, 0
+    bottom, right = inside.shape
+    while top < bottom and left < right:
+        part = inside[top:bottom, left:right]
+        missing = [1 - side.mean() for side in (part[0], part[-1], part[:, 0], part[:, -1])]
+        worst = int(np.argmax(missing))
+        if missing[worst] == 0:
+            return (slice(top, bottom), slice(left, right)) if part.all() else None
+        top, bottom = top + (worst == 0), bottom - (worst == 1)
+        left, right = left + (worst == 2), right - (worst == 3)
+    return None

@@ -1,0 +1,250 @@
+"""A simulated camera with everything known, that photographs charts and flat fields."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from dirtypixels import checks
+from dirtypixels.calibrate.rehearsal.area import CellIntegral
+from dirtypixels.calibrate.rehearsal.geometry import Pose, View, pixel_corners
+from dirtypixels.calibrate.rehearsal.lens import Lens
+from dirtypixels.calibrate.rehearsal.sensor import Sensor, channel_of
+from dirtypixels.camera import Camera, NoiseLevel
+from dirtypixels.raw.frames import Frame
+
+Floats = npt.NDArray[np.float64]
+
+_ROWS_AT_ONCE = 64  # bounds the memory of the area integration
+
+
+class Chart(Protocol):
+    """What a chart is to a camera: a pattern of flat cells, 0 black and 1 white."""
+
+    @property
+    def pattern(self) -> npt.NDArray[Any]: ...
+
+
+class ChartCamera:
+    """A camera to rehearse a calibration with, and to judge it against what went in.
+
+    ``DN = sensor(vignetting * (psf * pixels(chart)))``: the chart's light is integrated over each pixel's area exactly,
+    blurred by the lens at the distance of the pixels, darkened towards the corners, and measured (see `Sensor`).
+
+    Args:
+        camera: noise curve and PSF field; a profile without optics has a sharp lens. The PSFs' samples are taken to be
+            one pixel apart, whatever the profile's pitch.
+        height, width: of the frame, in pixels; even where there is a cfa.
+        cfa, bits, black, white, prnu, hot, seed: see `Sensor`; black is by default 2^bits / 16.
+        focal, distortion: of the lens, see `View`.
+        vignetting: part of the light that is lost in the frame's corners, in [0, 1); it falls off as cos^4.
+        colour: the light that red, green and blue pixels collect, relative to green.
+
+    Raises:
+        ValueError: a figure is out of range.
+    """
+
+    def __init__(
+        self,
+        camera: Camera,
+        height: int,
+        width: int,
+        *,
+        cfa: str | None = "RGGB",
+        bits: int = 12,
+        black: float | tuple[float, float, float, float] | None = None,
+        white: float | None = None,
+        focal: float = 1.0,
+        distortion: tuple[float, float] = (0.0, 0.0),
+        vignetting: float = 0.0,
+        colour: tuple[float, float, float] = (1.0, 1.0, 1.0),
+        prnu: float = 0.0,
+        hot: float = 0.0,
+        seed: int = 0,
+    ) -> None:
+        if len(colour) != 3 or not all(math.isfinite(c) and c > 0 for c in colour):
+            raise ValueError(f"colour must be three numbers above 0; found {colour}")
+        levels = 2**bits / 16 if black is None else black
+        self.sensor = Sensor(
+            height, width, cfa=cfa, bits=bits, black=levels, white=white, prnu=prnu, hot=hot, seed=seed
+        )
+        self.camera, self.height, self.width = camera, height, width
+        self.focal, self.distortion, self.colour = focal, distortion, colour
+        self.lens = Lens(camera.optics, height, width, vignetting)
+
+    def flat(
+        self,
+        light: float,
+        iso: float,
+        exposure_s: float = 1.0,
+        generator: torch.Generator | None = None,
+        *,
+        gradient: tuple[float, float] = (0.0, 0.0),
+    ) -> Frame:
+        """Photograph an even light; a dark frame where the light or the exposure is 0.
+
+        ``signal = light * exposure_s * iso / 100 * vignetting * (1 + gradient)`` on average
+
+        Args:
+            light: signal that a second at ISO 100 collects in the frame's centre, white level 1; >= 0. A lamp that
+                drifts has another one in every frame.
+            iso: gain, > 0.
+            exposure_s: exposure time in seconds, >= 0.
+            generator: random generator; None for torch's own.
+            gradient: (x, y) by how much of itself the light grows from the centre to the right and to the lower edge.
+
+        Raises:
+            ValueError: a figure is out of range, or the gradient makes light negative.
+        """
+        checks.in_range("light", light, low=0.0)
+        checks.in_range("exposure_s", exposure_s, low=0.0)
+        x, y = np.linspace(-1, 1, self.width), np.linspace(-1, 1, self.height)[:, None]
+        slope = 1 + gradient[0] * x + gradient[1] * y
+        if slope.min() < 0:
+            raise ValueError(f"gradient must leave the light at 0 or above; found {gradient}")
+        level = light * exposure_s * iso / 100
+        return self.expose(self.coloured(level * slope * self.lens.falloff()), iso, generator, exposure_s=exposure_s)
+
+    def photograph(
+        self,
+        chart: Chart,
+        iso: float = 100.0,
+        generator: torch.Generator | None = None,
+        *,
+        pose: Pose | None = None,
+        exposure: float = 1.0,
+        paper: tuple[float, float] = (0.04, 0.85),
+        surround: float = 0.3,
+        snr_db: float | None = None,
+        exposure_s: float = 1 / 60,
+    ) -> Frame:
+        """Photograph a chart.
+
+        Args:
+            chart: its `pattern` (rows, columns) of cells, 0 black and 1 white.
+            iso: gain, > 0.
+            generator: random generator; None for torch's own.
+            pose: how the chart stands; None for `Pose()`.
+            exposure: signal of a reflectance of 1 in the frame's centre.
+            paper: reflectances of black and of white.
+            surround: reflectance of everything around the chart.
+            snr_db: in place of the noise at `iso`, see `noise`.
+            exposure_s: what the frame says of its exposure time.
+
+        Raises:
+            ValueError: a figure is out of range.
+        """
+        light = self.render(chart, pose, exposure=exposure, paper=paper, surround=surround)
+        level = self.noise(iso, snr_db, exposure=exposure, paper=paper)
+        return self.expose(light, iso, generator, noise=level, exposure_s=exposure_s)
+
+    def render(
+        self,
+        chart: Chart,
+        pose: Pose | None = None,
+        *,
+        exposure: float = 1.0,
+        paper: tuple[float, float] = (0.04, 0.85),
+        surround: float = 0.3,
+    ) -> Floats:
+        """The light of a chart on the sensor, (H, W), mosaicked, without noise; arguments as for `photograph`."""
+        for name, value in (("exposure", exposure), ("paper", paper[0]), ("paper", paper[1]), ("surround", surround)):
+            checks.in_range(name, value, low=0.0)
+        pattern = np.asarray(chart.pattern, dtype=np.float64)
+        view = self.view(chart, pose)
+        cells = CellIntegral(paper[0] + (paper[1] - paper[0]) * pattern, surround)
+        above, aside = self.lens.reach
+        columns = range(-aside, self.width + aside)
+        # Single precision: its rounding is a thousandth of a 16-bit step, and Fourier transforms take half the time.
+        sharp = np.empty((self.height + 2 * above, len(columns)), dtype=np.float32)
+        for rows in _pieces(range(-above, self.height + above)):
+            sharp[rows.start + above : rows.stop + above] = cells.means(view.to_chart(pixel_corners(rows, columns)))
+        light = np.empty((self.height, self.width))
+        for channel in {channel_of(name) for name in self.sensor.planes()}:
+            blurred = self.lens.blurred(sharp, channel)
+            for name, where in self.sensor.planes().items():
+                if channel_of(name) == channel:
+                    light[where] = blurred[where]
+        light *= exposure * self.lens.falloff()
+        return self.coloured(light)
+
+    def expose(
+        self,
+        light: Floats,
+        iso: float,
+        generator: torch.Generator | None = None,
+        *,
+        noise: NoiseLevel | None = None,
+        exposure_s: float | None = None,
+    ) -> Frame:
+        """Measure light (H, W), mosaicked, white level 1, with the noise at `iso` or the one given."""
+        values = self.sensor.digitise(light, self.noise(iso) if noise is None else noise, generator)
+        return Frame(
+            values,
+            cfa=self.sensor.cfa,
+            black=self.sensor.black,
+            white=self.sensor.white,
+            iso=float(iso),
+            exposure_s=exposure_s,
+            camera=self.camera.name,
+        )
+
+    def noise(
+        self,
+        iso: float,
+        snr_db: float | None = None,
+        *,
+        exposure: float = 1.0,
+        paper: tuple[float, float] = (0.04, 0.85),
+    ) -> NoiseLevel:
+        """The true noise, floats or (3,) for red, green and blue, without that of rounding, 1/12 DN^2.
+
+        ``SNR = 20 log10((white - black) / sd),  sd^2 = alpha mean + sigma^2`` of green at the chart's mean, in the
+        frame's centre. To have it, the variance of the curve at `iso` is scaled, as by averaging frames.
+
+        Args:
+            iso: gain, > 0.
+            snr_db: of the chart, in decibel; None for the curve's own.
+            exposure, paper: see `photograph`.
+
+        Raises:
+            ValueError: iso is not above 0; or snr_db is not finite, or the camera has no noise to scale.
+        """
+        if not (math.isfinite(iso) and iso > 0):
+            raise ValueError(f"iso must be finite and above 0; found {iso}")
+        level = self.camera.noise.at_iso(float(iso))
+        if snr_db is None:
+            return level
+        checks.in_range("snr_db", snr_db)
+        alpha, sigma = (float(np.broadcast_to(np.asarray(v), (3,))[1]) for v in level)
+        variance = alpha * exposure * self.colour[1] * sum(paper) / 2 + sigma**2
+        if variance <= 0:
+            raise ValueError(f"snr_db needs a camera with noise; camera {self.camera.name!r} has none at ISO {iso:g}")
+        wanted = exposure * self.colour[1] * (paper[1] - paper[0]) / 10 ** (snr_db / 20)
+        return NoiseLevel(level.alpha * (wanted**2 / variance), level.sigma * (wanted / math.sqrt(variance)))
+
+    def view(self, chart: Chart, pose: Pose | None = None) -> View:
+        """The true mapping between a chart's cells and the frame's pixels."""
+        rows, columns = np.asarray(chart.pattern).shape
+        return View((rows, columns), (self.height, self.width), pose or Pose(), self.focal, self.distortion)
+
+    def psf_over(self, rows: slice, columns: slice) -> Floats:
+        """The true PSF over a block of pixels, (C, kh, kw), see `Lens.psf_over`."""
+        return self.lens.psf_over(rows, columns)
+
+    def coloured(self, light: Floats) -> Floats:
+        """Light (H, W) as the sensor's colours collect it."""
+        found = np.array(light, dtype=np.float64)
+        for name, where in self.sensor.planes().items():
+            found[where] *= self.colour[channel_of(name)]
+        return found
+
+
+def _pieces(rows: range) -> Iterator[range]:
+    for start in range(rows.start, rows.stop, _ROWS_AT_ONCE):
+        yield range(start, min(start + _ROWS_AT_ONCE, rows.stop))

@@ -1,0 +1,205 @@
+"""A calibration's captures of a simulated camera, on disk as a user would have them, and the truth beside them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from dirtypixels.calibrate.psf.chart import BernoulliChart
+from dirtypixels.calibrate.rehearsal.camera import ChartCamera
+from dirtypixels.calibrate.rehearsal.example import example_camera
+from dirtypixels.calibrate.rehearsal.geometry import Pose
+from dirtypixels.calibrate.rehearsal.sensor import channel_of, of_channel
+from dirtypixels.camera import Camera
+from dirtypixels.files import write_text
+from dirtypixels.raw.folders import write_frames
+from dirtypixels.raw.frames import Frame
+
+#: Captures by hand: turned and tilted a little, and moved from one to the next.
+POSES = (
+    Pose(fill=0.97, rotation=0.8, tilt=(1.0, -1.5)),
+    Pose(fill=0.96, rotation=-0.6, tilt=(-1.2, 1.0), offset=(0.004, -0.003)),
+    Pose(fill=0.95, rotation=1.5, tilt=(0.5, 2.0), offset=(-0.005, 0.004)),
+)
+
+#: The lamp: signal of green in the frame's centre that a second at ISO 100 collects.
+LIGHT = 10.0
+
+
+def typical(
+    camera: Camera | str | Path | None = None, height: int = 480, width: int = 640, **known: Any
+) -> ChartCamera:
+    """A camera with the faults that real ones have: a barrel, dark corners, colours unlike, pixels that differ.
+
+    Args:
+        camera: a profile, or its name or path; None for `example_camera()`. Its noise and its lens are what a
+            calibration should find, and so are cfa and levels where it describes the sensor; otherwise RGGB, 12 bits,
+            black at 256.
+        height, width: of the frame, in pixels.
+        **known: what else should hold, as arguments of `ChartCamera`.
+
+    Raises:
+        ValueError: there is no such profile, it has no noise figures, or an argument is out of range.
+    """
+    if camera is None:
+        camera = example_camera()
+    profile = camera if isinstance(camera, Camera) else Camera.load(camera)
+    faults: dict[str, Any] = {
+        "distortion": (-0.04, 0.01),
+        "vignetting": 0.3,
+        "colour": (0.6, 1.0, 0.75),
+        "prnu": 0.005,
+        "hot": 2e-5,
+    }
+    if (sensor := profile.profile.sensor) is not None:
+        faults |= {
+            "cfa": sensor.cfa,
+            "bits": int(sensor.white_level).bit_length(),
+            "black": sensor.black_level,
+            "white": sensor.white_level,
+        }
+    return ChartCamera(profile, height, width, **(faults | known))
+
+
+def rehearse(
+    folder: str | Path,
+    camera: ChartCamera | None = None,
+    *,
+    isos: Sequence[float] = (100, 400, 1600),
+    exposures: int = 6,
+    frames: int = 2,
+    chart: BernoulliChart | None = None,
+    poses: Sequence[Pose] = POSES,
+    snr_db: float | None = None,
+    seed: int = 0,
+) -> Path:
+    """Write all captures of a calibration, and what it should find.
+
+    `noise/` holds, for each gain, dark frames and flat fields from nearly black to clipped in the frame's centre, each
+    exposure `frames` times; `chart/` a capture for each pose at the lowest gain; both with their `captures.csv`.
+    `chart.png` is the chart, `truth/` the camera's profile, `truth.json` everything else that went in.
+
+    Args:
+        folder: to make; it may be there if it is empty.
+        camera: None for `typical()`.
+        isos: gains, > 0.
+        exposures: number of flat fields at each gain, >= 1, beside the dark one.
+        frames: of each exposure, >= 1.
+        chart: None for one whose cells suit the camera's pixels.
+        poses: of the chart, one for each capture; none for a rehearsal of the noise alone.
+        snr_db: of the chart captures, in place of the noise at the lowest gain, see `ChartCamera.noise`.
+        seed: of the noise, and of the chart where none is given.
+
+    Returns:
+        The folder.
+
+    Raises:
+        FileExistsError: the folder holds something.
+        ValueError: a count or a gain is out of range, or a pose does not suit the camera.
+    """
+    target = Path(folder)
+    if target.exists() and not (target.is_dir() and not any(target.iterdir())):
+        raise FileExistsError(f"out must be an empty folder or new; found {str(target)!r}")
+    if not isos or min(isos) <= 0 or len(set(isos)) < len(isos):
+        raise ValueError(f"isos must be different numbers above 0, at least one; found {list(isos)}")
+    if min(exposures, frames) < 1:
+        raise ValueError(f"exposures and frames must be at least 1; found {exposures} and {frames}")
+    simulated = typical() if camera is None else camera
+    target_chart = chart
+    if target_chart is None and poses:
+        target_chart = BernoulliChart.for_sensor(simulated.width, simulated.height, seed=seed)
+    generator = torch.Generator().manual_seed(seed)
+    if target_chart is not None and poses:
+        captures = list(_captures(simulated, target_chart, poses, min(isos), snr_db, generator))
+        write_frames(captures, target / "chart")
+        target_chart.save(target / "chart.png")
+    write_frames(list(_flats(simulated, isos, exposures, frames, generator)), target / "noise")
+    simulated.camera.save(target / "truth")
+    # Files hold PSFs rounded once more, so the hash is that of the profile as it is read.
+    truth = {"camera_hash": Camera.load(target / "truth").hash}
+    truth |= _truth(simulated, isos, target_chart if poses else None, poses, snr_db, seed)
+    write_text(target / "truth.json", json.dumps(truth, indent=2) + "\n")
+    return target
+
+
+def _flats(
+    camera: ChartCamera, isos: Sequence[float], exposures: int, frames: int, generator: torch.Generator
+) -> Iterator[Frame]:
+    """Dark frames and flat fields, each named after its gain and exposure."""
+    levels = [0.0, *np.geomspace(0.02, 1.1, exposures).tolist()] if exposures > 1 else [0.0, 0.5]
+    for iso in isos:
+        for step, level in enumerate(levels):
+            seconds = float(f"{level / (LIGHT * iso / 100):.6g}")
+            what = "dark" if step == 0 else f"flat{step}"
+            for number in range(1, frames + 1):
+                frame = camera.flat(LIGHT, iso, seconds, generator, gradient=(0.05, -0.03))
+                yield replace(frame, path=Path(f"iso{iso:g}-{what}-{number}.tiff"))
+
+
+def _captures(
+    camera: ChartCamera,
+    chart: BernoulliChart,
+    poses: Sequence[Pose],
+    iso: float,
+    snr_db: float | None,
+    generator: torch.Generator,
+) -> Iterator[Frame]:
+    for number, pose in enumerate(poses, start=1):
+        frame = camera.photograph(chart, iso, generator, pose=pose, snr_db=snr_db)
+        yield replace(frame, path=Path(f"chart-{number}.tiff"))
+
+
+def _truth(
+    camera: ChartCamera,
+    isos: Sequence[float],
+    chart: BernoulliChart | None,
+    poses: Sequence[Pose],
+    snr_db: float | None,
+    seed: int,
+) -> dict[str, Any]:
+    """What went in, as plain values."""
+    sensor = camera.sensor
+    noise = [
+        {
+            "iso": iso,
+            "channel": name,
+            "alpha": of_channel(camera.noise(iso).alpha, name),
+            "sigma": of_channel(camera.noise(iso).sigma, name),
+        }
+        for iso in isos
+        for name in sorted({plane[0] for plane in sensor.planes()}, key=channel_of)
+    ]
+    return {
+        "camera": camera.camera.name,
+        "frame": {"height": camera.height, "width": camera.width},
+        "sensor": {
+            "cfa": sensor.cfa,
+            "bits": sensor.bits,
+            "black": list(sensor.black),
+            "white": sensor.white,
+            "prnu": sensor.prnu,
+            "hot": int((sensor.dark > 0).sum()),
+            "seed": sensor.seed,
+        },
+        "noise": noise,
+        "lens": {
+            "distortion": list(camera.distortion),
+            "focal": camera.focal,
+            "vignetting": camera.lens.vignetting,
+            "colour": list(camera.colour),
+        },
+        "chart": None if chart is None else chart.parameters(),
+        "chart_captures": [
+            {"pose": asdict(pose), "homography": camera.view(chart, pose).homography.tolist()}
+            for pose in poses
+            if chart is not None
+        ],
+        "snr_db": snr_db,
+        "seed": seed,
+    }

@@ -1,0 +1,179 @@
+"""Where a chart lies in a picture: a pinhole camera's homography, and a lens's radial distortion."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+
+_FARTHEST = 8.0  # half diagonals from the centre: beyond it nothing is asked of the distortion
+
+
+@dataclass(frozen=True)
+class Pose:
+    """How a flat chart stands before the camera.
+
+    Args:
+        fill: part of the frame that the chart spans, width or height, whichever is tighter; above 1 it reaches beyond
+            the frame. Measured before the chart is tilted.
+        rotation: in degrees in the plane of the chart, clockwise in the picture.
+        tilt: (about the horizontal, about the vertical axis) in degrees; positive turns the chart's lower and its
+            right edge away from the camera.
+        offset: (x, y) of the chart's centre from the frame's, in widths and heights of the frame.
+
+    Raises:
+        ValueError: fill is not above 0, a tilt is 80 degrees or more, or a figure is not finite.
+    """
+
+    fill: float = 0.95
+    rotation: float = 0.0
+    tilt: tuple[float, float] = (0.0, 0.0)
+    offset: tuple[float, float] = (0.0, 0.0)
+
+    def __post_init__(self) -> None:
+        figures = (self.fill, self.rotation, *self.tilt, *self.offset)
+        if not all(map(math.isfinite, figures)):
+            raise ValueError(f"fill, rotation, tilt and offset must be finite; found {figures}")
+        if self.fill <= 0:
+            raise ValueError(f"fill must be above 0; found {self.fill:g}")
+        if max(map(abs, self.tilt)) >= 80:
+            raise ValueError(f"tilt must be within 80 degrees; found {self.tilt}")
+
+
+class View:
+    """The mapping between a chart and a picture of it, both ways.
+
+    ``p = K [R | t] X`` without distortion, then ``d = c + (p - c) (1 + k1 r^2 + k2 r^4)``, ``r = |p - c| / h``, with c
+    the frame's centre and h half its diagonal. Pixel centres are at integers; cell (row, column) of the chart covers
+    [column, column + 1] x [row, row + 1].
+
+    Args:
+        chart: (rows, columns) of the chart, in cells.
+        frame: (height, width) of the picture, in pixels.
+        pose: how the chart stands.
+        focal: focal length of the lens, in diagonals of the frame (1: a "normal" lens).
+        distortion: (k1, k2); k1 + k2 is the relative shift in the frame's corners, below 0 for a barrel.
+
+    Raises:
+        ValueError: focal is not above 0, the distortion folds the picture over, or the picture shows the horizon of
+            the chart's plane.
+    """
+
+    def __init__(
+        self,
+        chart: tuple[int, int],
+        frame: tuple[int, int],
+        pose: Pose,
+        focal: float = 1.0,
+        distortion: tuple[float, float] = (0.0, 0.0),
+    ) -> None:
+        if not (math.isfinite(focal) and focal > 0):
+            raise ValueError(f"focal must be above 0; found {focal}")
+        if len(distortion) != 2 or not all(map(math.isfinite, distortion)):
+            raise ValueError(f"distortion must be two finite numbers (k1, k2); found {distortion}")
+        self.chart, self.frame, self.pose, self.distortion = chart, frame, pose, distortion
+        self.centre = np.array([(frame[1] - 1) / 2, (frame[0] - 1) / 2])
+        self.half_diagonal = math.hypot(*frame) / 2
+        self.homography = self._homography(2 * self.half_diagonal * focal)
+        height, width = frame
+        corners = np.array([[x, y] for x in (-0.5, width - 0.5) for y in (-0.5, height - 0.5)])
+        if not np.isfinite(self.to_chart(corners)).all():
+            raise ValueError(f"pose {pose} shows the horizon of the chart's plane; tilt it less or fill less")
+
+    def to_image(self, points: npt.ArrayLike) -> Floats:
+        """Chart (x, y) in cells, (..., 2), to picture (x, y) in pixels; NaN behind the camera or beyond the lens."""
+        straight = _projected(self.homography, np.asarray(points, dtype=np.float64)) - self.centre
+        radius = np.hypot(straight[..., 0], straight[..., 1]) / self.half_diagonal
+        with np.errstate(invalid="ignore"):
+            scale = np.where(radius < self._reach[0], self._scale(radius**2), np.nan)
+        found: Floats = self.centre + straight * scale[..., None]
+        return found
+
+    def to_chart(self, points: npt.ArrayLike) -> Floats:
+        """Picture (x, y) in pixels, (..., 2), to chart (x, y) in cells; NaN where the picture shows no such plane."""
+        bent = np.asarray(points, dtype=np.float64) - self.centre
+        return _projected(self._inverse, bent * self._straightened(bent)[..., None] + self.centre)
+
+    @cached_property
+    def _inverse(self) -> Floats:
+        found = np.linalg.inv(self.homography)
+        # The sign that makes the frame's centre, which looks at the plane from the front, positive.
+        found *= np.sign(found[2] @ [*self.centre, 1.0])
+        return np.asarray(found)
+
+    def _homography(self, focal_px: float) -> Floats:
+        rows, columns = self.chart
+        height, width = self.frame
+        turn = math.radians(self.pose.rotation)
+        down, aside = (math.radians(angle) for angle in self.pose.tilt)
+        c, s = math.cos(turn), math.sin(turn)
+        around_z = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])
+        c, s = math.cos(down), math.sin(down)
+        around_x = np.array([[1, 0, 0], [0, c, -s], [0, s, c]])
+        c, s = math.cos(aside), math.sin(aside)
+        around_y = np.array([[c, 0, -s], [0, 1, 0], [s, 0, c]])
+        box_width = abs(math.cos(turn)) * columns + abs(math.sin(turn)) * rows
+        box_height = abs(math.sin(turn)) * columns + abs(math.cos(turn)) * rows
+        cell = self.pose.fill * min(width / box_width, height / box_height) / focal_px
+        plane = (around_x @ around_y @ around_z)[:, :2] * cell
+        shift = [self.pose.offset[0] * width / focal_px, self.pose.offset[1] * height / focal_px, 1.0]
+        pose = np.column_stack([plane, np.array(shift) - plane @ [columns / 2, rows / 2]])
+        lens = np.array([[focal_px, 0, self.centre[0]], [0, focal_px, self.centre[1]], [0, 0, 1]])
+        return np.asarray(lens @ pose)
+
+    def _scale(self, squared: Floats) -> Floats:
+        return 1 + squared * (self.distortion[0] + squared * self.distortion[1])
+
+    @cached_property
+    def _reach(self) -> tuple[float, float]:
+        """Radius up to which the distortion is one to one, and where it lands, in half diagonals."""
+        k1, k2 = self.distortion
+        radius = np.linspace(0, _FARTHEST, 8001)
+        turns = np.flatnonzero(1 + 3 * k1 * radius**2 + 5 * k2 * radius**4 <= 0)
+        last = float(radius[turns[0] - 1] if len(turns) else radius[-1])
+        lands = last * float(self._scale(np.array(last**2)))
+        if lands < 1.05:
+            raise ValueError(f"distortion {self.distortion} folds the picture over inside the frame; make it smaller")
+        return last, lands
+
+    def _straightened(self, bent: Floats) -> Floats:
+        """The factor from a distorted place to the straight one, both counted from the centre."""
+        if self.distortion == (0.0, 0.0):
+            return np.ones(bent.shape[:-1])
+        k1, k2 = self.distortion
+        target = np.hypot(bent[..., 0], bent[..., 1]) / self.half_diagonal
+        last, lands = self._reach
+        wanted = np.where(target < lands, target, np.nan)
+        radius = np.minimum(wanted, last)
+        # Newton's steps, kept inside the stretch that is one to one; the rest of a step shrinks quadratically.
+        for _ in range(50):
+            squared = radius**2
+            step = (radius * self._scale(squared) - wanted) / np.maximum(
+                1 + squared * (3 * k1 + 5 * k2 * squared), 1e-3
+            )
+            radius = np.clip(radius - step, 0, last)
+            if np.abs(step).max(initial=0.0, where=np.isfinite(step)) < 1e-13:
+                break
+        factor = np.ones_like(wanted)
+        np.divide(radius, wanted, out=factor, where=wanted != 0)
+        return factor
+
+
+def _projected(matrix: Floats, points: Floats) -> Floats:
+    x, y = points[..., 0], points[..., 1]
+    u, v, w = ((row[0] * x + row[1] * y + row[2]) for row in matrix)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        w = np.where(w > 0, w, np.nan)
+    return np.stack([u / w, v / w], -1)
+
+
+def pixel_corners(rows: range, columns: range) -> Floats:
+    """Picture coordinates (x, y) of the corners of a rectangle of pixels, (len(rows) + 1, len(columns) + 1, 2)."""
+    x = np.arange(columns.start, columns.stop + 1) - 0.5
+    y = np.arange(rows.start, rows.stop + 1) - 0.5
+    return np.stack(np.meshgrid(x, y), -1)

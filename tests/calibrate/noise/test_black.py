@@ -1,0 +1,159 @@
+"""Black levels, found and compared with what is stated."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from dirtypixels.calibrate.noise.black import BlackLevel, black_level, intercept
+from dirtypixels.calibrate.noise.exposures import Exposure
+from dirtypixels.calibrate.noise.patches import Survey, survey
+from dirtypixels.raw.frames import Frame
+
+WHITE = 4095.0
+
+
+def surveyed(
+    seconds: float | None,
+    level: float,
+    *,
+    deviation: float = 4.0,
+    frames: int = 2,
+    light: float = 1.0,
+    moved: float = 0.0,
+    seed: int = 0,
+    shape: tuple[int, int] = (64, 64),
+) -> Survey:
+    """Frames of a level, each moved as a whole by N(0, moved^2)."""
+    random = np.random.default_rng((seed, int(1e6 * (seconds or 0))))
+    values = [
+        np.clip(
+            np.round(level + moved * random.standard_normal() + deviation * random.standard_normal(shape)), 0, WHITE
+        )
+        for _ in range(frames)
+    ]
+    known = tuple(Frame(v.astype(np.uint16)) for v in values)
+    return survey(Exposure(100.0, seconds, light, known), "Y", 16, 0.0, WHITE)
+
+
+def found(*surveys: Survey, given: float | None = None) -> tuple[BlackLevel, list[str]]:
+    black, findings = black_level(surveys, given, floor=0.0, white=WHITE, confidence=0.95, name="ISO 100")
+    return black, [f"{f.severity} {f.kind}: {f.message}" for f in findings]
+
+
+class TestDarkFrames:
+    def test_the_level_is_in_its_interval_as_often_as_it_says(self) -> None:
+        """95 % intervals of 400 levels: 380 expected, standard deviation 4.4; here within 4 of these."""
+        inside = 0
+        for seed in range(400):
+            black, _ = found(surveyed(0.0, 64.3, seed=seed, shape=(32, 32)))
+            assert black.interval is not None
+            assert black.source == "dark frames"
+            inside += black.interval[0] <= 64.3 <= black.interval[1]
+        assert 380 - 18 <= inside <= 380 + 18
+
+    def test_a_level_that_moves_between_frames_widens_the_interval(self) -> None:
+        inside = 0
+        for seed in range(300):
+            black, _ = found(surveyed(0.0, 64.0, frames=6, moved=1.0, seed=seed, shape=(32, 32)))
+            assert black.interval is not None
+            inside += black.interval[0] <= 64.0 <= black.interval[1]
+        assert stats.binom.cdf(inside, 300, 0.95) > 1e-4
+
+    def test_dark_current_is_the_slope_and_the_level_that_of_no_time(self) -> None:
+        black, _ = found(*(surveyed(t, 64 + 50 * t, frames=4, light=0.0) for t in (0.0, 0.2, 0.5, 1.0)))
+        assert black.dark_current is not None
+        assert black.interval is not None
+        current, (low, high) = black.dark_current
+        assert low < 50 < high
+        assert high - low < 2
+        assert abs(current - 50) < 1
+        assert black.interval[0] < 64 < black.interval[1]
+        assert black.interval[1] - black.interval[0] < 0.5
+
+    def test_clipped_dark_frames_cover_as_they_say(self) -> None:
+        """40 % of the samples at the floor: 285 of 300 intervals expected, within 4 deviations of 3.8."""
+        inside = 0
+        for seed in range(300):
+            black, _ = found(surveyed(0.0, 2.0, deviation=6.0, seed=seed, shape=(32, 32)))
+            assert black.interval is not None
+            inside += black.interval[0] <= 2.0 <= black.interval[1]
+        assert abs(inside - 285) <= 4 * 3.8
+
+    def test_clipped_dark_frames_give_the_level_below_the_floor(self) -> None:
+        """Level 1 DN, noise 4 DN: 45 % of the samples are 0. Bound: 5 standard errors of the mean of two frames, and
+        twice that for the deviation, which is found with it."""
+        black, notes = found(surveyed(0.0, 1.0, shape=(256, 256)))
+        assert abs(black.value - 1.0) < 2 * 5 * 4.0 / 256 / np.sqrt(2)
+        assert notes
+        assert notes[0].startswith("note clipped-dark")
+
+    def test_dark_frames_at_the_floor_put_the_level_there(self) -> None:
+        black, (note,) = found(surveyed(0.0, 0.0, deviation=0.1))
+        assert black.value == 0
+        assert "100% of the dark samples are at the floor of 0 DN; the black level is there" in note
+
+    @pytest.mark.parametrize("given", [64.0, 64.4, 63.5])
+    def test_a_stated_level_that_agrees_is_kept(self, given: float) -> None:
+        black, notes = found(surveyed(0.0, 64.0), given=given)
+        assert black.value == black.given == given
+        assert not notes
+
+    def test_a_wrong_level_fails_and_says_found_and_stated(self) -> None:
+        black, notes = found(surveyed(0.0, 64.0), given=256.0)
+        assert abs(black.value - 64) < 0.5
+        assert black.given == 256
+        (note,) = notes
+        assert note.startswith("failure black-level: ISO 100: black level 256 DN is stated, 6")
+        assert "dark frames" in note
+
+
+class TestIntercept:
+    def test_the_line_of_mean_over_exposure_meets_black(self) -> None:
+        surveys = [surveyed(t, 64 + 3000 * t, seed=1) for t in (0.02, 0.1, 0.3, 0.6, 1.0)]
+        black, notes = found(*surveys)
+        assert black.source == "intercept"
+        assert black.interval is not None
+        assert black.interval[0] < 64 < black.interval[1]
+        assert notes[0].startswith("note black-intercept")
+        assert "dark frames" in notes[0]
+
+    def test_covers_as_it_says(self) -> None:
+        """Relative errors of the light of 0.2 %, twice what is assumed: 285 of 300, within 4 deviations of 3.8."""
+        inside = 0
+        for seed in range(300):
+            random = np.random.default_rng((seed, 7))
+            lights = 1 + 2e-3 * random.standard_normal(6)
+            times = (0.02, 0.05, 0.1, 0.3, 0.6, 1.0)
+            surveys = [
+                surveyed(t, 64 + 3000 * t * v, seed=seed, deviation=1.0, shape=(32, 32))
+                for t, v in zip(times, lights, strict=True)
+            ]
+            fit = intercept(surveys, 0.95)
+            assert fit is not None
+            inside += abs(fit[0] - 64) <= fit[1]
+        assert inside >= 285 - 4 * 3.8
+
+    def test_saturated_exposures_are_not_used(self) -> None:
+        surveys = [surveyed(t, min(64 + 3000 * t, WHITE), seed=1) for t in (0.1, 0.3, 0.6, 1.0, 2.0, 3.0)]
+        black, _ = found(*surveys)
+        assert black.interval is not None
+        assert black.interval[0] < 64 < black.interval[1]
+
+    def test_a_wrong_level_fails(self) -> None:
+        surveys = [surveyed(t, 64 + 3000 * t, seed=1) for t in (0.02, 0.1, 0.3, 0.6, 1.0)]
+        black, notes = found(*surveys, given=0.0)
+        assert abs(black.value - 64) < 1
+        assert notes[0].startswith("failure black-level")
+        assert "the intercept" in notes[0]
+
+    @pytest.mark.parametrize("times", [(0.1, 0.3), (0.1, 0.1, 0.3), (None, None, None)])
+    def test_fewer_than_three_exposure_times_say_nothing(self, times: tuple[float | None, ...]) -> None:
+        surveys = [surveyed(t, 500.0, seed=i) for i, t in enumerate(times)]
+        assert intercept(surveys, 0.95) is None
+        black, notes = found(*surveys, given=64.0)
+        assert black == BlackLevel(64.0, None, "given", 64.0)
+        assert notes[0].startswith("warning black-unchecked")
+        with pytest.raises(ValueError, match=r"black must be given where it cannot be measured \(ISO 100"):
+            found(*surveys)

@@ -1,0 +1,324 @@
+"""What people get wrong, end to end: captures of a rehearsal spoiled in one way each, and what the command says."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+from PIL import Image
+
+from dirtypixels.calibrate.psf.chart import BernoulliChart
+from dirtypixels.calibrate.rehearsal import POSES, Pose, rehearse, typical
+from dirtypixels.cli.main import main
+from dirtypixels.raw.folders import write_frames
+from dirtypixels.raw.frames import Frame
+
+pytest.importorskip("cv2")
+
+CAMERA = typical()
+CHART = BernoulliChart.for_sensor(640, 480)
+BLACK, WHITE = 256.0, 4095.0
+
+
+class Said(NamedTuple):
+    """How a command ended: 0 trusted, 1 measured and not to be trusted, 2 refused; and its words, in one line."""
+
+    status: int
+    words: str
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Captures of one gain, and one of the chart."""
+    folder = tmp_path_factory.mktemp("bad-input") / "good"
+    return rehearse(folder, CAMERA, isos=(100,), exposures=5, poses=POSES[:1], chart=CHART)
+
+
+@pytest.fixture
+def captures(good: Path, tmp_path: Path) -> Path:
+    """A copy to spoil."""
+    return Path(shutil.copytree(good, tmp_path / "captures"))
+
+
+@pytest.fixture
+def say(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Said]:
+    """Runs the command as it is typed."""
+
+    def run(*argv: object) -> Said:
+        monkeypatch.setattr(sys, "argv", ["dirtypixels", *map(str, argv)])
+        monkeypatch.setenv("COLUMNS", "10000")
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as end:
+            main()
+        out, err = capsys.readouterr()
+        status = int(end.value.code or 0)
+        if status == 2:
+            assert out == ""
+            assert err.startswith("dirtypixels: ")
+            assert err.count("\n") == 1, "a refusal is one line"
+        return Said(status, " ".join((out + err).split()))
+
+    return run
+
+
+def noise(folder: Path) -> tuple[object, ...]:
+    return "calibrate", "noise", folder / "noise", "-o", folder / "profile"
+
+
+def psf(folder: Path) -> tuple[object, ...]:
+    return (
+        *("calibrate", "psf", folder / "chart", "--chart", folder / "chart.png"),
+        *("--pitch-um", 2, "--size", 15, "-o", folder / "profile"),
+    )
+
+
+# Ways to spoil captures ----
+
+
+def each_value(change: Callable[[np.ndarray, str], np.ndarray]) -> Callable[[Path], None]:
+    """Change the samples of every noise capture, given with its file's name."""
+
+    def spoil(folder: Path) -> None:
+        for path in (folder / "noise").glob("*.tiff"):
+            values = change(tifffile.imread(path).astype(float), path.name)
+            tifffile.imwrite(path, np.clip(np.round(values), 0, WHITE).astype(np.uint16), photometric="minisblack")
+
+    return spoil
+
+
+def each_line(change: Callable[[dict[str, str]], dict[str, str] | None]) -> Callable[[Path], None]:
+    """Change every line of the noise captures' table; None takes it away, and the file with it."""
+
+    def spoil(folder: Path) -> None:
+        table = folder / "noise" / "captures.csv"
+        lines = list(csv.DictReader(table.open(encoding="utf-8")))
+        kept = [changed for line in lines if (changed := change(dict(line))) is not None]
+        for line in lines:
+            if line["file"] not in {other["file"] for other in kept}:
+                (folder / "noise" / line["file"]).unlink()
+        with table.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, list(lines[0]))
+            writer.writeheader()
+            writer.writerows(kept)
+
+    return spoil
+
+
+def one_file(write: Callable[[Path], object], name: str = "iso100-flat3-1.tiff") -> Callable[[Path], None]:
+    """Write something else in place of a noise capture; under another name it takes that one's line in the table."""
+
+    def spoil(folder: Path) -> None:
+        (folder / "noise" / "iso100-flat3-1.tiff").unlink()
+        write(folder / "noise" / name)
+        table = folder / "noise" / "captures.csv"
+        table.write_text(table.read_text().replace("iso100-flat3-1.tiff", name))
+
+    return spoil
+
+
+def chart_capture(**known: Any) -> Callable[[Path], None]:
+    """Photograph the chart in another way."""
+
+    def photograph(chart: Any = CHART, pose: Pose = POSES[0], **light: Any) -> Frame:
+        return CAMERA.photograph(chart, 100, torch.Generator().manual_seed(1), pose=pose, **light)
+
+    return chart_frame(lambda: photograph(**known))
+
+
+def chart_frame(make: Callable[[], Frame]) -> Callable[[Path], None]:
+    """Put a frame in place of the chart capture."""
+
+    def spoil(folder: Path) -> None:
+        shutil.rmtree(folder / "chart")
+        write_frames([replace(make(), path=Path("chart-1.tiff"))], folder / "chart")
+
+    return spoil
+
+
+def random_values(shape: tuple[int, ...], dtype: type, high: int = 255) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, high, shape).astype(dtype)
+
+
+def truncated(path: Path, content: bytes) -> None:
+    path.write_bytes(content[: len(content) // 2])
+
+
+def tiff_bytes() -> bytes:
+    from io import BytesIO
+
+    buffer = BytesIO()
+    tifffile.imwrite(buffer, random_values((480, 640), np.uint16, 4095))
+    return buffer.getvalue()
+
+
+def with_nan(path: Path) -> None:
+    values = random_values((480, 640), np.float32, 4095)
+    values[3, 4] = np.nan
+    np.save(path, values)
+
+
+def gamma(values: np.ndarray, _: str) -> np.ndarray:
+    signal = np.clip((values - BLACK) / (WHITE - BLACK), 0, 1)
+    return BLACK + (WHITE - BLACK) * signal ** (1 / 2.2)
+
+
+def drifting(values: np.ndarray, name: str) -> np.ndarray:
+    """The second frame of each pair has a fifth more light, up to saturation."""
+    return BLACK + (values - BLACK) * (1.2 if name.endswith("-2.tiff") else 1.0)
+
+
+def only(part: str) -> Callable[[Path], None]:
+    return each_line(lambda line: line if part in line["file"] else None)
+
+
+def without(part: str) -> Callable[[Path], None]:
+    return each_line(lambda line: None if part in line["file"] else line)
+
+
+def stated(**cells: str) -> Callable[[Path], None]:
+    return each_line(lambda line: line | cells)
+
+
+def for_one(**cells: str) -> Callable[[Path], None]:
+    """Another statement for one of the frames."""
+    return each_line(lambda line: line | cells if line["file"] == "iso100-flat3-1.tiff" else line)
+
+
+class Turned(NamedTuple):
+    pattern: np.ndarray
+
+
+class Case(NamedTuple):
+    kind: str
+    spoil: Callable[[Path], object]
+    status: int
+    words: Sequence[str]
+
+
+NOISE = (
+    Case("black level too low", stated(black="64"), 2, ("black level", "64", "256")),
+    Case("black level too high", stated(black="300"), 2, ("black level", "300", "256")),
+    Case("black level unknown", lambda f: (only("-flat3-")(f), stated(black="")(f)), 2, ("black",)),
+    Case("white level too high", stated(white="16383"), 2, ("white level", "16383", "4095")),
+    Case("white level too low", stated(white="1023"), 2, ("white level", "1023")),
+    Case("one exposure only", only("-flat3-"), 2, ("two exposures", "one only")),
+    Case("single frames without pairs", without("-2.tiff"), 2, ("two frames of each exposure",)),
+    Case("dark frames only", only("-dark-"), 2, ("dark frames only",)),
+    Case("mixed cameras", for_one(camera="another"), 2, ("one camera", "another", "rehearsal")),
+    Case("mixed colour patterns", for_one(cfa="GBRG"), 2, ("one camera", "GBRG", "RGGB")),
+    Case("ISO unknown", stated(iso=""), 0, ("do not state their ISO",)),
+    Case("ISO of one frame unknown", for_one(iso=""), 2, ("ISO", "iso100-flat3-1.tiff")),
+    Case("no colour pattern for a mosaic", stated(cfa=""), 2, ("cfa", "colour filters")),
+    Case("wrong colour pattern", stated(cfa="GRBG"), 2, ("cfa", "RGGB")),
+    Case("JPEG", one_file(lambda p: Image.fromarray(random_values((480, 640, 3), np.uint8)).save(p, "JPEG")), 2,
+         ("JPEG", "10 to 16 bits", "iso100-flat3-1.tiff")),
+    Case("PNG of 8 bits", one_file(lambda p: Image.fromarray(random_values((480, 640), np.uint8)).save(p), "a.png"), 2,
+         ("8 bits", "a.png")),
+    Case("demosaicked", one_file(lambda p: tifffile.imwrite(p, random_values((480, 640, 3), np.uint16, 4095))), 2,
+         ("demosaicked", "iso100-flat3-1.tiff")),
+    Case("NaN", one_file(with_nan, "a.npy"), 2, ("finite", "a.npy")),
+    Case("truncated TIFF", one_file(lambda p: truncated(p, tiff_bytes())), 2, ("damaged", "iso100-flat3-1.tiff")),
+    Case("truncated DNG", one_file(lambda p: truncated(p, tiff_bytes()), "a.dng"), 2, ("a.dng",)),
+    Case("empty file", one_file(lambda p: p.write_bytes(b"")), 2, ("empty", "iso100-flat3-1.tiff")),
+    Case("gamma", each_value(gamma), 1, ("not linear|bends",)),
+    Case("light drifts", each_value(drifting), 1, ("the light changed by",)),
+    Case("too few levels", each_value(lambda v, _: np.round(v / 512) * 512), 1, ("levels",)),
+    Case("all saturated", each_value(lambda v, name: v if "dark" in name else v * 0 + WHITE), 2, ("saturated",)),
+    Case("table with semicolons", lambda f: rewrite(f / "noise" / "captures.csv", ",", ";"), 2, ("commas",)),
+    Case("table lists a file that is not there", lambda f: (f / "noise" / "iso100-flat2-2.tiff").unlink(), 2,
+         ("iso100-flat2-2.tiff", "does not hold")),
+    Case("no captures", lambda f: shutil.rmtree(f / "noise"), 2, ("no file or folder", "noise")),
+)  # fmt: skip
+
+PSF = (
+    Case("chart saturated", chart_capture(exposure=1.6), 2, ("saturated", "less")),
+    Case("chart cut off", chart_capture(pose=Pose(fill=0.97, offset=(0.3, 0.0))), 2, ("cut off",)),
+    Case("chart turned by 90 degrees", chart_capture(pose=Pose(fill=0.95, rotation=90)), 0,
+         ("turned by 90 degrees clockwise",)),
+    Case("camera turned by 90 degrees", chart_capture(pose=Pose(fill=1.3, rotation=-90)), 2,
+         ("cut off", "turned by 90 degrees counter-clockwise")),
+    Case("chart turned by 180 degrees", chart_capture(pose=Pose(fill=0.95, rotation=180)), 0, ("turned by 180",)),
+    Case("chart mirrored", chart_capture(chart=Turned(CHART.pattern[:, ::-1])), 2, ("mirror",)),
+    Case("chart of another seed", chart_capture(chart=replace(CHART, seed=7)), 2, ("seed|another chart",)),
+    Case("chart of another size", chart_capture(chart=BernoulliChart(3, 3, block=70, square=16, border=8)), 2,
+         ("another chart|markers",)),
+    Case("no chart", chart_frame(lambda: CAMERA.flat(5.0, 100, 0.1, torch.Generator().manual_seed(0))), 2,
+         ("no chart|markers",)),
+    Case("chart too dark", chart_capture(exposure=0.005), 2, ("dark",)),
+    Case("chart file is a photograph", lambda f: Image.new("RGB", (64, 64)).save(f / "chart.png"), 2, ("chart.png",)),
+    Case("chart file is none", lambda f: (f / "chart.png").unlink(), 2, ("chart.png",)),
+    Case("chart capture of 8 bits",
+         lambda f: (shutil.rmtree(f / "chart"), (f / "chart").mkdir(),
+                    Image.fromarray(random_values((480, 640), np.uint8)).save(f / "chart" / "a.png")), 2, ("8 bits",)),
+    Case("chart captures of two cameras",
+         lambda f: write_frames([CAMERA.flat(1, 100, 0.1), typical(height=320, width=400).flat(1, 100, 0.1)],
+                                fresh(f / "chart")), 2, ("one camera", "640 x 480", "400 x 320")),
+)  # fmt: skip
+
+
+def fresh(folder: Path) -> Path:
+    shutil.rmtree(folder)
+    return folder
+
+
+def rewrite(path: Path, old: str, new: str) -> None:
+    path.write_text(path.read_text().replace(old, new))
+
+
+def found(said: Said, words: Sequence[str]) -> bool:
+    """Whether all words are there; of words with a bar between them, one."""
+    return all(any(one in said.words for one in word.split("|")) for word in words)
+
+
+def test_what_is_not_spoiled_is_trusted(captures: Path, say: Callable[..., Said]) -> None:
+    """Otherwise the refusals below would mean nothing."""
+    for command in (noise(captures), psf(captures)):
+        said = say(*command)
+        assert said.status == 0, said
+        assert "PASS" in said.words
+
+
+@pytest.mark.parametrize("case", NOISE, ids=lambda case: case.kind)
+def test_noise_captures(case: Case, captures: Path, say: Callable[..., Said]) -> None:
+    case.spoil(captures)
+    said = say(*noise(captures))
+    assert said.status == case.status, said
+    assert found(said, case.words), said
+    assert (captures / "profile").exists() == (case.status != 2)
+
+
+@pytest.mark.parametrize("case", PSF, ids=lambda case: case.kind)
+def test_chart_captures(case: Case, captures: Path, say: Callable[..., Said]) -> None:
+    case.spoil(captures)
+    said = say(*psf(captures))
+    assert said.status == case.status, said
+    assert found(said, case.words), said
+    assert (captures / "profile").exists() == (case.status != 2)
+
+
+def test_a_measured_profile_that_was_changed_by_hand(captures: Path, say: Callable[..., Said]) -> None:
+    say(*noise(captures))
+    file = captures / "profile" / "camera.json"
+    content = json.loads(file.read_text())
+    content["noise"]["gains"][0]["alpha"][0] *= 2
+    file.write_text(json.dumps(content))
+    said = say("cameras", captures / "profile", "-o", captures)
+    assert said.status == 2, said
+    assert found(said, ("is not valid", "noise.gains", "ISO 100 R")), said
+
+
+def test_a_profile_without_its_psfs(captures: Path, say: Callable[..., Said]) -> None:
+    (captures / "truth" / "psf.npz").unlink()
+    said = say("cameras", captures / "truth", "-o", captures)
+    assert said.status == 2, said
+    assert found(said, ("psf.npz", "belong together")), said
