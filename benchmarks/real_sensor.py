@@ -209,6 +209,8 @@ def main() -> None:
     slope, offset = transfer.gain_with_offset()
     k, *_ = transfer.gain()
     estimate = curve.estimates[ISO, "Y"]
+    said = {finding.kind for finding in curve.findings}
+    findings = [*curve.findings, *(finding for finding in estimate.findings if finding.kind not in said)]
     share = estimate.alpha * (estimate.white - estimate.black) / k - 1
     command = shlex.join(["python", *sys.argv])
     text = "\n".join(
@@ -218,13 +220,12 @@ def main() -> None:
             *table(curve, transfer),
             "",
             f"The gain is within 2 %: {'yes' if abs(share) <= 0.02 else 'NO'}. The fit passes its own residual test: "
-            f"{'yes' if estimate.passed else 'no'} ({curve.reason}). Intervals are of chance alone; what the sensor does "
-            f"beyond the model, below, is more.",
+            f"{'yes' if estimate.passed else 'no'} ({curve.reason}). Intervals are of chance alone; what the sensor "
+            f"does beyond the model, below, is more.",
             "",
             "What was found:",
             "",
-            *(f"- {finding.severity}, {finding.kind}: {finding.message}" for finding in curve.findings),
-            *(f"- {finding.severity}, {finding.kind}: {finding.message}" for finding in estimate.findings),
+            *(f"- {finding.severity}, {finding.kind}: {finding.message}" for finding in findings),
             "",
             "What the sensor does that the model does not, from the frames themselves:",
             "",
@@ -255,7 +256,7 @@ def main() -> None:
             "white": estimate.white,
             "passed": curve.passed,
             "reason": curve.reason,
-            "findings": [vars(finding) for finding in (*curve.findings, *estimate.findings)],
+            "findings": [vars(finding) for finding in findings],
             "command": command,
             "hardware": hardware(),
             "versions": versions(),

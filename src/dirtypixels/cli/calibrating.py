@@ -19,7 +19,7 @@ from dirtypixels.calibrate.imports.imported import ImportedNoise
 from dirtypixels.calibrate.noise import draw_residuals, noise_curve, photograph_curve
 from dirtypixels.calibrate.profile import noise_record, optics_record, record, sensor_of, with_noise, with_optics
 from dirtypixels.calibrate.psf import BernoulliChart, psf_field
-from dirtypixels.calibrate.psf.psf_figures import draw_quality
+from dirtypixels.calibrate.psf.figures import draw_quality
 from dirtypixels.calibrate.rehearsal import rehearse, typical
 from dirtypixels.camera import Camera, ExposureRule
 from dirtypixels.camera.storage import FILES

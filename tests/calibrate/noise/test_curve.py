@@ -86,7 +86,7 @@ class TestRecovery:
         assert "from the one gain measured, ISO 100" in curve.rule
 
     def test_shading_and_fixed_pattern_cancel(self, sensor: type) -> None:
-        known = sensor(shading=0.6, prnu=0.03, shape=(512, 512), cfa=None)
+        known = sensor(shading=0.6, prnu=0.03, shape=(320, 320), cfa=None)
         assert_recovered(noise_curve(known.pairs(100, TIMES)), known)
 
     def test_levels_by_light_in_place_of_time(self, sensor: type) -> None:
@@ -121,7 +121,7 @@ class TestRecovery:
 
     def test_values_shifted_to_sixteen_bits(self, sensor: type) -> None:
         """Rounding is then by 16 DN, and its variance, a third of sigma^2 here, no part of the estimate."""
-        known = sensor(cfa=None, sigma=0.25e-3, alpha=1e-5, black=(64.0,) * 4, shape=(384, 384))
+        known = sensor(cfa=None, sigma=0.25e-3, alpha=1e-5, black=(64.0,) * 4, shape=(320, 320))
         frames = [
             replace(f, values=f.values * np.uint16(16), black=(64.0 * 16,) * 4, white=4095.0 * 16)
             for f in known.pairs(100, TIMES)
@@ -137,6 +137,33 @@ class TestRecovery:
         curve = noise_curve(frames)
         assert_recovered(curve, known)
         assert "1 frames did not fill a set of 2" in message(curve, "spare-frames")
+
+    def test_values_that_are_no_whole_numbers_have_no_steps(self, sensor: type) -> None:
+        known = sensor(cfa=None, shape=(128, 128))
+        frames = known.pairs(100, TIMES)
+        curve = noise_curve(
+            [
+                replace(f, values=(f.values / 2.5).astype(np.float32), black=(256 / 2.5,) * 4, white=4095 / 2.5)
+                for f in frames
+            ]
+        )
+        whole = noise_curve(frames).estimates[100, "Y"]
+        # rounding is then a part of the noise, 1/12 DN^2 of the frames before they were scaled
+        assert curve.sigma[0] ** 2 == pytest.approx(whole.sigma**2 + 1 / 12 / (4095 - 256) ** 2, rel=1e-3)
+
+    def test_an_uncertain_black_level_makes_sigma_uncertain(self, sensor: type) -> None:
+        known = sensor(cfa=None, shape=(128, 128))
+        frames = known.pairs(100, TIMES[1:])
+        stated, measured = noise_curve(frames), noise_curve([replace(f, black=None) for f in frames])
+        assert stated.black[100, "Y"].value == 256
+        black = measured.black[100, "Y"]
+        assert black.interval is not None
+        error = (black.interval[1] - black.interval[0]) / 2 / 1.96 / (4095 - black.value)
+        one, other = stated.estimates[100, "Y"], measured.estimates[100, "Y"]
+        added = other.covariance[1, 1] - (other.alpha * error) ** 2
+        assert added == pytest.approx(one.covariance[1, 1], rel=0.02)
+        half = 1.96 * np.sqrt(other.covariance[1, 1])
+        assert other.sigma_interval == pytest.approx([np.sqrt(other.sigma**2 + s * half) for s in (-1, 1)], rel=1e-4)
 
 
 class TestFindings:
@@ -201,14 +228,14 @@ class TestFindings:
         assert "iso-unknown" in kinds(curve, "warning")
 
     def test_gains_that_are_swapped(self, sensor: type) -> None:
-        known = sensor(cfa=None)
+        known = sensor(cfa=None, shape=(128, 128))
         frames = known.pairs(100, TIMES) + known.pairs(400, [t / 4 for t in TIMES])
         swapped = [replace(f, iso=500.0 - f.iso if f.iso else None) for f in frames]
         curve = noise_curve(swapped)
         assert "alpha falls between ISO 100 and 400" in message(curve, "gain-order")
 
     def test_gains_that_are_not_proportional(self, sensor: type) -> None:
-        known = sensor(cfa=None)
+        known = sensor(cfa=None, shape=(128, 128))
         frames = [f for iso in (100, 200, 400) for f in known.pairs(iso, [100 / iso * t for t in TIMES])]
         curve = noise_curve([replace(f, iso=600.0) if f.iso == 400 else f for f in frames])
         assert "not proportional to ISO: at ISO 600 -33%" in message(curve, "gain-steps")
@@ -242,6 +269,12 @@ class TestRefusals:
     def test_one_exposure_only(self, sensor: type) -> None:
         with pytest.raises(ValueError, match=r"two exposures or more; found one only \(ISO 100, 0.5 s\)"):
             noise_curve(sensor(cfa=None).pairs(100, (0.5,)))
+
+    def test_unknown_exposure_times(self, sensor: type) -> None:
+        with pytest.raises(
+            ValueError, match=r"found one only \(ISO 100, unknown exposure time\).*state the exposure times"
+        ):
+            noise_curve(sensor(cfa=None).pairs(100, (None,)))
 
     def test_single_frames(self, sensor: type) -> None:
         known = sensor(cfa=None)

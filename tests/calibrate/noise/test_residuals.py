@@ -18,7 +18,7 @@ from dirtypixels.calibrate.noise.curve import MeasuredCurve, noise_curve
 @pytest.fixture(scope="module")
 def curve(sensor: type) -> MeasuredCurve:
     """Two gains, three colours; patches that clip at both ends."""
-    known = sensor(black=(8.0,) * 4, sigma=3e-3)
+    known = sensor(black=(8.0,) * 4, sigma=3e-3, shape=(128, 192))
     times = (0.0, 0.02, 0.1, 0.3, 0.6, 0.9, 1.1)
     return noise_curve([f for iso in (100, 200) for f in known.pairs(iso, [100 / iso * t for t in times])])
 

@@ -30,7 +30,7 @@ class DetailResponse:
     Args:
         alpha: Poisson scale, >= 0.
         variance: sigma^2 of the Gaussian part, > 0.
-        bounds: clipping points and step.
+        bounds: clipping points and step; rounding adds step^2/12 (Sheppard), as it does from half a step of noise on.
 
     Attributes:
         light: (N,) mean before clipping, >= 0, increasing; the others are (N,) too.
@@ -40,6 +40,7 @@ class DetailResponse:
     """
 
     def __init__(self, alpha: float, variance: float, bounds: Range) -> None:
+        variance, bounds = variance + bounds.step**2 / 12, bounds._replace(step=0.0)
         self.light: Array = _lights(alpha, variance, bounds)
         spread = np.sqrt(alpha * self.light + variance)
         mean, second, _, fourth = Response(alpha, variance, bounds)(self.light)[:4]
@@ -48,11 +49,11 @@ class DetailResponse:
         self.deviation: Array = np.sqrt(second)
         below, above = (bounds.low - self.light) / spread, (self.light - bounds.high) / spread
         self.low, self.high = special.ndtr(below), special.ndtr(above)
-        poisson = (
-            (1 - self.low - self.high) * alpha / spread**2
-        )  # skewness^2 alpha light, excess kurtosis alpha^2 light
-        change = _THIRD**2 * poisson**2 * alpha * self.light * (MEDIAN**4 - 10 * MEDIAN**2 + 15) / 72
-        change += _FOURTH * poisson**2 * alpha * self.light * (MEDIAN**2 - 3) / 24
+        # of the Poisson part where it is not clipped: excess kurtosis alpha^3 y / v^2, skewness^2 alpha^4 y^2 / v^3
+        excess = (1 - self.low - self.high) ** 2 * alpha**3 * self.light / spread**4
+        skewness = excess * alpha * self.light / spread**2
+        change = _THIRD**2 * skewness * (MEDIAN**4 - 10 * MEDIAN**2 + 15) / 72
+        change += _FOURTH * excess * (MEDIAN**2 - 3) / 24
         near = (np.clip(v, -_FAR, _NEAR) for v in (below, above))
         self.robust: Array = self.deviation * _clipped_ratio()(*near, grid=False) * (1 + change)
         self.robust *= _chosen(fourth / second**2 - 3)

@@ -40,7 +40,7 @@ class Details:
             columns give 0.
         level: average of the pixels in half of the window's places (as on a chessboard), weighted as their variances
             are in the details', so that a slope does no harm.
-        mean: the same over the other half. Sorting by `level` picks its noise, not that of `mean`.
+        mean: the same over the other half. Sorting by `level` picks up its noise; `mean` shares a quarter of that.
         activity: mean square of the horizontal and vertical details in the window; the pixels' variance where there is
             noise alone. It shares no coefficient with `detail`, so that choosing by it leaves `detail` as it is.
         spread: variance over the window of the scaling coefficients over 2; a quarter of the pixels' variance where

@@ -104,7 +104,7 @@ def measure_gain(
 
 
 def _unsure_of_black(estimate: NoiseEstimate, black: BlackLevel) -> NoiseEstimate:
-    """The estimate, less sure of sigma where its black level was measured: an error e of that adds alpha e to sigma^2."""
+    """The estimate, less sure of sigma where black was measured: an error e of black adds alpha e to sigma^2."""
     if black.interval is None or black.value == black.given:
         return estimate
     reach = float(norm.ppf((1 + estimate.confidence) / 2))

@@ -21,13 +21,13 @@ Array = npt.NDArray[np.float64]
 # Windows whose activity is up to a standard deviation above the limit, for each that is below, where all is noise.
 _BESIDE = float((special.ndtr(2) - special.ndtr(1)) / special.ndtr(1))
 # Measured on BSDS300's training pictures: what the deviation then is, see the messages.
-_STRUCTURE = (0.45, 0.75)
+_STRUCTURE = (0.45, 1.0)
 # Windows chosen whose activity lies two standard deviations below the noise's variance: 2.7 % where all is noise.
 _TOO_QUIET = 0.1
 _FEW = 1000
 _CLIPPED = 0.1
-_UNSURE = (0.5, 1.0)
-_COARSE = (1.0, 0.4)
+_UNSURE = (0.25, 0.5)
+_COARSE = (1.0, 0.5)
 _CHANCE = 1e-3
 
 
@@ -132,9 +132,8 @@ def _clipping(planes: Sequence[Array], choice: Choice, bounds: Range) -> list[Fi
     if low + high <= _CLIPPED:
         return []
     message = (
-        f"{100 * high:.0f} % of the pixels are at white and {100 * low:.0f} % at the floor; parts of which more than half "
-        f"is clipped ({100 * choice.clipped:.0f} % of the photograph) say nothing of the noise, the others are fitted as "
-        "clipped"
+        f"{100 * high:.0f} % of the pixels are at white and {100 * low:.0f} % at the floor; parts of which more than "
+        f"half is clipped ({100 * choice.clipped:.0f} % of the photograph) are left out, the others fitted as clipped"
     )
     return [Finding("clipping", "warning", message)]
 
@@ -143,11 +142,11 @@ def _structure(choice: Choice) -> list[Finding]:
     if choice.busy < _STRUCTURE[0]:
         return []
     bad = choice.busy >= _STRUCTURE[1]
-    high = "10 % or more" if bad else "about 5 %"
+    high = "5 to 20 %" if bad else "3 to 10 %"
     message = (
-        f"fine structure nearly everywhere, so some is taken for noise: for each smooth window there are {choice.busy:.2f} "
-        f"with a little more than noise (0.16 where all is noise); the deviation may be {high} too high; take a smoother "
-        "scene, or one out of focus"
+        "fine structure nearly everywhere, some of it taken for noise: for each smooth window there are "
+        f"{choice.busy:.2f} with a little more than noise (0.16 where all is noise), so the deviation may be {high} "
+        "too high; take a smoother scene, or one out of focus"
     )
     return [Finding("structure", "failure" if bad else "warning", message)]
 
@@ -156,28 +155,24 @@ def _coloured(choice: Choice) -> list[Finding]:
     if choice.calm < _TOO_QUIET:
         return []
     message = (
-        f"{100 * choice.calm:.0f} % of the smooth windows are too quiet for this noise (3 % where all is noise): the noise "
-        "is not white (a filtered or resampled photograph), or the fit is wrong"
+        f"{100 * choice.calm:.0f} % of the smooth windows are too quiet for this noise (3 % where all is noise): the "
+        "noise is not white (a filtered or resampled photograph), or the fit is wrong"
     )
     return [Finding("not-white", "failure", message)]
 
 
 def _range(sets: LevelSets, found: LevelFit, covariance: Array) -> list[Finding]:
     """alpha and sigma are told apart by how the deviation changes over the levels."""
-    unsure = float(np.sqrt(covariance[0, 0]) / found.alpha)
-    if unsure < _UNSURE[0] / 2:
-        return []
-    end = sets.mean[[0, -1]]
-    poisson = found.alpha * max(float(end[1]), 0.0)
-    # where sigma^2 is nearly all, alpha is small beside it and matters little
-    matters = poisson > 0.1 * found.variance or np.sqrt(covariance[0, 0]) * end[1] > 0.1 * found.variance
-    if not matters:
+    error = float(np.sqrt(covariance[0, 0]))
+    lowest, highest = float(sets.mean.min()), float(sets.mean.max())
+    # where the Poisson part is surely small at the brightest level, it is told apart well enough
+    if error < _UNSURE[0] * found.alpha or (found.alpha + 2 * error) * highest < 0.1 * found.variance:
         return []
     message = (
-        f"levels from {end[0]:.3g} to {end[1]:.3g} hardly tell alpha from sigma: alpha has a standard error of "
-        f"{100 * unsure:.0f} %; the deviation is sound between those levels only"
+        f"levels from {lowest:.3g} to {highest:.3g} hardly tell alpha from sigma: alpha is {found.alpha:.2g} with a "
+        f"standard error of {error:.2g}; only the deviation between those levels is sound"
     )
-    return [Finding("short-range", "failure" if unsure > _UNSURE[1] / 2 else "warning", message)]
+    return [Finding("short-range", "failure" if error > _UNSURE[1] * found.alpha else "warning", message)]
 
 
 def _levels(sets: LevelSets, found: LevelFit, bounds: Range) -> list[Finding]:
@@ -188,8 +183,8 @@ def _levels(sets: LevelSets, found: LevelFit, bounds: Range) -> list[Finding]:
     if typical >= _COARSE[0]:
         return []
     message = (
-        f"the noise's standard deviation is {typical:.2f} steps of quantisation on average: rounding, not noise, makes the "
-        "details; take a higher gain, or data of more bits"
+        f"the noise's standard deviation is {typical:.2f} steps of quantisation on average, too little for rounding to "
+        "act as noise; take a higher gain, or data of more bits"
     )
     return [Finding("few-levels", "failure" if typical < _COARSE[1] else "warning", message)]
 
@@ -205,7 +200,7 @@ def _residual(sets: LevelSets, found: LevelFit) -> list[Finding]:
     worst = int(np.argmax(np.abs(sets.deviation - found.fitted) / found.standard_error))
     message = (
         f"the level sets scatter more than chance allows (chi^2 {found.chi2:.0f} of {free} degrees of freedom): the "
-        f"deviation at level {sets.mean[worst]:.3g} is {100 * off[worst]:+.0f} % off the fit; structure, a wrong black or "
-        "white level, or another noise"
+        f"deviation at level {sets.mean[worst]:.3g} is {100 * off[worst]:+.0f} % off the fit; structure, a wrong black "
+        "or white level, or another kind of noise"
     )
     return [Finding("residual", "failure", message)]

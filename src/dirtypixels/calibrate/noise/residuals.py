@@ -90,7 +90,7 @@ def _panel(upper: Any, lower: Any, estimate: NoiseEstimate, channel: str) -> Non
     upper.set_xscale("function", functions=(_root, _square))
     upper.set_xlim(min(0.0, float(mean.min())), 1.02)
     lower.set_xticks(_TICKS)
-    upper.set_ylim(0, 1.15 * float(measured.max()))
+    upper.set_ylim(0, 1.25 * float(measured.max()))
     lower.set_ylim(-reach, reach)
     percent = FuncFormatter(lambda value, _: f"{100 * value:g} %")
     for axis in (lower.xaxis, lower.yaxis, upper.yaxis):
@@ -102,7 +102,7 @@ def _panel(upper: Any, lower: Any, estimate: NoiseEstimate, channel: str) -> Non
         dress(axes)
         axes.grid(axis="both", color="#dddddd", lw=0.7, zorder=0)
         axes.tick_params(labelsize=7)
-    upper.legend(fontsize=7, frameon=False, loc="lower right")
+    upper.legend(fontsize=7, frameon=False, loc="upper left")
 
 
 def _binned(mean: Array, measured: Array, fitted: Array, error: Array) -> tuple[Array, Array, Array, Array]:

@@ -54,9 +54,6 @@ class Blocks:
                     f"pixels; found {count}"
                 )
 
-    def __iter__(self):  # type: ignore[no-untyped-def]
-        return iter(np.ndindex(self.rows, self.columns))
-
     def of(self, place: tuple[int, int]) -> tuple[slice, slice]:
         """Rows and columns of a block; they begin at even pixels, so that each has whole 2 x 2 patterns."""
         row, column = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
@@ -110,10 +111,14 @@ def estimate(
     def moved_by(shifts: Floats) -> list[Mapping]:
         return [displaced(shot.alignment.mapping, *grid.middles, -shifts) for shot in shots]
 
-    centroids, todo = np.zeros((grid.rows, grid.columns, 2)), None
+    def first_look(maps: Sequence[Mapping], place: Place) -> Estimate | None:
+        return _first_look(pieces(place, maps), size)
+
+    todo: list[Place] | None = None
+    centroids = np.zeros((grid.rows, grid.columns, 2))
     for _ in range(LOOKS):
-        maps = moved_by(centroids)
-        centroids = _moved(centroids, over(lambda place, maps=maps: _first_look(pieces(place, maps), size), todo))
+        seen = over(partial(first_look, moved_by(centroids)), todo)
+        centroids = _moved(centroids, seen)
         # A PSF far off its middle is cut by the window of taps, and its centroid falls short.
         todo = [place for place in places if np.hypot(*centroids[place]) > FAR_PX]
         if not todo:

@@ -33,8 +33,8 @@ class Quality:
     """How good the PSF of each block is; NaN where there is none.
 
     Args:
-        error: (R, C, channels) predicted relative l2 error of the PSF: of the posterior (see `solve.Estimate`), and half
-            of what was extrapolated where the chart does not fill the block.
+        error: (R, C, channels) predicted relative l2 error of the PSF: that of the posterior (see `solve.Estimate`)
+            and, where the chart does not fill the block, half of what was extrapolated to its middle.
         residual: (R, C, channels) rms of measured - fitted, over the noise expected.
         inside: (R, C) share of the block that shows the chart, the best of the captures.
         clipped: (R, C) share of the block's pixels that are saturated, the worst of the captures.
@@ -125,8 +125,8 @@ def block_findings(quality: Quality, reasons: npt.NDArray[np.object_], psfs: Flo
             Finding(
                 "psf-error",
                 "warning" if np.median(error) > 0.08 else "note",
-                f"predicted relative error of the PSFs: median {100 * np.median(error):.1f} %, worst of a trusted block "
-                f"{100 * error.max():.1f} %",
+                f"predicted relative error of the PSFs: median {100 * np.median(error):.1f} %, worst of a trusted "
+                f"block {100 * error.max():.1f} %",
             )
         )
         cut = _at_border(psfs[trusted]).max(-1)
@@ -137,8 +137,8 @@ def block_findings(quality: Quality, reasons: npt.NDArray[np.object_], psfs: Flo
                     "psf-cut-off",
                     "warning",
                     f"{int((cut > MOST_AT_BORDER).sum())} blocks have more than {100 * MOST_AT_BORDER:.0f} % of their "
-                    f"light in the outermost taps (up to {100 * cut.max():.0f} %): PSFs are larger than {size} x {size} "
-                    f"pixels; measure with a size of {size + 8} or more",
+                    f"light in the outermost taps (up to {100 * cut.max():.0f} %): PSFs are larger than {size} x "
+                    f"{size} pixels; measure with a size of {size + 8} or more",
                 )
             )
     return tuple(found)

@@ -28,7 +28,7 @@ class Piece(NamedTuple):
     """What a shot shows of a block.
 
     Args:
-        sharp: (h + size - 1, w + size - 1) white share of every pixel, with half a PSF around the part that can be used.
+        sharp: (h + size - 1, w + size - 1) white share of every pixel, half a PSF around the part that can be used.
         start: row and column of the part that can be used, in the frame.
         shape: (h, w) of that part.
     """

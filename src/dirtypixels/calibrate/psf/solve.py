@@ -17,7 +17,7 @@ Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
 GAIN_ERROR = 0.005
-"""How far black and white of the chart may be from what the tone says, relative; the sum of the taps may be so far from 1."""
+"""Relative error of white less black as the tone says it: so far from 1 the sum of the taps may be."""
 
 WINDOW = 0.8
 """Standard deviation, in taps, of the window that averages the squares of differences."""
@@ -52,11 +52,11 @@ def solve(normal: Normal, rounds: int = 2, start: Estimate | None = None) -> Est
 
     ``min over k >= 0 of sum_n (y(n) - o - (k * x)(n))^2 / s^2 + sum_d (D k)_d^2 / e_d^2 + (sum k - 1)^2 / gain^2``
 
-    D takes differences of neighbouring taps, with 0 beyond the border. No strength is chosen by hand. The noise variance
-    s^2 is the residual's without constraints and prior, ``RSS / (count - size^2)``, which holds whatever the PSF is.
+    D takes differences of neighbouring taps, with 0 beyond the border. No strength is chosen by hand. The variance s^2
+    is that of the residual without constraints and prior, ``RSS / (count - size^2)``, which holds whatever the PSF is.
     The expected squares e^2 start at 1 / size^2 and then follow from the PSF: ``e^2 = window * E (D k)^2``, the mean
-    over the posterior around the last estimate, so that they are small where the PSF is flat and large where it is steep.
-    That the posterior's variance is counted keeps noise from shrinking the PSF further each round.
+    over the posterior around the last estimate; they are small where the PSF is flat and large where it is steep. That
+    the posterior's variance counts keeps the PSF from being shrunk further in each round.
 
     The sum is held at 1 within `GAIN_ERROR` and scaled to 1 exactly at the end.
 
@@ -89,16 +89,17 @@ def solve(normal: Normal, rounds: int = 2, start: Estimate | None = None) -> Est
         covariance = _covariance(factor, free, variance)
         if more:
             expected = _expected(taps.reshape(size, size), covariance)
-    total = float(taps.sum())
-    if total < 0.1:
+    left = normal.residual(taps)
+    if normal.energy - left < 2 * variance * free.sum():
         raise ValueError(
-            f"the chart's pattern explains {100 * total:.0f} % of the contrast that was measured: this is not the chart, "
-            "or it is not aligned"
+            f"the chart's pattern explains {100 * max(1 - left / normal.energy, 0.0):.1f} % of what was measured, no "
+            "more than chance: this is not the chart, or it is not aligned"
         )
+    total = float(taps.sum())
     return Estimate(
         (taps / total).reshape(size, size),
         total,
-        float(np.sqrt(normal.residual(taps) / (normal.count - free.sum()))),
+        float(np.sqrt(left / (normal.count - free.sum()))),
         float(np.sqrt(np.trace(covariance)) / np.linalg.norm(taps)),
         free,
         expected,
@@ -127,6 +128,8 @@ def nonnegative(matrix: Floats, vector: Floats, start: Bools | None = None) -> t
     """
     free = np.ones(len(vector), dtype=bool) if start is None or not start.any() else start.copy()
     fewest, patience = len(vector) + 1, 3
+    if not (np.diag(matrix) > 0).all():
+        raise ValueError("matrix must be positive definite; found an entry of its diagonal that is not above 0")
     scale = np.sqrt(np.diag(matrix))
     slack = 1e-11 * float(np.abs(vector / scale).max(initial=0.0))
     while True:

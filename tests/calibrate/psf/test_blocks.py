@@ -1,0 +1,74 @@
+"""Blocks tile the frame, and nodes made from them are the blocks' own bilinear interpolation."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from dirtypixels.calibrate.psf.blocks import Blocks
+from dirtypixels.camera import PsfField
+
+
+@pytest.mark.parametrize(("frame", "rows", "columns"), [((3000, 4000), 9, 12), ((100, 130), 3, 4), ((64, 65), 1, 4)])
+def test_every_pixel_lies_in_one_block(frame: tuple[int, int], rows: int, columns: int) -> None:
+    grid = Blocks(frame, rows, columns)
+    count = np.zeros(frame, dtype=int)
+    for place in np.ndindex(rows, columns):
+        block = grid.of(place)
+        assert block[0].start % 2 == block[1].start % 2 == 0
+        count[block] += 1
+    assert (count == 1).all()
+    sides = [[part.stop - part.start for part in grid.of(place)] for place in np.ndindex(rows, columns)]
+    assert np.ptp(sides, axis=0).max() <= 3
+
+
+def test_middles_are_those_of_the_pixels() -> None:
+    grid = Blocks((90, 64), 3, 2)
+    rows, columns = grid.middles
+    np.testing.assert_allclose(rows, [14.5, 44.5, 74.5])
+    np.testing.assert_allclose(columns, [15.5, 47.5])
+
+
+def test_nodes_give_each_block_its_psf_and_are_bilinear_between() -> None:
+    rng = np.random.default_rng(0)
+    psfs = rng.random((3, 4, 1, 5, 5)) + 0.1
+    psfs /= psfs.sum((-2, -1), keepdims=True)
+    nodes = Blocks((300, 400), 3, 4).nodes(psfs)
+    assert nodes.shape == (7, 9, 1, 5, 5)
+    field = PsfField(torch.from_numpy(nodes), "made up", 1.0)
+    for i, j in np.ndindex(3, 4):
+        here = field.at(((i + 0.5) / 3, (j + 0.5) / 4)).numpy()
+        np.testing.assert_allclose(here, psfs[i, j], atol=1e-12)
+    # A third of the way from one middle to the next, and beyond the outermost.
+    np.testing.assert_allclose(field.at((0.5 / 3, (0.5 + 1 / 3) / 4)).numpy(), (2 * psfs[0, 0] + psfs[0, 1]) / 3)
+    np.testing.assert_allclose(field.at((1.0, 1.0)).numpy(), psfs[2, 3])
+    np.testing.assert_allclose(field.at((0.0, 0.5)).numpy(), (psfs[0, 1] + psfs[0, 2]) / 2)
+
+
+@pytest.mark.parametrize(
+    ("frame", "size", "step", "expected"),
+    [
+        ((3000, 4000), 15, 2, (9, 12)),
+        ((1200, 1600), 15, 2, (5, 7)),
+        ((1200, 1600), 15, 1, (9, 12)),
+        ((400, 500), 25, 2, (3, 3)),
+    ],
+)
+def test_as_many_as_the_samples_allow(frame: tuple[int, int], size: int, step: int, expected: tuple[int, int]) -> None:
+    grid = Blocks.for_size(frame, size, step)
+    assert (grid.rows, grid.columns) == expected
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "error", "message"),
+    [
+        (0, 3, ValueError, "blocks must be 1 to 6 rows for a frame of 100 x 200 pixels; found 0"),
+        (3, 13, ValueError, "blocks must be 1 to 12 columns"),
+        (2.5, 3, TypeError, "integers .*found float for rows"),
+        (True, 3, TypeError, "found bool"),
+    ],
+)
+def test_raises(rows: int, columns: int, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        Blocks((100, 200), rows, columns)
