@@ -121,3 +121,9 @@ def test_an_inconsistent_profile_is_refused(tmp_path: Path, path: str, value: An
     with pytest.raises(ValueError, match=re.escape(message)) as caught:
         Camera.load(tmp_path)
     assert "is not valid" in str(caught.value)
+
+
+def test_a_monochrome_sensor_is_saved_and_loaded(tmp_path: Path) -> None:
+    mono = copy.deepcopy(MEASURED) | {"sensor": {"cfa": None, "black_level": 64, "white_level": 1023, "source": "test"}}
+    camera(mono).save(tmp_path)
+    assert Camera.load(tmp_path).profile == camera(mono).profile

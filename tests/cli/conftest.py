@@ -21,8 +21,11 @@ import importlib, json, os, sys, tempfile, traceback
 from dirtypixels.cli.main import main
 several = json.load(sys.stdin)
 for name in {argv[0] for argv in several}:
-    room = "studies" if name in ("pretrain", "train", "study") else name
+    rooms = {"pretrain": "studies", "train": "studies", "study": "studies", "chart": "calibrate"}
+    room = rooms.get(name, name)
     importlib.import_module(f"dirtypixels.cli.{room}")
+    if room == "calibrate":
+        import dirtypixels.cli.calibrating
 results = []
 for argv in several:
     out, err = tempfile.TemporaryFile(), tempfile.TemporaryFile()

@@ -64,7 +64,7 @@ class Exposure(Part):
 class Sensor(Part):
     """How light becomes digital numbers."""
 
-    cfa: Literal["RGGB", "BGGR", "GRBG", "GBRG"] | None
+    cfa: Literal["RGGB", "BGGR", "GRBG", "GBRG"] | None = None
     black_level: AtLeast0
     white_level: Above0
     source: Text
