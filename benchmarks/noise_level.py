@@ -187,9 +187,9 @@ def main() -> None:
         f"Simulated calibrations, {args.simulations} of each setting: 24 patches of 32 x 32 pixels.", "",
         *table(rows), "",
         "Bias: mean less truth, in standard errors of that mean (unbiased: within 2 in 19 of 20 rows). Spread: "
-        "standard deviation of the estimates. Bound: Cramér-Rao for all samples, the light of each patch unknown; frame pairs, "
-        "which cancel fixed pattern, can reach 1.41 times it with 2 frames and 1.07 with 8. Coverage with Wilson's "
-        "95 % interval. "
+        "standard deviation of the estimates. Bound: Cramér-Rao for all samples, the light of each patch unknown; "
+        "frame pairs, which cancel fixed pattern, can reach 1.41 times it with 2 frames and 1.07 with 8. Coverage "
+        "with Wilson's 95 % interval. "
         f"Seed {args.seed}, {args.processes} processes. {hardware()}. "
         + ", ".join(f"{k} {v}" for k, v in versions().items()) + f", numpy {np.__version__}.", "",
         f"    {command}", "",

@@ -40,7 +40,7 @@ def test_bilinear_between_and_constant_beyond() -> None:
 def test_one_block_moves_all() -> None:
     mapping = displaced(PLAIN, np.array([50.0]), np.array([80.0]), np.array([[[1.0, -2.0]]]))
     points = np.array([[0.0, 0.0], [100.0, 60.0]])
-    np.testing.assert_allclose(mapping.to_chart(points), PLAIN.to_chart(points + [1.0, -2.0]), atol=1e-9)
+    np.testing.assert_allclose(mapping.to_chart(points), PLAIN.to_chart(points + np.array([1.0, -2.0])), atol=1e-9)
 
 
 def test_leads_one_way_only() -> None:

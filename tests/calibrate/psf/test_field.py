@@ -11,6 +11,8 @@ import numpy.typing as npt
 import pytest
 import torch
 
+from scipy.ndimage import convolve
+
 from dirtypixels.calibrate.psf.blocks import Blocks
 from dirtypixels.calibrate.psf.chart import BernoulliChart
 from dirtypixels.calibrate.psf.estimates import centroid, estimate
@@ -105,10 +107,12 @@ class TestMeasured:
         assert np.median(found) < 0.03
 
     def test_in_25_db(self) -> None:
-        field = measured(capture(25.0))
+        field = measured(capture(25.0), noise=level(25.0))
         found = errors(field)
         assert 0.5 < np.sqrt(np.mean(found**2) / np.mean(field.quality**2)) < 1.5
         assert np.median(found) < 0.08
+        # At 40 dB a half of what is left is the bend of the field within a block; here it is noise alone.
+        assert np.abs(field.residual - 1).max() < 0.1
 
     def test_green_is_in_the_middle_and_lateral_colour_stays(self) -> None:
         for place in np.ndindex(*BLOCKS):
@@ -136,18 +140,13 @@ class TestMeasured:
             assert words in field.source
         np.testing.assert_allclose(field.at((0.5 / 3, 0.5 / 4)).numpy(), field.blocks[0, 0], atol=1e-6)
 
-    def test_the_residual_is_the_noise_where_the_psf_hardly_changes(self) -> None:
-        # Half of what is left at 40 dB is the bend of the field within a block; at 25 dB it is noise alone.
-        field = measured(capture(25.0), noise=level(25.0))
-        assert np.abs(field.residual - 1).max() < 0.1
-
     def test_several_captures_are_better_than_one(self) -> None:
-        poses = (POSE, Pose(fill=1.04, rotation=-0.8), Pose(fill=1.05, tilt=(1.0, 1.0)))
+        poses = (POSE, Pose(fill=1.04, rotation=-0.8))
         frames = [capture(25.0, None, i, pose) for i, pose in enumerate(poses)]
         one, many = measured(frames[0]), measured(frames)
-        # Three times the samples: 1 / sqrt(3) = 0.58 of the error, if noise is all there is.
-        assert np.median(errors(many, None)) < 0.75 * np.median(errors(one, None))
-        assert len(many.alignment_rms_px) == 3
+        # Twice the samples: 1 / sqrt(2) = 0.71 of the error, if noise is all there is.
+        assert np.median(errors(many, None)) < 0.85 * np.median(errors(one, None))
+        assert len(many.alignment_rms_px) == 2
 
     def test_a_monochrome_sensor(self) -> None:
         field = measured(capture(cfa=None))
@@ -168,18 +167,19 @@ class TestMeasured:
         assert shares == sorted(shares)
 
     def test_the_aperture_is_not_in_the_psf(self) -> None:
-        # Against a smaller square than the pixels have, the rest comes into the PSFs: their variance grows by that of
+        # Against a smaller square than the pixels have, what is missing comes into the PSFs, by its variance: that of
         # one square less that of the other, a^2 / 12.
-        square, small = (measured(capture(cfa=None), aperture=a) for a in (1.0, 0.7))
-        at = np.arange(SIDE) - SIDE // 2
-        spreads = [(field.blocks.sum(-2) * at**2).sum(-1).mean() for field in (square, small)]
-        assert spreads[1] - spreads[0] == pytest.approx((1 - 0.7**2) / 12, rel=0.25)
+        square, small = (measured(capture(cfa=None), aperture=a).blocks[:, :, 0] for a in (1.0, 0.8))
+        missing = (1 - 0.8**2) / 12
+        line = np.array([missing / 2, 1 - missing, missing / 2])
+        expected = convolve(square, np.outer(line, line)[None, None], mode="constant")
+        assert np.linalg.norm(small - expected) < 0.6 * np.linalg.norm(small - square)
 
 
 class TestCentring:
     @pytest.mark.parametrize("moved", [(0.7, -0.4), (-1.3, 0.0)])
     def test_a_map_that_lies_aside_gives_the_same_psfs(self, moved: tuple[float, float]) -> None:
-        shot = shoot(capture(cfa=None), chart(), None, None, True)
+        shot = shoot(capture(cfa=None), chart(), None, None, partial=True)
         homography = np.array(shot.alignment.mapping.homography)
         # Pixels of the map lie by `moved` further on than they should, before its little distortion.
         homography[:2] += np.outer(np.array(moved) / scale_of(shot.alignment.size), homography[2])

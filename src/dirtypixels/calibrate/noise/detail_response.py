@@ -10,7 +10,7 @@ import numpy.typing as npt
 from scipy import special
 from scipy.interpolate import CubicSpline, RectBivariateSpline
 
-from dirtypixels.calibrate.noise.clipped import Range, Response
+from dirtypixels.calibrate.noise.clipped import Range, clipped_moments, unclipped_moments
 from dirtypixels.calibrate.noise.details import SCALING, TOLERANCE, WAVELET, WINDOW
 
 Array = npt.NDArray[np.float64]
@@ -22,6 +22,8 @@ _THIRD = float((WAVELET**3).sum() ** 2)
 _FOURTH = float((WAVELET**4).sum() ** 2)
 # Clipping points beyond these, in standard deviations from the light, are tabulated as these.
 _NEAR, _FAR = 1.0, 3.5
+# Standard deviations from an end beyond which clipping changes nothing.
+_REACH = 6.0
 
 
 class DetailResponse:
@@ -43,8 +45,11 @@ class DetailResponse:
         variance, bounds = variance + bounds.step**2 / 12, bounds._replace(step=0.0)
         self.light: Array = _lights(alpha, variance, bounds)
         spread = np.sqrt(alpha * self.light + variance)
-        mean, second, _, fourth = Response(alpha, variance, bounds)(self.light)[:4]
-        second = np.maximum(second, 1e-30)
+        moments = np.stack(unclipped_moments(self.light, alpha, variance))
+        clipped = np.minimum(self.light - bounds.low, bounds.high - self.light) < _REACH * spread
+        if clipped.any():
+            moments[:, clipped] = clipped_moments(self.light[clipped], alpha, variance, bounds)
+        mean, second, _, fourth = np.maximum(moments, 1e-30)
         self.mean: Array = np.maximum.accumulate(mean)
         self.deviation: Array = np.sqrt(second)
         below, above = (bounds.low - self.light) / spread, (self.light - bounds.high) / spread
@@ -65,10 +70,10 @@ class DetailResponse:
 
 def _lights(alpha: float, variance: float, bounds: Range) -> Array:
     """Even over the range, and denser where clipping bends the curves."""
-    parts = [np.linspace(0.0, bounds.high, 257)]
+    parts = [np.linspace(0.0, bounds.high, 129)]
     for end in (bounds.low, bounds.high):
         if math.isfinite(end):
-            parts.append(end + np.linspace(-6, 6, 241) * math.sqrt(variance + alpha * max(end, 0.0)))
+            parts.append(end + np.linspace(-_REACH, _REACH, 81) * math.sqrt(variance + alpha * max(end, 0.0)))
     light = np.unique(np.concatenate(parts))
     return np.asarray(light[light >= 0])
 

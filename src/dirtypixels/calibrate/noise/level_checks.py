@@ -37,21 +37,25 @@ def defects(signal: Array, groups: Groups, fit: Fit) -> Mask:
     count = max(int(kept.sum()), 1)
     limit = float(chi2.isf(_FALSE_ALARMS / count, frames - 1)) / (frames - 1)
     known = np.isfinite(fit.expected) & (fit.expected > 0)
-    expected = np.where(known, fit.expected, np.inf)  # clipped all through: nothing there is a defect
+    expected = np.where(known, fit.expected, np.inf)
+    # A group that its own outliers bring out of the model's reach; one that is clipped all through has no defects.
+    for g in np.flatnonzero(~known & (groups.clipped < 0.9)):
+        expected[g] = 1.5 * float(np.median(groups.pixel_temporal[labels == g]))
     alpha = max(float(fit.theta[0]), 0.0)
     excess = np.where(known, alpha**3 * np.maximum(fit.level, 0), 0.0) / expected**2
     raised = limit * (1 + excess) * 1.2
-    # a group with its outliers in: its median says what its own pixels do where the model is off
-    noisy = kept & (groups.pixel_temporal > (raised * np.maximum(expected, groups.temporal))[labels])
+    total = np.bincount(groups.patch, groups.pixels, patches)
+    clipped = np.bincount(groups.patch, groups.clipped * groups.pixels, patches) / total > 0.001
     mean = np.where(kept, groups.pixel_mean, np.nan)
     middle = np.nanmedian(mean, axis=1, keepdims=True)
     spread = 1.4826 * np.nanmedian(np.abs(mean - middle), axis=1, keepdims=True)
-    odd = kept & (np.abs(mean - middle) > _STUCK * np.maximum(spread, np.nanmedian(spread) * 0.2))
-    # where light is clipped, its mean and variance over the pixels are bent: nothing there can be told from a defect
-    share = np.bincount(groups.patch, groups.clipped * groups.pixels, patches) / np.bincount(
-        groups.patch, groups.pixels, patches
-    )
-    found = (noisy | odd) & (share <= 0.001)[:, None]
+    # Clipped at black, sound pixels vary less smoothly; clipped at white, they cannot be told from defects.
+    raised *= np.where(clipped, 4.0, 1.0)[groups.patch]
+    judged = ~clipped[:, None] | (middle < 0.5)
+    # a group with its outliers in: its own variance says what its pixels do where the model is off
+    noisy = kept & judged & (groups.pixel_temporal > (raised * np.maximum(expected, groups.temporal))[labels])
+    odd = kept & ~clipped[:, None] & (np.abs(mean - middle) > _STUCK * np.maximum(spread, np.nanmedian(spread) * 0.2))
+    found = noisy | odd
     return np.asarray(found.reshape(patches, height, width))
 
 

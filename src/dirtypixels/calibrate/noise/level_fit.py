@@ -15,7 +15,9 @@ Array = npt.NDArray[np.float64]
 
 # Of the middle set's variance: alpha y and sigma^2 are kept at least this, since the clipped model needs noise.
 _LEAST = 1e-4
-_STEPS = 30
+_STEPS = 20
+# in standard errors
+_NEAR = 0.02
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ def fit(sets: LevelSets, bounds: Range, start: tuple[float, float] | None = None
         residual = sets.deviation - model.fitted
         weight = np.where(residual > 0, above, 1.0) / model.variance
         score = slope.T @ (weight * residual)
-        score += wider.T @ (weight * (residual**2 / model.variance - 1)) / 2
+        score += wider.T @ ((weight * residual**2 - 1) / model.variance) / 2
         information = _information(slope, wider, weight, model.variance)
         # a value that lies at its least and would go below stays there
         free = (values > _LEAST) | (score > 0)
@@ -80,12 +82,12 @@ def fit(sets: LevelSets, bounds: Range, start: tuple[float, float] | None = None
         while True:
             moved = np.maximum(values + factor * step, _LEAST)
             there = _Model(moved * scale, sets, bounds)
-            if there.cost(sets, above) <= before + 1e-9 or factor < 1e-2:
+            if there.cost(sets, above) <= before or factor < 1e-2:
                 break
             factor /= 2
         change = moved - values
         values, model = moved, there
-        if change @ information @ change < 1e-4:
+        if change @ information @ change < _NEAR**2:
             break
     slope, wider = model.slopes(scale, sets, bounds)
     information = _information(slope, wider, 1 / model.variance, model.variance)
@@ -119,7 +121,7 @@ class _Model:
     def cost(self, sets: LevelSets, above: float) -> float:
         residual = sets.deviation - self.fitted
         weight = np.where(residual > 0, above, 1.0)
-        return float((weight * (residual**2 / self.variance + np.log(self.variance))).sum() / 2)
+        return float((weight * residual**2 / self.variance + np.log(self.variance)).sum() / 2)
 
     def slopes(self, scale: Array, sets: LevelSets, bounds: Range) -> tuple[Array, Array]:
         """Derivatives (S, 2) of `fitted` and of `variance` by (alpha, sigma^2) in units of `scale`."""
