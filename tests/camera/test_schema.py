@@ -127,3 +127,11 @@ def test_a_monochrome_sensor_is_saved_and_loaded(tmp_path: Path) -> None:
     mono = copy.deepcopy(MEASURED) | {"sensor": {"cfa": None, "black_level": 64, "white_level": 1023, "source": "test"}}
     camera(mono).save(tmp_path)
     assert Camera.load(tmp_path).profile == camera(mono).profile
+
+
+def test_the_hash_stays_when_a_profile_is_saved_again(tmp_path: Path) -> None:
+    bundled = Camera.load("nexus-6p-rear")
+    bundled.save(tmp_path / "once")
+    once = Camera.load(tmp_path / "once")
+    once.save(tmp_path / "twice")
+    assert bundled.hash == once.hash == Camera.load(tmp_path / "twice").hash

@@ -80,12 +80,15 @@ class PsfField:
 def read_psfs(content: bytes) -> Tensor:
     """The array `psf` of a `psf.npz`, float32, each PSF scaled to sum to 1 exactly (files hold rounded values).
 
+    Where the file says that they are scaled (`Camera.save` does), they stay as they are to the last bit.
+
     Raises:
         ValueError: not a NumPy archive with such an array, or not (rows, columns, 1|3, kh, kw).
     """
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as found:
             values = np.asarray(found["psf"], dtype=np.float32)
+            scaled = "scaled" in found and bool(found["scaled"])
     except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(f"psf.npz must hold an array named 'psf'; {error}") from error
     psfs = torch.from_numpy(values)
@@ -96,7 +99,7 @@ def read_psfs(content: bytes) -> Tensor:
         raise ValueError(
             f"psf.npz: psf must sum to 1; found sums from {float(total.min()):g} to {float(total.max()):g}"
         )
-    return psfs / total
+    return psfs if scaled and bool(((total - 1).abs() < 1e-4).all()) else psfs / total
 
 
 def seen_by(psfs: Tensor, channels: int) -> Tensor:

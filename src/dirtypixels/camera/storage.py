@@ -91,9 +91,9 @@ def write_files(path: Path, content: Mapping[str, bytes]) -> None:
 
 
 def packed_psfs(psfs: Tensor) -> bytes:
-    """PSFs as the bytes of a `psf.npz`, float32."""
+    """PSFs as the bytes of a `psf.npz`, float32, marked as they are: reading does not scale them once more."""
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, psf=psfs.float().numpy())
+    np.savez_compressed(buffer, psf=psfs.float().numpy(), scaled=np.True_)
     return buffer.getvalue()
 
 

@@ -75,6 +75,7 @@ def psf(
     out: Profile,
     size: Annotated[int | None, typer.Option(help="Side of the PSFs in pixels, odd.")] = None,
     blocks: Annotated[str | None, typer.Option(help="Blocks of the field, ROWSxCOLUMNS.")] = None,
+    partial: Annotated[bool, typer.Option("--partial", help="Take a chart that the frame cuts off.")] = False,
     name: Name = None,
     black: Black = None,
     white: White = None,
@@ -83,7 +84,7 @@ def psf(
     """The lens: a PSF for each part of the field and colour, from captures of the chart, with a verdict."""
     from dirtypixels.cli.calibrating import measure_psf
 
-    measure_psf(captures, out, chart, pitch_um, size, blocks, name, black=black, white=white, cfa=cfa)
+    measure_psf(captures, out, chart, pitch_um, size, blocks, partial, name, black=black, white=white, cfa=cfa)
 
 
 @calibrate.command()

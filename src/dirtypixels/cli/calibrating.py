@@ -69,18 +69,21 @@ def measure_psf(
     pitch_um: float,
     size: int | None,
     blocks: str | None,
+    partial: bool,
     name: str | None,
     **known: Unpack[Overrides],
 ) -> None:
     """The lens from captures of a chart into a profile."""
     camera = existing(out)
+    if not chart.is_file():
+        raise FileNotFoundError(f"chart must be a file that `dirtypixels chart` wrote; found nothing at {str(chart)!r}")
     target = BernoulliChart.read(chart)
     chosen: dict[str, Any] = {} if size is None else {"size": size}
     if blocks is not None:
         chosen["blocks"] = parse_pair("blocks", blocks, "ROWSxCOLUMNS")
     frames = _read(captures, **known)
     with _progress("measuring") as report:
-        field = psf_field(frames, target, pitch_um=pitch_um, progress=report, **chosen)
+        field = psf_field(frames, target, pitch_um=pitch_um, partial=partial, progress=report, **chosen)
     measured = optics_record(field, target, frames)
     sensor = sensor_of(frames, "Stated by the captures.")
     camera = with_optics(camera, _name(name, camera, frames, out), field, measured, sensor=sensor)

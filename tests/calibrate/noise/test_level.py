@@ -95,7 +95,7 @@ def test_a_wider_confidence_is_a_wider_interval() -> None:
 
 def test_hot_pixels_are_left_out_and_counted() -> None:
     made = np.clip(stack(2e-3, 3e-3, frames=4), 0, 1)
-    made[0, 3, 5, 7] = 0.9
+    made[0, 9, 5, 7] = 0.9
     made[:, 6, 1, 2] = 0.95
     found = noise_level(made)
     assert found.patches.defects.sum() == 2

@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
-
 from scipy.ndimage import convolve
 
 from dirtypixels.calibrate.psf.blocks import Blocks
@@ -87,6 +86,11 @@ def plain() -> MeasuredField:
     return measured(capture(), noise=level(40.0))
 
 
+@cache
+def mono() -> MeasuredField:
+    return measured(capture(cfa=None))
+
+
 def errors(field: MeasuredField, cfa: str | None = "RGGB") -> npt.NDArray[Any]:
     """(R, C, channels) relative l2 error of each block's PSF."""
     found = np.empty(field.blocks.shape[:3])
@@ -149,9 +153,8 @@ class TestMeasured:
         assert len(many.alignment_rms_px) == 2
 
     def test_a_monochrome_sensor(self) -> None:
-        field = measured(capture(cfa=None))
-        assert field.psfs.shape == (7, 9, 1, SIDE, SIDE)
-        assert (errors(field, None) < 0.03).all()
+        assert mono().psfs.shape == (7, 9, 1, SIDE, SIDE)
+        assert (errors(mono(), None) < 0.03).all()
 
     def test_size_and_blocks_are_chosen(self) -> None:
         # Six standard deviations of the widest blur (1.3 px at 90 % of the places) to each side; 8 px of block a tap.
@@ -169,7 +172,7 @@ class TestMeasured:
     def test_the_aperture_is_not_in_the_psf(self) -> None:
         # Against a smaller square than the pixels have, what is missing comes into the PSFs, by its variance: that of
         # one square less that of the other, a^2 / 12.
-        square, small = (measured(capture(cfa=None), aperture=a).blocks[:, :, 0] for a in (1.0, 0.8))
+        square, small = (field.blocks[:, :, 0] for field in (mono(), measured(capture(cfa=None), aperture=0.8)))
         missing = (1 - 0.8**2) / 12
         line = np.array([missing / 2, 1 - missing, missing / 2])
         expected = convolve(square, np.outer(line, line)[None, None], mode="constant")

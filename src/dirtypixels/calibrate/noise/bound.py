@@ -94,10 +94,12 @@ def _thresholds(level: float, spread: float, bounds: Range) -> Array:
     first, last = max(level - _REACH * spread, low), min(level + _REACH * spread, high)
     if step:
         start = low if math.isfinite(low) else 0.0
-        return start + step * (np.arange(math.floor((first - start) / step), math.ceil((last - start) / step)) + 0.5)
+        codes = np.arange(math.floor((first - start) / step), math.ceil((last - start) / step), dtype=np.float64)
+        return start + step * (codes + 0.5)
     if last <= first:
         return np.array([first])
-    return np.linspace(first, last, max(2, math.ceil((last - first) / spread * _CELLS)) + 1)
+    cells = max(2, math.ceil((last - first) / spread * _CELLS))
+    return np.linspace(first, last, cells + 1, dtype=np.float64)
 
 
 def _cells(theta: Array, thresholds: Array) -> Array:

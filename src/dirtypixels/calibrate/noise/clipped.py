@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import NamedTuple
 
@@ -43,7 +44,7 @@ class Range(NamedTuple):
 
 
 def unclipped_moments(level: Array, alpha: float, variance: float, step: float = 0.0) -> Moments:
-    """Moments without clipping: ``z, alpha z + sigma^2 + step^2/12, alpha^2 z, ...`` (cumulants of Poisson and Gauss)."""
+    """Moments without clipping: ``z, alpha z + sigma^2 + step^2/12, alpha^2 z, ...``, from Poisson's and Gauss's."""
     total = alpha * level + variance + step**2 / 12
     return Moments(level, total, alpha**2 * level, 3 * total**2 + alpha**3 * level - step**4 / 120)
 
@@ -276,7 +277,7 @@ class Response:
         grids = []
         for start, end in _merged(zones):
             cuts = [start, *(kink for kink in kinks if start < kink < end), end]
-            for left, right in zip(cuts, cuts[1:], strict=False):
+            for left, right in itertools.pairwise(cuts):
                 nodes = [left]
                 while nodes[-1] < right:
                     spacing = self._spread(nodes[-1]) / 4

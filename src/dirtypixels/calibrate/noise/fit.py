@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import math
+from dataclasses import dataclass, fields
 
 import numpy as np
 import numpy.typing as npt
 
 from dirtypixels.calibrate.noise.clipped import Range, Response
 from dirtypixels.calibrate.noise.groups import Groups, Mask
-from dirtypixels.calibrate.noise.spread import covariance, curvature, inverted, shape_variance, stencil
+from dirtypixels.calibrate.noise.spread import Spread, covariance, drifting_variance, inverted, shape_variance
 
 Array = npt.NDArray[np.float64]
 
 _UNKNOWABLE = 0.95  # where more than this is clipped, the rest says too little to be weighed by its own mean
 _CLOSE = 6.5  # standard deviations from a clipping point within which clipping is reckoned with
 _COARSE = 0.9  # steps to the standard deviation below which rounding is
+_STEADY = 0.002  # of the noise's variance: less drift does not change what clipping makes of it
 _STEPS = 40
 _SMALL = 3e-3  # standard errors: a step that ends the iteration
 _RISE = 1e-2  # relative step of theta for derivatives
@@ -48,8 +50,8 @@ class Fit:
 class _State:
     """What one theta makes of every group; (G,).
 
-    `by_mean` and `by_spatial`: how `expected` follows what was measured; `cross` (G, 2): covariance of that with
-    ``temporal - expected``; `bent`: what the curvature of `expected` adds on average, part of it already.
+    `by_mean` and `by_spatial`: how `expected` follows what was measured; `bent`: what the drift of the light adds to
+    `expected`, part of it already.
     """
 
     theta: Array
@@ -59,7 +61,6 @@ class _State:
     variance: Array
     by_mean: Array
     by_spatial: Array
-    cross: Array
     bent: Array
 
     @property
@@ -72,7 +73,7 @@ def fitted(groups: Groups, bounds: Range, start: Array) -> Fit:
 
     v_g is the temporal variance that theta gives a group of its measured mean and spatial variance, var_g the variance
     of the difference, by the model's moments up to the fourth. Weights from the measured variances would favour groups
-    that came out low. What is of second order in the errors of a group's mean and spread is taken off.
+    that came out low.
 
     Args:
         groups: at least 2 that are not clipped all through.
@@ -88,7 +89,7 @@ def fitted(groups: Groups, bounds: Range, start: Array) -> Fit:
         slope = _slope(groups, bounds, near, here)
         information, score = _equations(groups, here, slope)
         step = _solved(information, score)
-        size = float(np.sqrt(max(step @ information @ step, 0.0)))
+        size = math.sqrt(max(float(step @ information @ step), 0.0))
         factor, before = 1.0, _misfit(groups, here, here)
         while True:
             there = _state(groups, bounds, here.theta + factor * step, near, here)
@@ -100,18 +101,13 @@ def fitted(groups: Groups, bounds: Range, start: Array) -> Fit:
             converged = True
             break
     slope = _slope(groups, bounds, near, here)
-    information, _ = _equations(groups, here, slope)
-    theta = here.theta - _solved(information, _score_bias(groups, bounds, near, here, slope))
-    here = _state(groups, bounds, theta, near, here)
-    return Fit(
-        theta, _sandwich(groups, here, slope), here.level, here.expected, here.variance, slope, converged
-    )
+    return Fit(here.theta, _sandwich(groups, here, slope), here.level, here.expected, here.variance, slope, converged)
 
 
 def _near_an_edge(groups: Groups, bounds: Range, theta: Array) -> Mask:
     """Groups for which clipping or coarse rounding matters; of the rest the variance is a straight line."""
-    deviation = np.sqrt(np.maximum(groups.temporal, theta[0] * np.maximum(groups.mean, 0) + theta[1]))
-    reach = _CLOSE * np.sqrt(deviation**2 + np.maximum(groups.spatial, 0))
+    deviation = np.sqrt(np.maximum(groups.temporal, theta[0] * np.maximum(groups.mean, 0.0) + theta[1]))
+    reach = _CLOSE * np.sqrt(deviation**2 + np.maximum(groups.spatial, 0.0))
     near = groups.at_edge | (groups.mean - bounds.low < reach) | (bounds.high - groups.mean < reach)
     return np.asarray(near | (np.sqrt(groups.temporal) < _COARSE * bounds.step))
 
@@ -132,7 +128,6 @@ def _state(
         variance=2 * noise**2 / (n * (frames - 1)) + alpha**2 * max(rest, 0.0) / (n * frames),
         by_mean=np.full_like(mean, alpha),
         by_spatial=np.zeros_like(mean),
-        cross=np.stack([-alpha * rest / (n * frames), np.zeros_like(mean)], axis=1),
         bent=np.zeros_like(mean),
     )
     if not near.any():
@@ -143,23 +138,26 @@ def _state(
     usable = solved.found & (groups.clipped[near] <= _UNKNOWABLE)
     chance = covariance(response, solved, frames) / n[near, None, None]
     influence = np.stack([-solved.by_mean, np.ones_like(solved.by_mean), -solved.by_spatial], axis=1)
-    cross = np.einsum("gij,gj->gi", chance, influence)
     if bend:
-        # A bent v of a drifting light averages to more or less than v of its mean; so does v of a noisy mean.
-        bends = curvature(response, solved, *measured)
-        state.bent[near] = (
-            bends.mean_mean * (groups.drift[near] - chance[:, 0, 0])
-            - 2 * bends.mean_spatial * chance[:, 0, 2]
-            - bends.spatial_spatial * chance[:, 2, 2]
-        ) / 2
+        state.bent[near] = _of_drift(response, solved, groups.drifted[:, near], groups.temporal[near])
     elif guess is not None:
         state.bent[:] = guess.bent
-    state.level[near], state.spread[near], state.cross[near] = solved.level, solved.spread, cross[:, ::2]
+    state.level[near], state.spread[near] = solved.level, solved.spread
     state.by_mean[near], state.by_spatial[near] = solved.by_mean, solved.by_spatial
     state.expected[near] = np.where(usable, solved.variance + state.bent[near], np.nan)
-    error = np.einsum("gi,gi->g", influence, cross) + shape_variance(response, solved)
+    error = np.einsum("gi,gij,gj->g", influence, chance, influence) + shape_variance(response, solved)
     state.variance[near] = np.where(usable, error, np.nan)
     return state
+
+
+def _of_drift(response: Response, solved: Spread, means: Array, temporal: Array) -> Array:
+    """What light that differs between the frames adds to the clipped variance, (G,); 0 where it is steady."""
+    moves = solved.found & (means.var(0) > _STEADY * temporal)
+    result = np.zeros_like(temporal)
+    if moves.any():
+        of_moving = Spread(*(getattr(solved, field.name)[moves] for field in fields(Spread)))
+        result[moves] = drifting_variance(response, of_moving, means[:, moves]) - of_moving.variance
+    return result
 
 
 def _response(theta: Array, bounds: Range) -> Response:
@@ -194,34 +192,6 @@ def _misfit(groups: Groups, there: _State, weights: _State) -> float:
     known = weights.known & ~lost
     off = (groups.temporal - there.expected)[known]
     return float((off**2 / weights.variance[known]).sum()) + 1e3 * float(lost.sum())
-
-
-def _score_bias(groups: Groups, bounds: Range, near: Mask, here: _State, slope: Array) -> Array:
-    """Mean of the score at the true theta: slopes and weights follow the measured means, and those the noise."""
-    known = here.known & np.isfinite(slope).all(1)
-    alpha = here.theta[0]
-    weighted = slope / here.variance[:, None]
-    noise = np.maximum(here.expected, 0.05 * groups.temporal)
-    by_mean = np.stack([np.ones_like(noise), np.zeros_like(noise)], axis=1) / here.variance[:, None]
-    by_mean -= (2 * alpha / noise)[:, None] * weighted
-    bias = by_mean * here.cross[:, :1]
-    if near.any():
-        response = _response(here.theta, bounds)
-        solved = inverted(response, groups.mean[near], groups.spatial[near], (here.level[near], here.spread[near]))
-        steps = stencil(response, solved, groups.mean[near], groups.spatial[near])
-        bias[near] = 0.0
-        for i, step in enumerate(steps):
-            sides = []
-            for sign in (1, -1):
-                move = np.zeros_like(groups.mean)
-                move[near] = sign * step
-                moved = replace(groups, mean=groups.mean + move) if i == 0 else replace(groups, spatial=groups.spatial + move)
-                there = _state(moved, bounds, here.theta, near, here, bend=False)
-                sides.append(_slope(moved, bounds, near, there) / there.variance[:, None])
-            change = (sides[0] - sides[1])[near] / (2 * step[:, None])
-            bias[near] += change * here.cross[near, i : i + 1]
-    known &= np.isfinite(bias).all(1)
-    return np.asarray(bias[known].sum(0))
 
 
 def _sandwich(groups: Groups, here: _State, slope: Array) -> Array:

@@ -85,6 +85,12 @@ def measure_gain(
         parts = [(s, black[p].value) for p, surveys in planes.items() if p[0] == channel for s in surveys]
         surveys, blacks = [s for s, _ in parts], [b for _, b in parts]
         _check_levels_spread(surveys, blacks, name)
+        if min(blacks) < floor:
+            raise ValueError(
+                f"captures of {name} must follow the light in a straight line; their means over exposure start at "
+                f"{min(blacks):.0f} DN, below the least value there is, {floor:g}: the response is not linear, as of "
+                f"processed pictures. Record raw frames"
+            )
         stack, available, spare = patch_stack(surveys, blacks, white, settings.patches, floor)
         findings.extend(_choice_findings(name, stack.shape[1], available, stack.shape[0], spare))
         try:
@@ -286,4 +292,5 @@ def _step(exposures: Sequence[Exposure]) -> float:
     codes = np.unique(np.concatenate([np.unique(e.frames[0].values[::5]) for e in exposures]))
     if not np.array_equal(codes, np.round(codes)):
         return 0.0
+    codes = codes[:-1]  # the largest may be white, which need not lie on the grid of the others
     return float(np.gcd.reduce(np.diff(codes.astype(np.int64)))) if codes.size > 1 else 1.0

@@ -32,7 +32,7 @@ class Groups:
         temporal: variance of a pixel from frame to frame, mean over the pixels; drift of the light taken out.
         spatial: variance of the pixels' true means, i.e. of light and offset: that of the measured means less
             temporal / F, so it may be negative by chance.
-        drift: variance of the mean from frame to frame, over frames; less what noise makes of it.
+        drifted: (F, G) mean in each frame, its deviation from `mean` shrunk by what noise makes of it.
         clipped: fraction of the samples at either clipping point.
         at_edge: whether any sample is at a clipping point.
         labels: (P, n) group of each pixel; -1 where it is left out.
@@ -45,7 +45,7 @@ class Groups:
     mean: Array
     temporal: Array
     spatial: Array
-    drift: Array
+    drifted: Array
     clipped: Array
     at_edge: Mask
     labels: npt.NDArray[np.int64]
@@ -76,7 +76,7 @@ def grouped(signal: Array, used: Mask, bounds: Range) -> Groups:
     kept = flat[keep]
 
     def total(values: Array) -> Array:
-        return np.bincount(kept, values.reshape(-1)[keep], minlength=count)
+        return np.bincount(kept, values.reshape(-1)[keep], minlength=count).astype(np.float64)
 
     n = np.bincount(kept, minlength=count).astype(float)
     centre = total(mean) / n
@@ -95,12 +95,12 @@ def grouped(signal: Array, used: Mask, bounds: Range) -> Groups:
         square += (deviation - sum(fit[:, j][labels] * c**j for j in range(_REGRESSORS))) ** 2
     # What the regression takes off each pixel's variance is its leverage, largest where clipped pixels vary most.
     inverse = np.linalg.inv(gram)
-    leverage = sum(
-        np.einsum("gij->g", inverse * _ANTIDIAGONALS[k])[labels] * c**k for k in range(2 * _REGRESSORS - 1)
-    )
+    leverage = sum(np.einsum("gij->g", inverse * _ANTIDIAGONALS[k])[labels] * c**k for k in range(2 * _REGRESSORS - 1))
     square /= (frames - 1) * np.maximum(1 - leverage, 0.1)
     temporal = total(square) / n
     noise = temporal / n * (frames - 1) / frames
+    moved = (per_frame**2).mean(0)  # of the light and of noise
+    light = np.sqrt(np.maximum(1 - noise / np.where(moved > 0, moved, 1.0), 0.0))
     return Groups(
         frames=frames,
         patch=patch,
@@ -108,7 +108,7 @@ def grouped(signal: Array, used: Mask, bounds: Range) -> Groups:
         mean=centre,
         temporal=temporal,
         spatial=between - temporal / frames,
-        drift=(per_frame**2).mean(0) - noise,
+        drifted=centre + per_frame * light,
         clipped=total(edge) / n,
         at_edge=total(edge) > 0,
         labels=labels.reshape(patches, height * width),

@@ -230,7 +230,7 @@ def _estimate(
         black=levels[0],
         white=levels[1],
         patches=table,
-        findings=findings_of(groups, fit, vars(table), intervals, dead),
+        findings=findings_of(fit, bounds, vars(table), intervals, dead),
     )
 
 

@@ -21,6 +21,8 @@ TOLERANCE = 0.03
 FEW_LEVELS = 0.5
 #: Relative change of light from frame to frame.
 DRIFT_NOTE, DRIFT_FAILURE = 0.005, 0.2
+#: Steps of rounding to the noise's standard deviation from which the noise is hidden by it.
+COARSE = 2.0
 _FALSE_ALARMS = 0.01  # expected number of sound pixels taken for defects, in a stack
 _STUCK = 8.0  # robust standard deviations of the pixels' means
 
@@ -29,7 +31,8 @@ def defects(signal: Array, groups: Groups, fit: Fit) -> Mask:
     """(P, H, W) which pixels are hot, stuck or flickering: by their variance over time, or their mean in the patch.
 
     A pixel's variance is chi-square with F - 1 degrees of freedom; the limit is that which `_FALSE_ALARMS` sound pixels
-    of the stack pass, raised for the Poisson distribution's excess.
+    of the stack pass, raised for the Poisson distribution's excess. Patches that are clipped are not searched: there,
+    sound pixels differ in ways that cannot be told from defects.
     """
     frames, patches, height, width = signal.shape
     labels = groups.labels
@@ -38,9 +41,6 @@ def defects(signal: Array, groups: Groups, fit: Fit) -> Mask:
     limit = float(chi2.isf(_FALSE_ALARMS / count, frames - 1)) / (frames - 1)
     known = np.isfinite(fit.expected) & (fit.expected > 0)
     expected = np.where(known, fit.expected, np.inf)
-    # A group that its own outliers bring out of the model's reach; one that is clipped all through has no defects.
-    for g in np.flatnonzero(~known & (groups.clipped < 0.9)):
-        expected[g] = 1.5 * float(np.median(groups.pixel_temporal[labels == g]))
     alpha = max(float(fit.theta[0]), 0.0)
     excess = np.where(known, alpha**3 * np.maximum(fit.level, 0), 0.0) / expected**2
     raised = limit * (1 + excess) * 1.2
@@ -49,18 +49,15 @@ def defects(signal: Array, groups: Groups, fit: Fit) -> Mask:
     mean = np.where(kept, groups.pixel_mean, np.nan)
     middle = np.nanmedian(mean, axis=1, keepdims=True)
     spread = 1.4826 * np.nanmedian(np.abs(mean - middle), axis=1, keepdims=True)
-    # Clipped at black, sound pixels vary less smoothly; clipped at white, they cannot be told from defects.
-    raised *= np.where(clipped, 4.0, 1.0)[groups.patch]
-    judged = ~clipped[:, None] | (middle < 0.5)
     # a group with its outliers in: its own variance says what its pixels do where the model is off
-    noisy = kept & judged & (groups.pixel_temporal > (raised * np.maximum(expected, groups.temporal))[labels])
-    odd = kept & ~clipped[:, None] & (np.abs(mean - middle) > _STUCK * np.maximum(spread, np.nanmedian(spread) * 0.2))
-    found = noisy | odd
+    noisy = groups.pixel_temporal > (raised * np.maximum(expected, groups.temporal))[labels]
+    odd = np.abs(mean - middle) > _STUCK * np.maximum(spread, np.nanmedian(spread) * 0.2)
+    found = kept & ~clipped[:, None] & (noisy | odd)
     return np.asarray(found.reshape(patches, height, width))
 
 
 def findings_of(
-    groups: Groups, fit: Fit, patches: dict[str, Array], intervals: dict[str, tuple[float, float]], dead: int
+    fit: Fit, bounds: Range, patches: dict[str, Array], intervals: dict[str, tuple[float, float]], dead: int
 ) -> tuple[Finding, ...]:
     """All that speaks for or against an estimate."""
     found = []
@@ -76,6 +73,16 @@ def findings_of(
         found.append(Finding("residual", "failure", f"{text}: the sensor does not follow alpha * mean + sigma^2"))
     elif chance < LEVEL:
         found.append(Finding("residual", "note", f"{text}: more than chance, but under {TOLERANCE:.0%}"))
+    typical = float(np.median(patches["fitted"][used])) if used.any() else 0.0
+    if bounds.step > COARSE * typical:
+        found.append(
+            Finding(
+                "too-few-codes",
+                "failure",
+                f"the signal goes in steps of {bounds.step:.2g} of the range, {bounds.step / max(typical, 1e-300):.1f} "
+                f"times its noise: rounding hides the noise; take frames of more bits, or a higher gain",
+            )
+        )
     if not fit.converged:
         found.append(Finding("not-converged", "failure", "the fit did not settle: levels are too few or too alike"))
     if dead:

@@ -65,17 +65,21 @@ def smooth(details: Details, response: DetailResponse) -> Mask:
 
 
 def quiet(planes: Sequence[Details]) -> list[Mask]:
-    """The tenth with the least activity among details of like level; where to start while the noise is unknown."""
+    """The tenth with the least activity among details of like level, or more of a small photograph.
+
+    Where to start while the noise is unknown.
+    """
     known = [one.low + one.high <= MOST_CLIPPED for one in planes]
     levels = np.concatenate([one.level[mask] for one, mask in zip(planes, known, strict=True)])
     if not levels.size:
         return known
+    share = min(1.0, max(0.1, 10 * _FEWEST / levels.size))
     limits = np.quantile(levels, np.linspace(0, 1, _STARTING_SETS + 1)[1:-1])
     chosen = []
     for one, mask in zip(planes, known, strict=True):
         label = np.searchsorted(limits, one.level)
         bar = [
-            np.quantile(one.activity[mask & (label == k)], 0.1) if (mask & (label == k)).any() else 0.0
+            np.quantile(one.activity[mask & (label == k)], share) if (mask & (label == k)).any() else 0.0
             for k in range(_STARTING_SETS)
         ]
         chosen.append(mask & (one.activity <= np.array(bar)[label]))

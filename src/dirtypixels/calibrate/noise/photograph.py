@@ -188,20 +188,31 @@ def _measured(channel: _Channel, confidence: float) -> NoiseEstimate:
     )
 
 
-def _search(planes: Sequence[Details], bounds: Range) -> tuple[LevelFit, LevelSets, list[Mask], bool]:
+_Found = tuple[LevelFit, LevelSets, list[Mask], bool]
+
+
+def _search(planes: Sequence[Details], bounds: Range) -> _Found:
+    """Lean to the low sets at first; where too little is left then, as of a small photograph, go straight."""
+    try:
+        return _searched(planes, bounds, _WEIGHT_ABOVE)
+    except ValueError:
+        return _searched(planes, bounds, 1.0)
+
+
+def _searched(planes: Sequence[Details], bounds: Range, above: float) -> _Found:
     """Choose smooth parts, fit, choose again; until the deviations settle."""
     chosen = quiet(planes)
     spread = float(np.median(np.concatenate([np.abs(d.detail[m]) for d, m in zip(planes, chosen, strict=True)])))
     if spread == 0:
         raise ValueError("capture must have noise of its own; found none in its smooth parts")
     any_noise = DetailResponse(1e-6 * spread, (spread / MEDIAN) ** 2, bounds)
-    found = fit(level_sets(planes, chosen, any_noise), bounds, above=_WEIGHT_ABOVE / 4)
+    found = fit(level_sets(planes, chosen, any_noise), bounds, above=above)
     guess = found.alpha, found.variance
     for turn in range(_ROUNDS):
         response = DetailResponse(*guess, bounds)
         chosen = [smooth(one, response) for one in planes]
         sets = level_sets(planes, chosen, response)
-        found = fit(sets, bounds, guess, _WEIGHT_ABOVE if turn < _LEANING else 1.0)
+        found = fit(sets, bounds, guess, above if turn < _LEANING else 1.0)
         change = np.abs(found.fitted - response.of(response.robust, sets.mean))
         settled = bool(np.all(change < np.maximum(_SETTLED * found.fitted, found.standard_error / 5)))
         if settled and turn >= _LEANING:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -40,14 +39,6 @@ class Spread:
     found: Mask
 
 
-class Curvature(NamedTuple):
-    """Second derivatives of the temporal variance by what was measured; (G,), 0 where they cannot be had."""
-
-    mean_mean: Array
-    mean_spatial: Array
-    spatial_spatial: Array
-
-
 def inverted(response: Response, mean: Array, spatial: Array, start: tuple[Array, Array] | None = None) -> Spread:
     """Solve ``E_z[M(z)] = mean, Var_z[M(z)] = spatial`` for ``z ~ N(level, spread)``, M the clipped mean, by Newton.
 
@@ -60,7 +51,7 @@ def inverted(response: Response, mean: Array, spatial: Array, start: tuple[Array
     """
     level, spread = _guess(response, mean, spatial) if start is None else (v.copy() for v in start)
     noise = response.alpha * np.clip(level, 0, None) + response.variance
-    offsets = mean < (max(response.bounds.low, -1.0) + response.bounds.high) / 2
+    offsets = _offsets(response, mean)
     for _ in range(_ITERATIONS):
         mixed = _mixed(response, level, spread, offsets)
         off_mean, off_spatial = mean - mixed.mean, spatial - mixed.spatial
@@ -88,31 +79,26 @@ def inverted(response: Response, mean: Array, spatial: Array, start: tuple[Array
     return Spread(level, spread, mixed.variance, by_mean, by_spatial, found)
 
 
-def stencil(response: Response, solved: Spread, mean: Array, spatial: Array) -> tuple[Array, Array]:
-    """Steps of the mean and of the spatial variance (G,) for differences of what follows from them."""
-    low, high, _ = response.bounds
-    room = np.minimum(mean - low, high - mean) / 4
-    by_mean = np.clip(0.1 * np.sqrt(np.maximum(solved.variance, 0.0)), 1e-12, np.maximum(room, 1e-12))
-    return by_mean, np.maximum(0.1 * solved.variance, 1e-20)
+def drifting_variance(response: Response, solved: Spread, means: Array) -> Array:
+    """Temporal variance (G,), mean over frames whose light differs.
 
-
-def curvature(response: Response, solved: Spread, mean: Array, spatial: Array) -> Curvature:
-    """Second derivatives by central differences."""
-    h, k = stencil(response, solved, mean, spatial)
-    zero = np.zeros_like(h)
-    moves = [(h, zero), (-h, zero), (zero, k), (zero, -k), (h, k), (-h, -k)]
-    there = inverted(
-        response,
-        np.concatenate([mean + dm for dm, _ in moves]),
-        np.concatenate([spatial + du for _, du in moves]),
-        (np.tile(solved.level, len(moves)), np.tile(solved.spread, len(moves))),
-    )
-    right, left, up, down, far, near = there.variance.reshape(len(moves), -1)
-    found = solved.found & there.found.reshape(len(moves), -1).all(0)
-    v = solved.variance
-    mixed = (far + near + 2 * v - right - left - up - down) / (2 * h * k)
-    values = ((right - 2 * v + left) / h**2, mixed, (up - 2 * v + down) / k**2)
-    return Curvature(*(np.where(found, value, 0.0) for value in values))
+    Args:
+        response: the moments over the level.
+        solved: levels and spreads for the mean over the frames.
+        means: (F, G) clipped mean in each frame.
+    """
+    frames = len(means)
+    offsets = np.tile(_offsets(response, means.mean(0)), frames)
+    level, spread, mean = np.tile(solved.level, frames), np.tile(solved.spread, frames), means.reshape(-1)
+    reach = np.sqrt(response.alpha * np.maximum(level, 0) + response.variance + np.maximum(spread, 0))
+    for _ in range(_ITERATIONS):
+        mixed = _mixed(response, level, spread, offsets)
+        off = mean - mixed.mean
+        by_level = np.maximum(mixed.jacobian[0][0], 1e-3)
+        level = np.clip(level + np.clip(off / by_level, -reach, reach), response.lowest, response.highest)
+        if (np.abs(off) < _CLOSE * reach).all():
+            break
+    return np.asarray(_mixed(response, level, spread, offsets).variance.reshape(frames, -1).mean(0))
 
 
 def covariance(response: Response, solved: Spread, frames: int) -> Array:
@@ -197,6 +183,11 @@ def _mixed(response: Response, level: Array, spread: Array, offsets: Mask) -> _M
         ),
         slope=(keep * here1[1] + sign * (var1 @ _WEIGHTS), (var_oo @ _WEIGHTS) / 2),
     )
+
+
+def _offsets(response: Response, mean: Array) -> Mask:
+    """Where the spread is one of offsets, not of light: on the dark side of the range."""
+    return np.asarray(mean < (max(response.bounds.low, -1.0) + response.bounds.high) / 2)
 
 
 def _guess(response: Response, mean: Array, spatial: Array) -> tuple[Array, Array]:

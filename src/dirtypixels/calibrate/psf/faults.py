@@ -126,7 +126,7 @@ def completeness(
         if identity.quarters % 2:
             text += f" (the chart is turned by {turn}; turn it, or the camera, back)"
         if not partial or len(index) < 9:
-            raise ValueError(f"{text}. Move back or aim again, or pass partial=True (at least 9 markers)")
+            raise ValueError(f"{text}. Move back or aim again, or pass partial=True (--partial; at least 9 markers)")
         found.append(Finding("cut-off", "warning", text))
     hidden = int((~cut).sum())
     if hidden > _MOST_HIDDEN * total:
