@@ -155,7 +155,10 @@ def errors(found: MeasuredField, camera: ChartCamera) -> tuple[Floats, Floats, F
             return np.asarray(np.linalg.norm(psfs - _shifted(truth, by), axis=(1, 2)) / scale)
 
         best = minimize(
-            lambda by, off=off: float((off(by) ** 2).sum()), (0.0, 0.0), method="Nelder-Mead", options={"xatol": 1e-3}
+            lambda by, off=off: float((off(by) ** 2).sum()),
+            (0.0, 0.0),
+            method="Nelder-Mead",
+            options={"xatol": 1e-4, "fatol": 1e-9, "initial_simplex": [(0.0, 0.0), (0.05, 0.0), (0.0, 0.05)]},
         ).x
         plain.append(off((0.0, 0.0)))
         moved.append(off(best))

@@ -121,8 +121,11 @@ def test_another_noise_fails_the_residual_test() -> None:
 
 
 def test_one_level_does_not_tell_shot_from_read_noise() -> None:
-    found = noise_level(np.clip(stack(2e-4, 5e-3, np.full(6, 0.3)), 0, 1))
-    assert not found.passed
+    with pytest.raises(ValueError, match="patches of different light, .*found means from 0.3 to 0.3"):
+        noise_level(np.clip(stack(2e-4, 5e-3, np.full(6, 0.3)), 0, 1))
+    close = noise_level(np.clip(stack(2e-4, 5e-3, np.linspace(0.3, 0.302, 6)), 0, 1))
+    assert not close.passed
+    assert "too few or too alike" in close.reason
 
 
 GOOD = np.clip(stack(1e-3, 2e-3)[:, :4, :8, :8], 0, 1)

@@ -60,6 +60,11 @@ def test_as_many_as_the_samples_allow(frame: tuple[int, int], size: int, step: i
     assert (grid.rows, grid.columns) == expected
 
 
+def test_fewer_where_there_is_more_noise() -> None:
+    grids = [Blocks.for_size((1200, 1600), 15, 2, snr) for snr in (60, 28, 25, 0)]
+    assert [(grid.rows, grid.columns) for grid in grids] == [(5, 7), (5, 7), (4, 5), (3, 4)]
+
+
 @pytest.mark.parametrize(
     ("rows", "columns", "error", "message"),
     [

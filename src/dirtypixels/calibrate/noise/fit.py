@@ -139,7 +139,7 @@ def _state(
     chance = covariance(response, solved, frames) / n[near, None, None]
     influence = np.stack([-solved.by_mean, np.ones_like(solved.by_mean), -solved.by_spatial], axis=1)
     if bend:
-        state.bent[near] = _of_drift(response, solved, groups.drifted[:, near], groups.temporal[near])
+        state.bent[near] = _of_drift(response, solved, groups, near)
     elif guess is not None:
         state.bent[:] = guess.bent
     state.level[near], state.spread[near] = solved.level, solved.spread
@@ -150,13 +150,15 @@ def _state(
     return state
 
 
-def _of_drift(response: Response, solved: Spread, means: Array, temporal: Array) -> Array:
+def _of_drift(response: Response, solved: Spread, groups: Groups, near: Mask) -> Array:
     """What light that differs between the frames adds to the clipped variance, (G,); 0 where it is steady."""
-    moves = solved.found & (means.var(0) > _STEADY * temporal)
-    result = np.zeros_like(temporal)
+    means, steady = groups.drifted[:, near], _STEADY * groups.temporal[near]
+    moves = solved.found & groups.at_edge[near] & (means.var(0) > steady)
+    result = np.zeros(len(moves))
     if moves.any():
-        of_moving = Spread(*(getattr(solved, field.name)[moves] for field in fields(Spread)))
-        result[moves] = drifting_variance(response, of_moving, means[:, moves]) - of_moving.variance
+        moving = Spread(*(getattr(solved, field.name)[moves] for field in fields(Spread)))
+        drifting = drifting_variance(response, moving, means[:, moves], groups.spatial[near][moves])
+        result[moves] = drifting - moving.variance
     return result
 
 

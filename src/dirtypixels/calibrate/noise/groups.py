@@ -14,7 +14,7 @@ from dirtypixels.calibrate.noise.clipped import Range
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
-_REGRESSORS = 3
+_REGRESSORS = 2
 _FEWEST = 128  # pixels of a group, unless its patch has fewer
 _ANTIDIAGONALS = [np.add.outer(range(_REGRESSORS), range(_REGRESSORS)) == k for k in range(2 * _REGRESSORS - 1)]
 _WINDOW = 5
@@ -58,8 +58,9 @@ def grouped(signal: Array, used: Mask, bounds: Range) -> Groups:
 
     The variance of clipped samples depends on the light in a bent way, so the patches that are partly clipped are split
     by the mean of each pixel's neighbours, itself left out: that follows smooth shading and knows nothing of the
-    pixel's own noise. The drift of the light is taken out by regressing each frame's deviation from the pixels' mean on
-    ``1, c, c^2``, where c is that mean: noise is not correlated with it, light is, and a clipped pixel does not drift.
+    pixel's own noise. The drift of the light is taken out by regressing each frame's deviation from the pixels' mean over the frames on
+    ``1, c``, where c is that mean: light that drifts is in proportion to it, noise is not. In groups with clipped samples
+    it is regressed on 1 alone: there the noise of a frame depends on its light, and is in proportion to c, too.
 
     Args:
         signal: (F, P, H, W) in units of the signal, F >= 2.
@@ -83,9 +84,11 @@ def grouped(signal: Array, used: Mask, bounds: Range) -> Groups:
     c = np.where(labels >= 0, mean - centre[labels], 0.0)
     between = total(c**2) / np.maximum(n - 1, 1)
     c /= np.sqrt(np.where(between > 0, between, 1.0))[labels]
+    at_edge = total(edge) > 0
+    c = np.where(at_edge[labels], 0.0, c)
     powers = np.stack([total(c**j) for j in range(2 * _REGRESSORS - 1)])
     gram = np.stack([powers[i : i + _REGRESSORS] for i in range(_REGRESSORS)]).transpose(2, 0, 1)
-    gram = gram + 1e-9 * n[:, None, None] * np.eye(_REGRESSORS)  # where all means are the same, c is 0
+    gram = gram + 1e-9 * n[:, None, None] * np.eye(_REGRESSORS)  # where c is 0 all over
     square, per_frame = np.zeros_like(mean), np.empty((frames, count))
     for f in range(frames):
         deviation = signal[f] - mean
@@ -110,7 +113,7 @@ def grouped(signal: Array, used: Mask, bounds: Range) -> Groups:
         spatial=between - temporal / frames,
         drifted=centre + per_frame * light,
         clipped=total(edge) / n,
-        at_edge=total(edge) > 0,
+        at_edge=at_edge,
         labels=labels.reshape(patches, height * width),
         pixel_mean=mean.reshape(patches, -1),
         pixel_temporal=square.reshape(patches, -1),

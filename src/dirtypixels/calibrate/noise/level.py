@@ -203,6 +203,12 @@ def _estimate(
     confidence: float,
 ) -> NoiseEstimate:
     if not np.isfinite(fit.expected).any():
+        if bool((groups.clipped < 0.9).any()):
+            raise ValueError(
+                f"stack must hold patches of different light, which tell shot from read noise; found means from "
+                f"{float(groups.mean.min()):.3g} to {float(groups.mean.max()):.3g} of the range, through which no line "
+                f"can be laid"
+            )
         raise ValueError("stack must hold patches that are not clipped all through; found none")
     reach = float(norm.isf((1 - confidence) / 2))
     error = np.sqrt(np.maximum(np.diag(fit.covariance), 0.0))
@@ -214,12 +220,7 @@ def _estimate(
     sigma_interval = math.sqrt(low_v), math.sqrt(high_v)
     table = _table(signal, used, groups, fit, bounds)
     dead = int((~used).sum())
-    intervals = {
-        "alpha": alpha_interval,
-        "sigma": sigma_interval,
-        "alpha-value": (float(alpha), 0.0),
-        "sigma-value": (sigma, 0.0),
-    }
+    intervals = {"alpha": alpha_interval, "sigma": sigma_interval}
     return NoiseEstimate(
         float(alpha),
         sigma,

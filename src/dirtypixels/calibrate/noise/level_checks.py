@@ -17,7 +17,8 @@ Array = npt.NDArray[np.float64]
 LEVEL = 0.001
 #: Relative misfit of the standard deviation, weighted rms over the patches, that is of no matter in use.
 TOLERANCE = 0.03
-#: Half width of alpha's or sigma's interval, relative, from which the patches do not tell them apart.
+#: Half width of alpha's interval at the brightest patch, of the variance, from which shot and read noise are not told
+#: apart.
 FEW_LEVELS = 0.5
 #: Relative change of light from frame to frame.
 DRIFT_NOTE, DRIFT_FAILURE = 0.005, 0.2
@@ -111,27 +112,27 @@ def findings_of(
         found.append(
             Finding("clipping", "note", f"{int(clipped.sum())} of {len(clipped)} patches are clipped in part{whole}")
         )
-    for name, unit in (("alpha", "Poisson scale"), ("sigma", "Gaussian noise")):
-        low, high = intervals[name]
-        value = intervals[f"{name}-value"][0]
-        if value > 0 and (high - low) / 2 > FEW_LEVELS * value and name == "alpha":
-            found.append(
-                Finding(
-                    "few-levels",
-                    "failure",
-                    f"the patches' levels are too few or too alike to tell shot from read noise: {name} is {value:.3g} "
-                    f"[{low:.3g}, {high:.3g}]; add darker and brighter exposures",
-                )
+    (low, high), alpha = intervals["alpha"], max(float(fit.theta[0]), 0.0)
+    brightest = float(np.nanmax(np.where(used, patches["level"], np.nan))) if used.any() else 0.0
+    if (high - low) / 2 * brightest > FEW_LEVELS * (alpha * brightest + max(float(fit.theta[1]), 0.0)):
+        found.append(
+            Finding(
+                "few-levels",
+                "failure",
+                f"the patches' levels are too few or too alike to tell shot from read noise: alpha is {alpha:.3g} "
+                f"[{low:.3g}, {high:.3g}]; add darker and brighter exposures",
             )
-        elif name == "sigma" and low <= 0 < high:
-            found.append(
-                Finding(
-                    "sigma-unseen",
-                    "note",
-                    f"the {unit} is too small to be seen beside the shot noise: sigma is below {high:.3g}; dark frames "
-                    f"would tell",
-                )
+        )
+    low, high = intervals["sigma"]
+    if low <= 0 < high:
+        found.append(
+            Finding(
+                "sigma-unseen",
+                "note",
+                f"the Gaussian noise is too small to be seen beside the shot noise: sigma is below {high:.3g}; dark "
+                f"frames would tell",
             )
+        )
     return tuple(found)
 
 

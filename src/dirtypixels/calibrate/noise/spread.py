@@ -79,26 +79,49 @@ def inverted(response: Response, mean: Array, spatial: Array, start: tuple[Array
     return Spread(level, spread, mixed.variance, by_mean, by_spatial, found)
 
 
-def drifting_variance(response: Response, solved: Spread, means: Array) -> Array:
-    """Temporal variance (G,), mean over frames whose light differs.
+def drifting_variance(response: Response, solved: Spread, means: Array, spatial: Array) -> Array:
+    """What is measured as temporal variance (G,) where the light differs between the frames.
+
+    ``E_z[mean_f v(z_f)] + E_z[sum_f d_f(z)^2] / (F - 1)``, d_f the part of the clipped light's change in frame f that the
+    mean over the group does not share; the levels of each frame are solved for.
 
     Args:
         response: the moments over the level.
-        solved: levels and spreads for the mean over the frames.
+        solved: levels and spreads where the frames are taken as one.
         means: (F, G) clipped mean in each frame.
+        spatial: (G,) variance of the pixels' clipped means over the frames.
     """
-    frames = len(means)
-    offsets = np.tile(_offsets(response, means.mean(0)), frames)
-    level, spread, mean = np.tile(solved.level, frames), np.tile(solved.spread, frames), means.reshape(-1)
-    reach = np.sqrt(response.alpha * np.maximum(level, 0) + response.variance + np.maximum(spread, 0))
+    offsets = _offsets(response, means.mean(0))
+    levels, spread = np.tile(solved.level, (len(means), 1)), solved.spread.copy()
+    noise = response.alpha * np.maximum(solved.level, 0) + response.variance
     for _ in range(_ITERATIONS):
-        mixed = _mixed(response, level, spread, offsets)
-        off = mean - mixed.mean
-        by_level = np.maximum(mixed.jacobian[0][0], 1e-3)
-        level = np.clip(level + np.clip(off / by_level, -reach, reach), response.lowest, response.highest)
-        if (np.abs(off) < _CLOSE * reach).all():
+        z = _frame_levels(levels, spread, offsets)
+        mean, mean1 = (response(z, order)[0] for order in (0, 1))
+        off = means - mean @ _WEIGHTS
+        clipped = mean.mean(0)
+        centred = clipped - (clipped @ _WEIGHTS)[:, None]
+        off_spatial = np.where(spread > 0, spatial - centred**2 @ _WEIGHTS, 0.0)
+        reach = np.sqrt(noise + np.maximum(spread, 0))
+        levels = levels + np.clip(off / np.maximum(mean1 @ _WEIGHTS, 1e-3), -reach, reach)
+        levels = np.clip(levels, response.lowest, response.highest)
+        slope = np.maximum((mean1.mean(0) ** 2) @ _WEIGHTS, 0.05)
+        spread = np.where(spread > 0, np.maximum(spread + off_spatial / slope, spread / 4), spread)
+        if (np.abs(off) < _CLOSE * reach).all() and (np.abs(off_spatial) < 1e3 * _CLOSE * reach**2).all():
             break
-    return np.asarray(_mixed(response, level, spread, offsets).variance.reshape(frames, -1).mean(0))
+    mean, var = response(_frame_levels(levels, spread, offsets))[:2]
+    change = mean - mean.mean(0)
+    change = change - (change @ _WEIGHTS)[..., None]
+    total = (var.mean(0) + (change**2).sum(0) / (len(means) - 1)) @ _WEIGHTS
+    # A spread below 0, by chance, is none here: what it takes off is taken off as without drift.
+    alone = response(solved.level[:, None] + np.sqrt(np.maximum(solved.spread, 0.0))[:, None] * _NODES)[1] @ _WEIGHTS
+    return np.asarray(total + solved.variance - alone)
+
+
+def _frame_levels(levels: Array, spread: Array, offsets: Mask) -> Array:
+    """(F, G, Q) levels of the pixels in each frame: light is in proportion to the frame's, offsets are the same."""
+    middle = levels.mean(0)
+    factor = np.where(offsets | (middle <= 0), 1.0, levels / np.where(middle > 0, middle, 1.0))
+    return np.asarray(levels[..., None] + (factor * np.sqrt(np.maximum(spread, 0.0)))[..., None] * _NODES)
 
 
 def covariance(response: Response, solved: Spread, frames: int) -> Array:

@@ -29,17 +29,19 @@ class Blocks:
     columns: int
 
     @classmethod
-    def for_size(cls, frame: tuple[int, int], size: int, step: int) -> Blocks:
-        """As many blocks as leave 64 samples of red or blue for each tap, within 3 x 3 and 9 x 12.
+    def for_size(cls, frame: tuple[int, int], size: int, step: int, snr_db: float = 40.0) -> Blocks:
+        """As many blocks as leave enough samples of red or blue for each tap, within 3 x 3 and 9 x 12.
 
-        Noise in the taps goes with the root of taps over samples; the field must still be followed.
+        ``samples = 64 * 10^((28 - SNR) / 10)`` for each tap, at least 64 and at most 160. Noise in the taps goes with
+        the root of noise variance times taps over samples; where light is good, smaller blocks follow the field better.
 
         Args:
             frame: (height, width).
             size: of the PSFs.
             step: 2 for a Bayer sensor, 1 for a monochrome one.
+            snr_db: of the chart in its darkest colour: 20 log10 of white less black over the noise.
         """
-        side = 8 * step * size
+        side = step * size * float(np.sqrt(np.clip(64 * 10 ** ((28 - snr_db) / 10), 64, 160)))
         rows = int(np.clip(round(frame[0] / side), 3, MOST_ROWS))
         columns = int(np.clip(round(frame[1] / side), 3, MOST_COLUMNS))
         return cls(frame, rows, columns)

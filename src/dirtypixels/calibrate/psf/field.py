@@ -103,7 +103,7 @@ def psf_field(
         chart: that was photographed.
         pitch_um: distance of the sensor's pixels in micrometres, > 0.
         size: side of the PSFs in full-resolution pixels, odd, 5 to 61; None chooses 11 to 25 by the blur seen.
-        blocks: (rows, columns) of blocks; None chooses by size, up to 9 x 12.
+        blocks: (rows, columns) of blocks; None chooses by size and noise, up to 9 x 12.
         black: level in DN, one for all or one for each place of the 2 x 2 pattern; None takes the frame's.
         white: level in DN; None takes the frame's.
         noise: of the captures, in units of the signal, floats or one for each colour; the residual is judged by it.
@@ -139,7 +139,7 @@ def psf_field(
             progress(number, 4 * len(frames))
         shots.append(_shot(frame, chart, black, white, partial, len(frames)))
     side = _size_for(shots) if size is None else size
-    grid = grid or Blocks.for_size(frame_size, side, step)
+    grid = grid or Blocks.for_size(frame_size, side, step, _snr_db(shots))
     _check_samples(grid, side, step)
     steps = None if progress is None else _later(progress, len(frames))
     found = estimate(shots, grid, side, aperture, noise, steps)
@@ -186,6 +186,12 @@ def _size_for(shots: Sequence[Shot]) -> int:
     """Six standard deviations of nearly the widest blur to each side."""
     widest = max(float(np.percentile(shot.alignment.shifts.blur.max(1), 90)) for shot in shots)
     return int(np.clip(2 * math.ceil(6 * widest) + 1, *SIZES))
+
+
+def _snr_db(shots: Sequence[Shot]) -> float:
+    """20 log10 of white less black over the noise, of the darkest plane of all captures together."""
+    worst = min(tone.snr_db for shot in shots for tone in shot.tones.values())
+    return worst + 20 * math.log10(2) + 10 * math.log10(len(shots))
 
 
 def _check_samples(grid: Blocks, size: int, step: int) -> None:
