@@ -63,6 +63,14 @@ def test_clipping_leaves_out_what_the_unclipped_formula_would_say() -> None:
     assert at_white / math.sqrt(1e-3 + 1e-4) == pytest.approx(math.sqrt(0.5 - 0.5 / math.pi), rel=0.01)
 
 
+@pytest.mark.parametrize(("alpha", "sigma"), [(1e-3, 1e-2), (1e-4, 5e-4), (2e-5, 2e-4), (1e-3, 1e-5)])
+def test_between_the_tables_entries_the_deviation_is_the_formulas(alpha: float, sigma: float) -> None:
+    response = DetailResponse(alpha, sigma**2, Range(-np.inf, 1.0))
+    light = np.geomspace(5e-4, 0.5, 1000)
+    expected = np.sqrt(alpha * light + sigma**2)
+    np.testing.assert_allclose(response.of(response.deviation, light), expected, rtol=4e-3)
+
+
 def test_rounding_adds_its_variance() -> None:
     step, sigma = 1 / 255, 0.8 / 255
     response = DetailResponse(1e-9, sigma**2, Range(0.0, 1.0, step))

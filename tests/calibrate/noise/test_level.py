@@ -121,7 +121,7 @@ def test_another_noise_fails_the_residual_test() -> None:
 
 
 def test_one_level_does_not_tell_shot_from_read_noise() -> None:
-    with pytest.raises(ValueError, match="patches of different light, .*found means from 0.3 to 0.3"):
+    with pytest.raises(ValueError, match=r"patches of different light, .*found means from 0.3 to 0.3"):
         noise_level(np.clip(stack(2e-4, 5e-3, np.full(6, 0.3)), 0, 1))
     close = noise_level(np.clip(stack(2e-4, 5e-3, np.linspace(0.3, 0.302, 6)), 0, 1))
     assert not close.passed

@@ -180,9 +180,10 @@ def changed(value: float) -> Array:
         (changed(-0.1), {}, ValueError, "floor must be at most the least value, -0.1 in Y; found 0 "),
         (GOOD[:20], {}, ValueError, r"capture must be at least 32 x 32 a colour; found \(20, 200\) of Y"),
         (np.full((64, 64), 0.3), {}, ValueError, "capture must be a photograph with noise; all of Y is 0.3"),
-        (GOOD + 1, {}, ValueError, "must not be clipped all through; found 100.0 % of Y at white 1 and 0.0 % at floor 0"),
+        (GOOD + 1, {}, ValueError, "clipped all through; found 100.0 % of Y at white 1 and 0.0 % at floor 0"),
         (np.round(GOOD * 9) / 9, {}, ValueError, "at least 16 different values; found 10 in Y"),
         (255 * GOOD, {}, ValueError, "must not be clipped all through"),  # white not given
+        (np.maximum(GOOD[:, ::-1] - 0.5, 0.0)[:, 100:], {}, ValueError, "at most half is clipped; found none .* in Y"),
         (ramp(), {}, ValueError, "smooth parts|noise of its own"),  # no noise at all
         (Frame(np.ones((64, 64), np.uint16), white=9.0), {}, ValueError, "does not say its black level"),
         (Frame(np.ones((64, 64), np.uint16), black=(0.0,) * 4), {}, ValueError, "does not say its white level"),

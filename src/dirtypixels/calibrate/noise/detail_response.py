@@ -69,8 +69,8 @@ class DetailResponse:
 
 
 def _lights(alpha: float, variance: float, bounds: Range) -> Array:
-    """Even over the range, and denser where clipping bends the curves."""
-    parts = [np.linspace(0.0, bounds.high, 129)]
+    """Denser in the dark, where the deviation is a bent function of the light, and where clipping bends the curves."""
+    parts = [bounds.high * np.linspace(0.0, 1.0, 257) ** 2]
     for end in (bounds.low, bounds.high):
         if math.isfinite(end):
             parts.append(end + np.linspace(-_REACH, _REACH, 81) * math.sqrt(variance + alpha * max(end, 0.0)))

@@ -58,9 +58,10 @@ def grouped(signal: Array, used: Mask, bounds: Range) -> Groups:
 
     The variance of clipped samples depends on the light in a bent way, so the patches that are partly clipped are split
     by the mean of each pixel's neighbours, itself left out: that follows smooth shading and knows nothing of the
-    pixel's own noise. The drift of the light is taken out by regressing each frame's deviation from the pixels' mean over the frames on
-    ``1, c``, where c is that mean: light that drifts is in proportion to it, noise is not. In groups with clipped samples
-    it is regressed on 1 alone: there the noise of a frame depends on its light, and is in proportion to c, too.
+    pixel's own noise. The drift of the light is taken out by regressing each frame's deviation from the pixels'
+    mean over the frames on ``1, c``, where c is that mean: light that drifts is in proportion to it, noise is not. In
+    groups with clipped samples it is regressed on 1 alone: there the noise of a frame depends on its light, and is in
+    proportion to c, too.
 
     Args:
         signal: (F, P, H, W) in units of the signal, F >= 2.

@@ -63,6 +63,9 @@ def photograph_noise(
     robust deviation (median of absolute details), and alpha and sigma maximise their likelihood under clipping and
     rounding. As what is smooth depends on the noise, this is repeated until it settles.
 
+    One photograph cannot tell noise from a fixed pattern (each pixel's own gain and offset), which is therefore in the
+    estimate; repeated frames can, see `noise_level`. Nor can it tell noise from grain that the scene itself has.
+
     Args:
         capture: a frame, each of whose colours is measured by itself (Gr and Gb together); or a plane (H, W) of one
             colour, in digital numbers or units of the signal.
@@ -202,6 +205,10 @@ def _search(planes: Sequence[Details], bounds: Range) -> _Found:
 def _searched(planes: Sequence[Details], bounds: Range, above: float) -> _Found:
     """Choose smooth parts, fit, choose again; until the deviations settle."""
     chosen = quiet(planes)
+    if not any(mask.any() for mask in chosen):
+        raise ValueError(
+            "capture must have parts of which at most half is clipped; found none (is black or white wrong?)"
+        )
     spread = float(np.median(np.concatenate([np.abs(d.detail[m]) for d, m in zip(planes, chosen, strict=True)])))
     if spread == 0:
         raise ValueError("capture must have noise of its own; found none in its smooth parts")

@@ -82,8 +82,8 @@ def inverted(response: Response, mean: Array, spatial: Array, start: tuple[Array
 def drifting_variance(response: Response, solved: Spread, means: Array, spatial: Array) -> Array:
     """What is measured as temporal variance (G,) where the light differs between the frames.
 
-    ``E_z[mean_f v(z_f)] + E_z[sum_f d_f(z)^2] / (F - 1)``, d_f the part of the clipped light's change in frame f that the
-    mean over the group does not share; the levels of each frame are solved for.
+    ``E_z[mean_f v(z_f)] + E_z[sum_f d_f(z)^2] / (F - 1)``, d_f the part of the clipped light's change in frame f
+    that the mean over the group does not share; the levels of each frame are solved for.
 
     Args:
         response: the moments over the level.
