@@ -159,8 +159,6 @@ def test_intervals_follow_the_confidence() -> None:
 
 
 GOOD = exposed(ramp(), 1e-2, 2e-2, 0.0, 0)
-
-
 MOSTLY_WHITE = np.where(np.random.default_rng(0).random(GOOD.shape) < 0.75, 1.0, GOOD)
 
 
@@ -186,6 +184,7 @@ def changed(value: float) -> Array:
         (GOOD + 1, {}, ValueError, "clipped all through; found 100.0 % of Y at white 1 and 0.0 % at floor 0"),
         (np.round(GOOD * 9) / 9, {}, ValueError, "at least 16 different values; found 10 in Y"),
         (255 * GOOD, {}, ValueError, "must not be clipped all through"),  # white not given
+        (MOSTLY_WHITE, {}, ValueError, "at most half is clipped; found none .* in Y"),
         (ramp(), {}, ValueError, "smooth parts|noise of its own"),  # no noise at all
         (Frame(np.ones((64, 64), np.uint16), white=9.0), {}, ValueError, "does not say its black level"),
         (Frame(np.ones((64, 64), np.uint16), black=(0.0,) * 4), {}, ValueError, "does not say its white level"),

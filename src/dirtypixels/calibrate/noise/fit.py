@@ -18,6 +18,7 @@ _UNKNOWABLE = 0.95  # where more than this is clipped, the rest says too little 
 _CLOSE = 6.5  # standard deviations from a clipping point within which clipping is reckoned with
 _COARSE = 0.9  # steps to the standard deviation below which rounding is
 _STEADY = 0.002  # of the noise's variance: less drift does not change what clipping makes of it
+_FULL_STEPS = 6
 _STEPS = 40
 _SMALL = 3e-3  # standard errors: a step that ends the iteration
 _RISE = 1e-2  # relative step of theta for derivatives
@@ -85,12 +86,13 @@ def fitted(groups: Groups, bounds: Range, start: Array) -> Fit:
     near = _near_an_edge(groups, bounds, start)
     here = _state(groups, bounds, start, near)
     converged = False
-    for _ in range(_STEPS):
+    for count in range(_STEPS):
         slope = _slope(groups, bounds, near, here)
         information, score = _equations(groups, here, slope)
         step = _solved(information, score)
         size = math.sqrt(max(float(step @ information @ step), 0.0))
-        factor, before = 1.0, _misfit(groups, here, here)
+        # Where offsets end and light begins the response has a kink; full steps may go to and fro about it.
+        factor, before = 1.0 if count < _FULL_STEPS else 0.5, _misfit(groups, here, here)
         while True:
             there = _state(groups, bounds, here.theta + factor * step, near, here)
             if factor < 1e-3 or _misfit(groups, there, here) <= 1.1 * before + 1:

@@ -134,6 +134,7 @@ def noise_level(
     used = np.ones(signal.shape[1:], dtype=bool)
     for _ in range(3):
         groups = grouped(signal, used, bounds)
+        _check_codes(groups, bounds)
         fit = fitted(groups, bounds, _start(groups))
         better = used & ~defects(signal, groups, fit)
         if (better == used).all():
@@ -176,6 +177,18 @@ def _checked(
         step = 1.0 if values.dtype.kind in "iu" else 0.0
     signal = (values.astype(np.float64) - black) / (white - black)
     return signal, bounds_of(black, white, floor, step)
+
+
+def _check_codes(groups: Groups, bounds: Range) -> None:
+    """Refuse noise that rounding hides: well below the step, hardly any pixel changes from frame to frame."""
+    open_ = groups.clipped < 0.5
+    typical = float(np.sqrt(np.median(groups.temporal[open_]))) if open_.any() else math.inf
+    if typical < 0.5 * bounds.step:
+        raise ValueError(
+            f"stack must have noise of at least half the distance of its levels, which are too few to show it; found "
+            f"{typical:.2g} of the range, and levels {bounds.step:.2g} of it apart: take frames of more bits, or a "
+            f"higher gain"
+        )
 
 
 def _start(groups: Groups) -> Array:
@@ -231,7 +244,7 @@ def _estimate(
         black=levels[0],
         white=levels[1],
         patches=table,
-        findings=findings_of(fit, bounds, vars(table), intervals, dead),
+        findings=findings_of(fit, vars(table), intervals, dead),
     )
 
 

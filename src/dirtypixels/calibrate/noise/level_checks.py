@@ -22,8 +22,6 @@ TOLERANCE = 0.03
 FEW_LEVELS = 0.5
 #: Relative change of light from frame to frame.
 DRIFT_NOTE, DRIFT_FAILURE = 0.005, 0.2
-#: Steps of rounding to the noise's standard deviation from which the noise is hidden by it.
-COARSE = 2.0
 _FALSE_ALARMS = 0.01  # expected number of sound pixels taken for defects, in a stack
 _STUCK = 8.0  # robust standard deviations of the pixels' means
 
@@ -58,7 +56,7 @@ def defects(signal: Array, groups: Groups, fit: Fit) -> Mask:
 
 
 def findings_of(
-    fit: Fit, bounds: Range, patches: dict[str, Array], intervals: dict[str, tuple[float, float]], dead: int
+    fit: Fit, patches: dict[str, Array], intervals: dict[str, tuple[float, float]], dead: int
 ) -> tuple[Finding, ...]:
     """All that speaks for or against an estimate."""
     found = []
@@ -74,16 +72,6 @@ def findings_of(
         found.append(Finding("residual", "failure", f"{text}: the sensor does not follow alpha * mean + sigma^2"))
     elif chance < LEVEL:
         found.append(Finding("residual", "note", f"{text}: more than chance, but under {TOLERANCE:.0%}"))
-    typical = float(np.median(patches["fitted"][used])) if used.any() else 0.0
-    if bounds.step > COARSE * typical:
-        found.append(
-            Finding(
-                "too-few-codes",
-                "failure",
-                f"the signal goes in steps of {bounds.step:.2g} of the range, {bounds.step / max(typical, 1e-300):.1f} "
-                f"times its noise: rounding hides the noise; take frames of more bits, or a higher gain",
-            )
-        )
     if not fit.converged:
         found.append(Finding("not-converged", "failure", "the fit did not settle: levels are too few or too alike"))
     if dead:

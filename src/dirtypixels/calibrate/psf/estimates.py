@@ -10,15 +10,15 @@ from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
-import scipy.fft
 
+from dirtypixels.calibrate.psf import variation
 from dirtypixels.calibrate.psf.blocks import Blocks
 from dirtypixels.calibrate.psf.coverage import processors
 from dirtypixels.calibrate.psf.displaced import displaced
 from dirtypixels.calibrate.psf.mapping import Mapping
 from dirtypixels.calibrate.psf.normal import Normal, normal_equations, right_side
 from dirtypixels.calibrate.psf.quality import MOST_RESIDUAL, Quality, filled
-from dirtypixels.calibrate.psf.shots import Piece, Samples, Shot
+from dirtypixels.calibrate.psf.shots import Piece, Shot
 from dirtypixels.calibrate.psf.solve import Estimate, solve
 from dirtypixels.camera import NoiseLevel
 
@@ -213,17 +213,21 @@ def _solved_beside(place: Place, blocks: dict[Place, _Block], usable: set[Place]
     middle = (float(grid.middles[0][place[0]]), float(grid.middles[1][place[1]]))
     sides: dict[int, tuple[Floats, float]] = {}
     for shot, piece in block.pieces:
-        changes = _blurred(piece.sharp, np.stack([s for pair in slopes.values() for s in pair]), size)
-        change = dict(zip(slopes, changes.reshape(-1, 2, *piece.shape), strict=True))
+        blurred = variation.blurred(piece.sharp, np.concatenate(list(slopes.values())))
+        steps = dict(zip(slopes, blurred.reshape(-1, 2, *piece.shape), strict=True))
         for samples in shot.samples(piece):
             channel = COLOURS[samples.plane[0]]
-            values = samples.values - _change(change[channel], samples, piece, middle)
+            values = samples.values - variation.change(steps[channel], samples, piece, middle)
             vector, energy = right_side(piece.sharp, values, size, samples.place, samples.step)
             before = sides.get(channel, (np.zeros_like(vector), 0.0))
             sides[channel] = (before[0] + vector, before[1] + energy)
     for channel, (vector, energy) in sides.items():
         normal = replace(block.normals.pop(channel), vector=vector, energy=energy)
-        found = solve(normal, 1, block.found[channel])
+        try:
+            found = solve(normal, 1, block.found[channel])
+        except ValueError as error:
+            beside.failed = str(error)
+            continue
         aside = np.tensordot(np.subtract(middle, block.middle), slopes[channel], 1)
         beside.found[channel] = found
         beside.extrapolated[channel] = float(np.linalg.norm(aside) / np.linalg.norm(found.psf))
@@ -231,33 +235,12 @@ def _solved_beside(place: Place, blocks: dict[Place, _Block], usable: set[Place]
 
 
 def _slopes(place: Place, channel: int, blocks: dict[Place, _Block], usable: set[Place]) -> Floats:
-    """How the PSF changes with each pixel down and across: by the blocks on both sides, or one and the block itself."""
-    own = blocks[place]
-    found = []
-    for axis in (0, 1):
-        ends = []
-        for way in (1, -1):
-            beside = (place[0] + way * (axis == 0), place[1] + way * (axis == 1))
-            ends.append(blocks[beside] if beside in usable else own)
-        distance = ends[0].middle[axis] - ends[1].middle[axis]
-        change = ends[0].found[channel].psf - ends[1].found[channel].psf
-        found.append(change / distance if distance > 0 else np.zeros_like(change))
-    return np.stack(found)
+    def of(other: Place) -> tuple[Floats, Floats] | None:
+        return (blocks[other].middle, blocks[other].found[channel].psf) if other in usable else None
 
-
-def _blurred(sharp: npt.NDArray[np.float32], kernels: Floats, size: int) -> Floats:
-    """(N, h, w) the part of a sharp picture's convolutions with (N, size, size) that it determines."""
-    shape = [scipy.fft.next_fast_len(n, real=True) for n in sharp.shape]
-    spectrum = scipy.fft.rfft2(sharp.astype(np.float64), shape)
-    found = scipy.fft.irfft2(spectrum * scipy.fft.rfft2(kernels, shape), shape)
-    return np.asarray(found[:, size - 1 : sharp.shape[0], size - 1 : sharp.shape[1]])
-
-
-def _change(blurred: Floats, samples: Samples, piece: Piece, middle: tuple[float, float]) -> Floats:
-    """What the PSF's change away from the block's middle adds to samples, from the picture blurred by the slopes."""
-    at = np.ix_(samples.rows - piece.start[0], samples.columns - piece.start[1])
-    down, across = samples.rows - middle[0], samples.columns - middle[1]
-    return np.asarray(down[:, None] * blurred[0][at] + across * blurred[1][at])
+    i, j = place
+    own = blocks[place].middle, blocks[place].found[channel].psf
+    return variation.slopes(own, [(of((i + 1, j)), of((i - 1, j))), (of((i, j + 1)), of((i, j - 1)))])
 
 
 def _quality(
