@@ -112,7 +112,7 @@ def one(job: tuple[str, Path | int, float], camera_name: str, seed: int) -> list
         alpha, sigma = float(noise.alpha), float(noise.sigma)
         middle = np.sqrt((estimate.alpha * MID_GRAY + estimate.sigma**2) / (alpha * MID_GRAY + sigma**2))
         pairs = ((alpha, estimate.alpha_interval), (sigma, estimate.sigma_interval))
-        held = [low <= true <= high for true, (low, high) in pairs]
+        held = [bool(low <= true <= high) for true, (low, high) in pairs]
         said = ", ".join(f"{f.kind} ({f.severity})" for f in estimate.findings if f.severity != "note")
         found.append(
             Outcome(

@@ -175,7 +175,7 @@ def _measured(channel: _Channel, confidence: float) -> NoiseEstimate:
     choice = judge_choice(planes, chosen, found.response)
     covariance = _covariance(found, sets, choice.unexplained)
     findings = judge(channel.planes, choice, sets, found, covariance, channel.bounds, settled)
-    width = float(stats.norm.ppf((1 + confidence) / 2)) * np.sqrt(np.diag(covariance))
+    width = [float(stats.norm.ppf((1 + confidence) / 2) * np.sqrt(v)) for v in np.diag(covariance)]
     alpha, variance = found.alpha, found.variance
     return NoiseEstimate(
         alpha,
