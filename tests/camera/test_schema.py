@@ -12,7 +12,7 @@ import pytest
 import torch
 from measured import MEASURED, PSFS, camera
 
-from dirtypixels.camera import Camera
+from dirtypixels.camera import Camera, gaussian_psf
 
 
 def changed(path: str, value: Any) -> dict[str, Any]:
@@ -110,6 +110,15 @@ def test_each_channel_has_its_noise() -> None:
         ("calibration.noise.levels.1.iso", 200, "they differ at ['ISO 100 G', 'ISO 200 G']"),
         ("calibration.noise.findings.0.severity", "failure", "passed must be false where a finding is a failure"),
         ("calibration.optics.optics.residual", [[1.0, 1.0]], "trusted, residual and quality must be maps of one shape"),
+        ("calibration.noise.levels.0.alpha_interval", [5, 1], "alpha_interval must hold alpha 0.001; found [5, 1]"),
+        ("calibration.noise.levels.2.sigma_interval", [0, 5e-3], "sigma_interval must hold sigma 0.006; found [0, 0.0"),
+        (
+            "calibration.noise.levels.0.passed",
+            False,
+            "calibration.noise: Value error, passed must be false where a level did not pass; found true with ISO 100",
+        ),
+        ("calibration.noise.passed", False, "passed must be true where no finding is a failure and all levels pass"),
+        ("calibration.noise.date", "yesterday", "calibration.noise.date: Value error, must be a date as in ISO 8601"),
         ("schema_version", 1, "calibration needs schema_version 2"),
         ("exposure", None, "noise and exposure belong together"),
         ("optics", None, "calibration.optics describes a lens; found no optics"),
@@ -121,6 +130,36 @@ def test_an_inconsistent_profile_is_refused(tmp_path: Path, path: str, value: An
     with pytest.raises(ValueError, match=re.escape(message)) as caught:
         Camera.load(tmp_path)
     assert "is not valid" in str(caught.value)
+
+
+@pytest.mark.parametrize("levels", [[], MEASURED["calibration"]["noise"]["levels"]])
+def test_a_record_of_noise_without_noise_is_refused(levels: list[Any]) -> None:
+    lens = changed("calibration.noise.levels", levels)
+    del lens["noise"], lens["exposure"]
+    with pytest.raises(ValueError, match="describes the noise; found no noise"):
+        camera(lens)
+
+
+def test_a_records_verdict_is_also_that_of_its_levels(tmp_path: Path) -> None:
+    failed = copy.deepcopy(MEASURED)
+    failed["calibration"]["noise"]["levels"][0]["passed"] = False
+    failed["calibration"]["noise"]["passed"] = False
+    camera(failed).save(tmp_path)
+    loaded = Camera.load(tmp_path).profile.calibration
+    assert loaded is not None
+    assert loaded.noise is not None
+    assert not loaded.noise.passed
+
+
+def test_what_a_calibration_saw_of_the_camera_is_kept(tmp_path: Path) -> None:
+    seen = {"name": "Bench One", "cfa": "mono", "width": 4000, "height": 3000}
+    profile = changed("calibration.noise.camera", seen)
+    profile["calibration"]["noise"]["captures"][0] |= {"black": -0.5, "white": 4095.0}
+    camera(profile).save(tmp_path)
+    stored = json.loads((tmp_path / "camera.json").read_text())["calibration"]["noise"]
+    assert stored["camera"] == seen
+    assert stored["captures"][0]["black"] == -0.5
+    assert Camera.load(tmp_path).profile == camera(profile).profile
 
 
 def test_a_monochrome_sensor_is_saved_and_loaded(tmp_path: Path) -> None:
@@ -135,3 +174,26 @@ def test_the_hash_stays_when_a_profile_is_saved_again(tmp_path: Path) -> None:
     once = Camera.load(tmp_path / "once")
     once.save(tmp_path / "twice")
     assert bundled.hash == once.hash == Camera.load(tmp_path / "twice").hash
+
+
+def test_the_hash_is_that_of_what_decides_a_capture() -> None:
+    before = camera().hash
+    records: list[tuple[str, Any]] = [
+        ("name", "another name"),
+        ("noise.source", "elsewhere"),
+        ("calibration.noise.date", "2027-02-03T00:00:00Z"),
+        ("calibration.optics", None),
+        ("calibration", None),
+    ]
+    for path, value in records:
+        assert camera(changed(path, value)).hash == before, path
+    sensor = {"cfa": "RGGB", "black_level": 64.0, "white_level": 1023.0, "source": "test"}
+    described = copy.deepcopy(MEASURED) | {"sensor": sensor}
+    figures = [
+        camera(changed("exposure.reference_lux", 1000)),
+        camera(changed("noise.gains.0.iso", 200) | {"calibration": {}}),
+        camera(described),
+        camera(described | {"sensor": sensor | {"black_level": 63.0}}),
+        camera(MEASURED, gaussian_psf(0.49).expand(2, 2, 1, 5, 5).clone()),
+    ]
+    assert len({before, *(one.hash for one in figures)}) == len(figures) + 1

@@ -109,12 +109,23 @@ class Camera:
 
     @cached_property
     def hash(self) -> str:
-        """Short digest of every figure in the profile; saved models and studies carry it."""
-        # Parts that a profile does not have are left out, so that its hash stays when the schema gains one.
-        absent = {part for part in ("optics", "calibration") if getattr(self.profile, part) is None}
-        digest = sha256(self.profile.model_dump_json(exclude=absent).encode())
+        """Short digest of the figures that decide a capture; saved models, captures and studies carry it.
+
+        In it are the noise at each gain, the exposure rule, the sensor's colour filters and levels, and the PSFs with
+        their grid. Names, sources, dates and the records of calibrations are not, so that cameras that take the same
+        captures have the same hash.
+        """
+        # What a profile does not have is left out, so that its hash stays when the schema gains a part or an entry.
+        parts = {name: getattr(self.profile, name) for name in ("noise", "exposure", "sensor")}
+        figures = {
+            name: part.model_dump(mode="json", exclude={"source"}, exclude_none=True)
+            for name, part in parts.items()
+            if part is not None
+        }
+        digest = sha256(json.dumps(figures, sort_keys=True).encode())
         if self.optics is not None:
-            digest.update(self.optics.psfs.contiguous().numpy().tobytes())
+            psfs = self.optics.psfs.contiguous().numpy()
+            digest.update(repr(psfs.shape).encode() + psfs.tobytes())
         return digest.hexdigest()[:16]
 
     def psf(self, position: Position) -> Tensor:

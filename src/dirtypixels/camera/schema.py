@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
 
 Severity = Literal["note", "warning", "failure"]
 Text = Annotated[str, Field(min_length=1)]
@@ -12,6 +13,18 @@ AtLeast0 = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Above0 = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Interval = tuple[Finite, Finite]
+Cfa = Literal["RGGB", "BGGR", "GRBG", "GBRG"]
+
+
+def _iso_date(value: str) -> str:
+    try:
+        datetime.fromisoformat(value)
+    except ValueError:
+        raise ValueError(f"must be a date as in ISO 8601, 2026-01-31T12:00:00+00:00; found {value!r}") from None
+    return value
+
+
+Date = Annotated[str, AfterValidator(_iso_date)]
 
 
 def _shape_of(value: Any) -> str:
@@ -64,8 +77,9 @@ class Exposure(Part):
 class Sensor(Part):
     """How light becomes digital numbers."""
 
-    cfa: Literal["RGGB", "BGGR", "GRBG", "GBRG"] | None = None
-    black_level: AtLeast0
+    cfa: Cfa | None = None
+    #: below 0 where the sensor's files cut off what lies under their number 0
+    black_level: Finite
     white_level: Above0
     source: Text
 
@@ -93,13 +107,24 @@ class Remark(Part):
     message: Text
 
 
+class SeenCamera(Part):
+    """The camera as captures, or somebody else's figures, name and show it; None is unknown."""
+
+    name: Text | None = None
+    cfa: Cfa | Literal["mono"] | None = None
+    width: Annotated[int, Field(ge=1)] | None = None
+    height: Annotated[int, Field(ge=1)] | None = None
+
+
 class CaptureFile(Part):
-    """A file that a calibration was made from."""
+    """A file that a calibration was made from, and what it stated; black is the mean of its colours."""
 
     file: Text
     sha256: Text
     iso: Above0 | None = None
     exposure_s: AtLeast0 | None = None
+    black: Finite | None = None
+    white: Finite | None = None
     exif: dict[str, str] = {}
 
 
@@ -115,6 +140,14 @@ class MeasuredLevel(Part):
     black: Finite
     passed: bool
     reason: Text
+
+    @model_validator(mode="after")
+    def _values_within_intervals(self) -> MeasuredLevel:
+        for name in ("alpha", "sigma"):
+            value, (low, high) = getattr(self, name), getattr(self, f"{name}_interval")
+            if not low <= value <= high:
+                raise ValueError(f"{name}_interval must hold {name} {value:g}; found [{low:g}, {high:g}]")
+        return self
 
 
 class MeasuredOptics(Part):
@@ -142,11 +175,12 @@ class MeasuredOptics(Part):
 class Record(Part):
     """One calibration: when, with what, from which files, and whether to trust it."""
 
-    date: Text
+    date: Date
     software: Text
     method: Text
     passed: bool
     reason: Text
+    camera: SeenCamera | None = None
     confidence: Annotated[float, Field(gt=0, lt=1)] | None = None
     findings: tuple[Remark, ...] = ()
     captures: tuple[CaptureFile, ...] = ()
@@ -154,10 +188,15 @@ class Record(Part):
     optics: MeasuredOptics | None = None
 
     @model_validator(mode="after")
-    def _verdict_follows_findings(self) -> Record:
+    def _verdicts_agree(self) -> Record:
         failed = [remark.kind for remark in self.findings if remark.severity == "failure"]
         if self.passed and failed:
             raise ValueError(f"passed must be false where a finding is a failure; found true with {', '.join(failed)}")
+        levels = [f"ISO {level.iso:g} {level.channel}" for level in self.levels if not level.passed]
+        if self.passed and levels:
+            raise ValueError(f"passed must be false where a level did not pass; found true with {', '.join(levels)}")
+        if not self.passed and not failed and not levels:
+            raise ValueError("passed must be true where no finding is a failure and all levels pass; found false")
         return self
 
 
@@ -193,6 +232,8 @@ class ProfileFile(Part):
         if self.schema_version == 1 and self.calibration is not None:
             raise ValueError("calibration needs schema_version 2; found 1")
         record = self.calibration.noise if self.calibration else None
+        if record is not None and self.noise is None:
+            raise ValueError("calibration.noise describes the noise; found no noise")
         if record is not None and record.levels:
             self._levels_are_the_gains(record)
         if self.calibration is not None and self.calibration.optics is not None and self.optics is None:
@@ -200,8 +241,7 @@ class ProfileFile(Part):
         return self
 
     def _levels_are_the_gains(self, record: Record) -> None:
-        if self.noise is None:
-            raise ValueError("calibration.noise describes the noise; found no noise")
+        assert self.noise is not None
         stated = {
             (gain.iso, channel): pair
             for gain in self.noise.gains
