@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dirtypixels.calibrate.findings import Finding
+from dirtypixels.calibrate.noise.capped import without_light
 from dirtypixels.raw.agreement import check_same_camera
 from dirtypixels.raw.frames import Frame
 
@@ -51,12 +52,15 @@ def exposures_of(
 ) -> tuple[list[Exposure], tuple[Finding, ...]]:
     """Sort frames into exposures, by gain, then by exposure time x light.
 
+    Frames taken with the lens cap on are dark exposures, whatever exposure time they state (see `without_light`).
+
     Args:
         frames: of one camera and one sensor layout.
         light: (N,) of each frame, >= 0, 0 in the dark; None for the same light in all.
 
     Returns:
-        The exposures with at least two frames each, and a warning for each frame that is alone and therefore left out.
+        The exposures with at least two frames each; a note of frames that were recognised as dark, and a warning for
+        each frame that is alone and therefore left out.
 
     Raises:
         TypeError: frames holds something else than Frames.
@@ -72,6 +76,7 @@ def exposures_of(
     if len(lights) != len(frames) or not all(0 <= v < float("inf") for v in lights):
         raise ValueError(f"light must be {len(frames)} finite numbers >= 0, one a frame; found {lights}")
     _check_alike(frames)
+    lights, recognised = without_light(frames, lights)
     groups: dict[tuple[float | None, float | None, float], list[Frame]] = defaultdict(list)
     for frame, brightness in zip(frames, lights, strict=True):
         groups[frame.iso, frame.exposure_s, brightness].append(frame)
@@ -92,7 +97,7 @@ def exposures_of(
         for e in alone
     )
     kept = [e for e in found_exposures if len(e.frames) > 1]
-    return sorted(kept, key=lambda e: (e.iso or 0.0, e.dose or 0.0, e.seconds or 0.0)), warnings
+    return sorted(kept, key=lambda e: (e.iso or 0.0, e.dose or 0.0, e.seconds or 0.0)), recognised + warnings
 
 
 def _check_alike(frames: Sequence[Frame]) -> None:
