@@ -108,6 +108,36 @@ class TestBlack:
             check_levels(frames(0.0))
 
 
+class TestUnitsOfTheSignal:
+    """Values in [0, 1]: what is allowed is a part of the range, not a number of DN."""
+
+    @staticmethod
+    def frame(mean: float, black: float, white: float = 1.0, **known: Any) -> Frame:
+        noisy = mean + 0.002 * np.random.default_rng(0).standard_normal((64, 64))
+        return Frame(np.minimum(noisy, 0.9).astype(np.float32), None, (black,) * 4, white, path=Path("a.npy"), **known)
+
+    def test_right_levels_pass(self) -> None:
+        check_levels([self.frame(0.015, 0.015, 0.9, exposure_s=0.0), self.frame(2.0, 0.015, 0.9)])
+
+    def test_a_dark_frame_at_another_level(self) -> None:
+        with pytest.raises(ValueError, match=r"wrong black level: a\.npy, Y states 0 DN and exposure 0, .* is 0\.0149"):
+            check_levels([self.frame(0.015, 0.0, exposure_s=0.0)])
+
+    def test_dark_patches_below_black(self) -> None:
+        with pytest.raises(ValueError, match=r"wrong black level: a\.npy, Y states 0\.03 DN, and its dark patches"):
+            check_levels([self.frame(0.015, 0.03)])
+
+    def test_a_pile_below_white(self) -> None:
+        frame = self.frame(0.9, 0.0)
+        with pytest.raises(ValueError, match=r"pile up at its largest value 0\.9, .*give white=0\.9"):
+            check_levels([frame])
+
+    def test_a_line_that_starts_elsewhere(self) -> None:
+        frames = [self.frame(0.1 + 0.1 * i, 0.0, exposure_s=0.01 * i) for i in (1, 2, 4)]
+        with pytest.raises(ValueError, match=r"lie on a line that starts at 0\.(0999|1000|1)\d*; the median"):
+            check_levels(frames)
+
+
 class TestWhite:
     def test_unknown(self) -> None:
         frame = sensor(ramp(3000.0), np.random.default_rng(0), white=None)

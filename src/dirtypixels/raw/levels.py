@@ -14,10 +14,27 @@ _BLOCK = 16  # samples a side: 256 give a median that noise moves by 8 % of its 
 _BLOCKS = 4096  # of a plane, spread evenly: a million samples, looked at in a fraction of a second
 _OFFSET = 1e-3  # of the range: sensors' own black level wanders by up to half of this over gains and rows
 _START = 0.02  # of the range: what nominal exposure times can make of the level at no exposure
+_ROUNDED = 1e-4  # of the range, where samples are no whole numbers
+_FEWEST_CODES = 64  # samples 0 and 1 of a range of 0 to 1 are no digital numbers
 _ON_LINE = 0.01  # of the range: how near a line all means must lie for its start to count
 
 _HOW_BLACK = "the median of a frame taken with the lens cap on is the black level"
 _HOW_WHITE = "the value at which samples pile up in an overexposed frame is the white level"
+
+
+def rounding(frame: Frame, white: float) -> float:
+    """By how much a level may be off because it is stated as a whole number, DN.
+
+    Half a DN; where the samples are no whole numbers (or too few of them, as in a range of 0 to 1) 1e-4 of the range.
+
+    Args:
+        frame: whose samples tell.
+        white: DN at which it saturates.
+    """
+    span = white - min(frame.black or (0.0,))
+    some = frame.values[::5]
+    whole = frame.values.dtype.kind == "u" or bool(np.array_equal(some, np.round(some)))
+    return 0.5 if whole and span >= _FEWEST_CODES else _ROUNDED * span
 
 
 class _Exposed(NamedTuple):
@@ -54,13 +71,14 @@ def check_levels(frames: Iterable[Frame]) -> None:
             raise ValueError(
                 f"{frame.name} does not say its white level: give white= in digital numbers; {_HOW_WHITE}, {largest}"
             )
+        offset = max(2 * rounding(frame, frame.white), _OFFSET * (frame.white - max(frame.black)))
         _check_white(frame, max(frame.black), frame.white)
         for plane, values in frame.planes().items():
             black = frame.black_of(plane) or 0.0
-            _check_dark_patches(f"{frame.name}, {plane}", values, black, frame.white)
+            _check_dark_patches(f"{frame.name}, {plane}", values, black, offset)
             median = float(np.median(values))
             if frame.exposure_s == 0:
-                _check_dark_frame(f"{frame.name}, {plane}", values, median, black, frame.white)
+                _check_dark_frame(f"{frame.name}, {plane}", values, median, black, offset)
             elif frame.exposure_s is not None:
                 of_plane = exposed.setdefault((frame.iso, plane), [])
                 of_plane.append(_Exposed(frame.name, frame.exposure_s, median, black, frame.white))
@@ -78,7 +96,7 @@ def _check_white(frame: Frame, black: float, white: float) -> None:
             f"{largest:g}; {_HOW_WHITE}"
         )
     span = white - black
-    if largest >= white - max(2.0, 0.01 * span) or largest - black < 0.01 * span:
+    if largest >= white - max(4 * rounding(frame, white), 0.01 * span) or largest - black < 0.01 * span:
         return
     levels, counts = np.unique(values[values >= largest - 0.1 * (largest - black)], return_counts=True)
     piled = int(counts[-1])
@@ -90,8 +108,8 @@ def _check_white(frame: Frame, black: float, white: float) -> None:
         )
 
 
-def _check_dark_patches(where: str, values: npt.NDArray[Any], black: float, white: float) -> None:
-    """Light only adds: no patch lies below black by more than noise and the sensor's own wandering."""
+def _check_dark_patches(where: str, values: npt.NDArray[Any], black: float, offset: float) -> None:
+    """Light only adds: no patch lies below black by more than noise and the sensor's own wandering, `offset`."""
     rows, columns = (size // _BLOCK for size in values.shape)
     if not rows or not columns:
         return
@@ -106,7 +124,7 @@ def _check_dark_patches(where: str, values: npt.NDArray[Any], black: float, whit
     # from neighbours, so that a slope of the light is no noise; median, so that a defect is none
     pairs = np.diff(flat[dark].reshape(_BLOCK, _BLOCK), axis=1)
     noise = 1.4826 * float(np.median(np.abs(pairs))) / np.sqrt(2)
-    allowed = max(1.0, _OFFSET * (white - black)) + 6 * 1.2533 * noise / _BLOCK
+    allowed = offset + 6 * 1.2533 * noise / _BLOCK
     if medians[dark] < black - allowed:
         raise ValueError(
             f"wrong black level: {where} states {black:g} DN, and its dark patches have a median of {medians[dark]:g} "
@@ -114,9 +132,9 @@ def _check_dark_patches(where: str, values: npt.NDArray[Any], black: float, whit
         )
 
 
-def _check_dark_frame(where: str, values: npt.NDArray[Any], median: float, black: float, white: float) -> None:
+def _check_dark_frame(where: str, values: npt.NDArray[Any], median: float, black: float, offset: float) -> None:
     """A frame of exposure 0 holds nothing but black and noise."""
-    if abs(median - black) > max(1.0, _OFFSET * (white - black)):
+    if abs(median - black) > offset:
         raise ValueError(
             f"wrong black level: {where} states {black:g} DN and exposure 0, and the median of its {values.size} "
             f"samples is {median:g}: give black={median:g}, unless light reached it"
@@ -142,5 +160,5 @@ def _check_start(iso: float | None, plane: str, exposed: list[_Exposed]) -> None
         raise ValueError(
             f"wrong black level: {lit[0].name} and {len(lit) - 1} other {gain} state {black:g} DN for {plane}, and "
             f"their medians over exposure times of {times.min():g} to {times.max():g} s lie on a line that starts at "
-            f"{start:.0f}; {_HOW_BLACK}"
+            f"{start if span < _FEWEST_CODES else round(start):g}; {_HOW_BLACK}"
         )
