@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from dirtypixels.calibrate.noise.black import BlackLevel, black_level, intercept
+from dirtypixels.calibrate.noise.black import BlackLevel, black_level
 from dirtypixels.calibrate.noise.exposures import Exposure
+from dirtypixels.calibrate.noise.intercept import intercept
 from dirtypixels.calibrate.noise.patches import Survey, survey
 from dirtypixels.raw.frames import Frame
 
@@ -148,6 +149,37 @@ class TestIntercept:
         assert notes[0].startswith("failure black-level")
         assert "the intercept" in notes[0]
 
+    def test_a_line_that_does_not_fit_overrules_nothing(self) -> None:
+        """Light of a third reached one frame: the line starts 20 DN too low, and all but that frame lie on another."""
+        surveys = [surveyed(t, 64 + 3000 * t, seed=1) for t in (0.02, 0.06, 0.15, 0.3, 0.5, 0.7, 0.9)]
+        leaking = [surveyed(0.01, 64 + 3000 * 0.01 * 0.35, seed=1), *surveys]
+        fit = intercept(leaking, 0.95)
+        assert fit is not None
+        assert abs(fit.value - 64) > fit.half + 4.1
+        assert abs(fit.value - 64) < fit.reach
+        black, (note,) = found(*leaking, given=64.0)
+        assert black.value == 64
+        assert black.interval is not None
+        assert black.interval[0] < 64 < black.interval[1]
+        assert note.startswith("warning black-off-line: ISO 100: the means do not lie on a line over exposure (worst")
+        assert "ISO 100, 0.01 s, -65% from that of the others" in note
+        assert "lens cap" in note
+        unknown, (note,) = found(*leaking)
+        assert unknown.interval is not None
+        assert unknown.interval[0] < 64 < unknown.interval[1]
+        assert note.startswith("warning black-intercept")
+        assert "do not lie on a line" in note
+
+    def test_a_line_that_does_not_fit_fails_where_it_speaks_against_the_level_all_the_same(self) -> None:
+        times = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0)
+        errors = (0.03, -0.03, 0.02, -0.02, 0.03, -0.01, 0.02, -0.02)
+        surveys = [surveyed(t, 64 + 3000 * t * (1 + e), seed=1) for t, e in zip(times, errors, strict=True)]
+        black, (note,) = found(*surveys, given=400.0)
+        assert black.value == 400
+        assert note.startswith("failure black-off-line")
+        assert "whichever exposure is left out" in note
+        assert not found(*surveys, given=64.0)[1]
+
     @pytest.mark.parametrize("times", [(0.1, 0.3), (0.1, 0.1, 0.3), (None, None, None)])
     def test_fewer_than_three_exposure_times_say_nothing(self, times: tuple[float | None, ...]) -> None:
         surveys = [surveyed(t, 500.0, seed=i) for i, t in enumerate(times)]
@@ -157,3 +189,38 @@ class TestIntercept:
         assert notes[0].startswith("warning black-unchecked")
         with pytest.raises(ValueError, match=r"black must be given where it cannot be measured \(ISO 100"):
             found(*surveys)
+
+
+class TestUnitsOfTheSignal:
+    """Floats in [0, 1]: nothing is to hang on digital numbers."""
+
+    @staticmethod
+    def dark(level: float, deviation: float, floor: float) -> Survey:
+        random = np.random.default_rng(0)
+        values = [np.maximum(level + deviation * random.standard_normal((128, 128)), floor) for _ in range(2)]
+        known = tuple(Frame(v.astype(np.float32), black=(0.0,) * 4, white=1.0) for v in values)
+        return survey(Exposure(100.0, 0.0, 1.0, known), "Y", 16, floor, 1.0)
+
+    def test_a_wrong_level_fails(self) -> None:
+        black, (finding,) = black_level(
+            [self.dark(0.015, 0.001, -np.inf)], 0.0, floor=-np.inf, white=1.0, confidence=0.95, name="ISO 100", step=0.0
+        )
+        assert abs(black.value - 0.015) < 5e-5
+        assert finding.severity == "failure"
+        assert "black level 0 DN is stated, 0.0150" in finding.message
+
+    def test_a_right_level_is_kept(self) -> None:
+        black, findings = black_level(
+            [self.dark(0.0, 0.001, -np.inf)], 0.0, floor=-np.inf, white=1.0, confidence=0.95, name="ISO 100", step=0.0
+        )
+        assert black.value == 0
+        assert not findings
+
+    def test_clipped_dark_frames(self) -> None:
+        """Half of the samples at 0. Bound: 5 standard errors, twice that for the deviation found with it."""
+        black, _ = black_level(
+            [self.dark(0.0, 0.003, 0.0)], None, floor=0.0, white=1.0, confidence=0.95, name="ISO 100", step=0.0
+        )
+        assert abs(black.value) < 2 * 5 * 0.003 / 128 / np.sqrt(2)
+        assert black.interval is not None
+        assert black.interval[0] < 0 < black.interval[1]

@@ -13,13 +13,13 @@ from scipy import optimize, stats
 from scipy.special import ndtr, ndtri
 
 from dirtypixels.calibrate.findings import Finding
+from dirtypixels.calibrate.noise.intercept import SHUTTER, half_interval, intercept
 from dirtypixels.calibrate.noise.patches import Survey
+from dirtypixels.raw.levels import rounding
 
 Array = npt.NDArray[np.float64]
 BlackSource = Literal["dark frames", "intercept", "given"]
 
-_ROUNDING = 0.5  # DN by which levels may differ because files state them in whole numbers
-_SHUTTER = 1e-3  # error of shutter and light, of the light; and by which, of the range, it can move an intercept
 _CLIPPED = 5e-3  # fraction of dark samples at the floor from which their mean is no longer the black level
 _HIDDEN = 0.9  # and from which it cannot be told how far below it is
 
@@ -44,12 +44,20 @@ class BlackLevel:
 
 
 def black_level(
-    surveys: Sequence[Survey], given: float | None, *, floor: float, white: float, confidence: float, name: str
+    surveys: Sequence[Survey],
+    given: float | None,
+    *,
+    floor: float,
+    white: float,
+    confidence: float,
+    name: str,
+    step: float = 1.0,
 ) -> tuple[BlackLevel, tuple[Finding, ...]]:
     """Black level of one plane at one gain: measured where that can be done, and compared with what was stated.
 
-    What was stated is kept where the measurement agrees with it: within the interval and half a DN, or a quarter of the
-    noise in the dark; for an intercept also 0.1 % of the range, since a shutter that opens late moves it.
+    What was stated is kept where the measurement agrees with it: within the interval and half a DN (see `rounding`), or
+    a quarter of the noise in the dark; for an intercept also 0.1 % of the range, since a shutter that opens late moves
+    it. It is kept, too, where the means do not lie on a line over exposure, so that the line's start says little.
 
     Args:
         surveys: of the plane, at all exposures.
@@ -57,6 +65,7 @@ def black_level(
         floor, white: DN at which the sensor clips.
         confidence: of the interval.
         name: gain and plane, for messages.
+        step: distance of the codes, DN; 0 where samples are not rounded.
 
     Raises:
         ValueError: nothing is stated, and there are neither dark frames nor three exposures to extrapolate from.
@@ -65,10 +74,12 @@ def black_level(
     source: BlackSource
     findings: list[Finding] = []
     current = None
-    tolerance = _ROUNDING
+    tolerance = max(rounding(f, white) for s in surveys for f in s.exposure.frames[:1])
+    digits = max(2, math.ceil(5 - math.log10(white - min(given or 0.0, white / 2))))  # also of a range of 0 to 1
+    off_line, reach = "", 0.0
     if dark:
         source = "dark frames"
-        value, half, current = _from_dark(dark, floor, confidence)
+        value, half, current = _from_dark(dark, floor, step, confidence)
         tolerance = max(tolerance, float(np.median(dark[0].deviation)) / 4)
         at_floor = float(np.mean([s.low.mean() for s in dark]))
         if at_floor > _CLIPPED:
@@ -77,13 +88,17 @@ def black_level(
                     "clipped-dark",
                     "note",
                     f"{name}: {at_floor:.0%} of the dark samples are at the floor of {floor:g} DN; the black level is "
-                    + (f"that of the clipped normal distribution, {value:.2f} DN" if at_floor <= _HIDDEN else "there"),
+                    + (
+                        f"that of the clipped normal distribution, {value:.{digits}f} DN"
+                        if at_floor <= _HIDDEN
+                        else "there"
+                    ),
                 )
             )
     elif (fit := intercept(lit, confidence)) is not None:
         source = "intercept"
-        value, half = fit
-        tolerance = max(tolerance, _SHUTTER * (white - value))
+        value, half, off_line, reach = fit
+        tolerance = max(tolerance, SHUTTER * (white - value))
     elif given is not None:
         findings.append(
             Finding(
@@ -99,73 +114,53 @@ def black_level(
             f"black must be given where it cannot be measured ({name}: the files do not state it, and there are "
             f"neither dark frames nor three exposure times of one scene)"
         )
+    agrees = given is not None and abs(value - given) <= half + tolerance
+    if off_line and not agrees:
+        half = reach
     measured = (value - half, value + half)
+    found = f"{value:.{digits}f} DN [{measured[0]:.{digits}f}, {measured[1]:.{digits}f}]"
+    bent = (
+        f"the means do not lie on a line over exposure (worst exposure: {off_line}): a frame with the lens cap on that "
+        f"states an exposure time, light that changed, or rounded exposure times"
+    )
     if given is None:
         if source == "intercept":
             findings.append(
                 Finding(
                     "black-intercept",
-                    "note",
-                    f"{name}: black level {value:.2f} DN [{measured[0]:.2f}, {measured[1]:.2f}] extrapolated to no "
-                    f"light; dark frames would be surer",
+                    "warning" if off_line else "note",
+                    f"{name}: black level {found} extrapolated to no light; "
+                    + (f"{bent}; dark frames would tell" if off_line else "dark frames would be surer"),
                 )
             )
-    elif abs(value - given) <= half + tolerance:
+    elif agrees:
+        return BlackLevel(given, measured, source, given, current), tuple(findings)
+    elif off_line:
+        doubtful = abs(value - given) <= half + tolerance
+        findings.append(
+            Finding(
+                "black-off-line",
+                "warning" if doubtful else "failure",
+                f"{name}: {bent}. The black level of {given:g} DN as stated is kept, though the line starts at {found}"
+                + ("" if doubtful else ", whichever exposure is left out, so it may be wrong")
+                + "; take dark frames",
+            )
+        )
         return BlackLevel(given, measured, source, given, current), tuple(findings)
     else:
         findings.append(
             Finding(
                 "black-level",
                 "failure",
-                f"{name}: black level {given:g} DN is stated, {value:.2f} DN [{measured[0]:.2f}, {measured[1]:.2f}] "
-                f"was found by {'the ' if source == 'intercept' else ''}{source}; state that, or find out why",
+                f"{name}: black level {given:g} DN is stated, {found} was found by "
+                f"{'the ' if source == 'intercept' else ''}{source}; state that, or find out why",
             )
         )
     return BlackLevel(value, measured, source, given, current), tuple(findings)
 
 
-def intercept(lit: Sequence[Survey], confidence: float) -> tuple[float, float] | None:
-    """Mean without light: where the line of mean over exposure time x light meets 0, and half its interval.
-
-    Each mean has the error of its samples' noise, and one of shutter and light of 0.1 %, or of more where the means say
-    so by their scatter about the line. Blocks that no exposure clips; exposures from the shortest up to the longest
-    that leaves a quarter of the blocks unclipped.
-
-    Returns:
-        None where fewer than three exposures of different time x light, all of known time, do so.
-    """
-    known = sorted((s for s in lit if s.exposure.dose is not None), key=lambda s: s.exposure.dose or 0.0)
-    means, doses, chances = [], [], []
-    usable = np.ones(0, dtype=bool)
-    for each in known:
-        open_here = each.open & each.smooth
-        together = open_here & usable if len(usable) else open_here
-        if together.mean() < 0.25:
-            break
-        usable = together
-        means.append(each.mean)
-        doses.append(each.exposure.dose)
-        chances.append(each.deviation**2 / (len(each.exposure.frames) * each.size**2))
-    x = np.array(doses, dtype=float)
-    if len(set(doses)) < 3:
-        return None
-    y = np.stack(means)[:, usable].mean(1)
-    chance = np.stack(chances)[:, usable].mean(1) / usable.sum()
-    design = np.stack([np.ones_like(x), x], axis=1)
-    offset = 0.0
-    for _ in range(20):
-        root = 1 / np.sqrt(chance + (_SHUTTER * (y - offset)) ** 2 + 1e-6)
-        coefficients = np.linalg.lstsq(design * root[:, None], y * root, rcond=None)[0]
-        offset = float(min(coefficients[0], y.min()))
-    left = (y - design @ coefficients) * root
-    error = math.sqrt(np.linalg.inv((design * root[:, None] ** 2).T @ design)[0, 0])
-    freedom = len(x) - 2
-    by_scatter = _half(confidence, freedom) * math.sqrt(float(left @ left) / freedom)
-    return float(coefficients[0]), max(by_scatter, float(stats.norm.ppf((1 + confidence) / 2))) * error
-
-
 def _from_dark(
-    dark: Sequence[Survey], floor: float, confidence: float
+    dark: Sequence[Survey], floor: float, step: float, confidence: float
 ) -> tuple[float, float, tuple[float, tuple[float, float]] | None]:
     """Black level at exposure 0, half its interval, and dark current where exposure times differ enough."""
     seconds, levels, chance = [], [], []
@@ -174,8 +169,8 @@ def _from_dark(
         at_floor = float(each.low.mean())
         mean, variance, shift = float(each.mean.mean()), float(np.mean(each.deviation**2)), 0.0
         if _CLIPPED < at_floor <= _HIDDEN:
-            shift = _unclipped(mean, at_floor, floor) - mean
-            variance = _unclipped_variance(mean, variance, at_floor, floor)
+            shift = _unclipped(mean, at_floor, floor, step) - mean
+            variance = _unclipped_variance(mean, variance, at_floor, floor, step)
         levels.extend(each.frame_means.mean(1) + shift)
         seconds.extend([each.exposure.seconds] * frames)
         chance.extend([variance / (each.mean.size * each.size**2)] * frames)
@@ -184,51 +179,50 @@ def _from_dark(
     times = [s for s in seconds if s is not None]
     if len(times) == len(y) and len(set(times)) >= 3:
         fit = stats.linregress(times, y)
-        factor = _half(confidence, len(y) - 2)
+        factor = half_interval(confidence, len(y) - 2)
         half = factor * float(fit.stderr)
         current = (float(fit.slope), (float(fit.slope) - half, float(fit.slope) + half))
         return float(fit.intercept), max(factor * float(fit.intercept_stderr), 2 * by_chance), current
     scatter = float(y.std(ddof=1)) / math.sqrt(len(y))
     freedom = len(y) - 1
     if freedom * scatter**2 > stats.chi2.ppf(0.99, freedom) * by_chance**2:  # the level itself moves between frames
-        return float(y.mean()), _half(confidence, freedom) * scatter, None
+        return float(y.mean()), half_interval(confidence, freedom) * scatter, None
     return float(y.mean()), float(stats.norm.ppf((1 + confidence) / 2)) * by_chance, None
 
 
-def _unclipped(mean: float, at_floor: float, floor: float) -> float:
-    """Mean of a normal distribution before it was clipped at the floor and rounded to whole numbers.
+def _unclipped(mean: float, at_floor: float, floor: float, step: float) -> float:
+    """Mean of a normal distribution before it was clipped at the floor and rounded to multiples of `step`.
 
-    ``P(x < floor + 1/2) = at_floor`` and ``E[max(x, floor)] = mean`` fix its two parameters.
+    ``P(x < floor + step / 2) = at_floor`` and ``E[max(x, floor)] = mean`` fix its two parameters.
     """
-    z = float(ndtri(min(at_floor, 1 - 1e-6)))  # (floor + 1/2 - m) / s
+    z = float(ndtri(min(at_floor, 1 - 1e-6)))  # (floor + step / 2 - m) / s
 
     def excess(deviation: float) -> float:
-        above = (floor + 0.5 - z * deviation - floor) / deviation
+        above = step / 2 / deviation - z
         return float(deviation * (math.exp(-(above**2) / 2) / math.sqrt(2 * math.pi) + above * ndtr(above))) - (
             mean - floor
         )
 
-    high = 1.0
-    while excess(high) < 0 and high < 1e6:
+    least = high = 1e-3 * (mean - floor)
+    while excess(high) < 0 and high < 1e9 * least:
         high *= 2
-    deviation = float(optimize.brentq(excess, 1e-3, high))
-    return floor + 0.5 - z * deviation
+    deviation = float(optimize.brentq(excess, least / 2, high))
+    return floor + step / 2 - z * deviation
 
 
-def _unclipped_variance(mean: float, variance: float, at_floor: float, floor: float) -> float:
+def _unclipped_variance(mean: float, variance: float, at_floor: float, floor: float, step: float) -> float:
     """What one sample adds to the variance of `_unclipped`, by its derivatives.
 
     `variance` is that of the clipped samples; a sample is at the floor or not with variance p (1 - p), and its
     covariance with the sample is -p (mean - floor).
     """
-    by_mean = (_unclipped(mean * 1.001, at_floor, floor) - _unclipped(mean, at_floor, floor)) / (mean * 0.001)
-    step = 1e-3 * min(at_floor, 1 - at_floor)
-    by_floor = (_unclipped(mean, at_floor + step, floor) - _unclipped(mean, at_floor, floor)) / step
+
+    def moved(to_mean: float, to_floor: float) -> float:
+        return _unclipped(mean + to_mean, at_floor + to_floor, floor, step)
+
+    nearby, rarer = 1e-3 * (mean - floor), 1e-3 * min(at_floor, 1 - at_floor)
+    by_mean = (moved(nearby, 0.0) - moved(0.0, 0.0)) / nearby
+    by_floor = (moved(0.0, rarer) - moved(0.0, 0.0)) / rarer
     spread = at_floor * (1 - at_floor)
     joint = -at_floor * (mean - floor)
     return by_mean**2 * variance + by_floor**2 * spread + 2 * by_mean * by_floor * joint
-
-
-def _half(confidence: float, freedom: int) -> float:
-    """Half a t-interval in standard errors."""
-    return float(stats.t.ppf((1 + confidence) / 2, freedom))

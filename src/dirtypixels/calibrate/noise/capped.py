@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from dirtypixels.calibrate.findings import Finding
 from dirtypixels.raw.frames import Frame
+from dirtypixels.raw.levels import rounding
 
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
@@ -79,10 +80,11 @@ def without_light(frames: Sequence[Frame], lights: Sequence[float]) -> tuple[lis
 def _capped(frames: Sequence[Frame], doses: Array) -> Mask:
     """(N,) which frames of one gain saw no light though their dose is above 0: some plane says so, and none not."""
     dark, lit = np.zeros(len(frames), dtype=bool), np.zeros(len(frames), dtype=bool)
-    whole = all(frame.values.dtype.kind == "u" for frame in frames)
+    white = frames[0].white or 0.0
+    rounded = rounding(frames[0], white)
     for plane in frames[0].planes():
         seen = _Seen(*np.array([_seen(frame.planes()[plane]) for frame in frames]).T)
-        says_dark, says_lit = _judged(seen, doses, frames[0].black_of(plane), frames[0].white or 0.0, whole)
+        says_dark, says_lit = _judged(seen, doses, frames[0].black_of(plane), white, rounded)
         dark |= says_dark
         lit |= says_lit
     return np.asarray(dark & ~lit)
@@ -100,12 +102,12 @@ def _seen(values: npt.NDArray[np.generic]) -> tuple[float, float, float]:
     return float(np.median(means)), noise / np.sqrt(means.size), max(float(high - low) - 4 * noise, 0.0)
 
 
-def _judged(seen: _Seen, doses: Array, black: float | None, white: float, whole: bool) -> tuple[Mask, Mask]:
+def _judged(seen: _Seen, doses: Array, black: float | None, white: float, rounded: float) -> tuple[Mask, Mask]:
     """(N,) of which frames one plane says that they saw no light, and that they saw some."""
     none = np.zeros(len(doses), dtype=bool)
     level = seen.level
-    span, rounding = white - (black or 0.0), 0.5 if whole else 0.0
-    wander = _OFFSET * span + rounding
+    span = white - (black or 0.0)
+    wander = _OFFSET * span + rounded
     open_ = level < white - 0.1 * (white - level.min())
     if not open_.any():
         return none, none
@@ -127,7 +129,7 @@ def _judged(seen: _Seen, doses: Array, black: float | None, white: float, whole:
         return left & dark & even, left & sure & ~(dark & even)
     by_black = float(np.median((level[lit] - assumed) / doses[lit])) * x
     off = np.abs(level - assumed)
-    seen_from = (_LEAST * span + rounding + 3 * seen.error) / _DARK
+    seen_from = (_LEAST * span + rounded + 3 * seen.error) / _DARK
     near = (off < _DARK * by_black) & (by_black > seen_from) & ((off < wander) | (black is None))
     dark = np.where(sure, dark, near)
     even = seen.uneven < _DARK * np.where(sure, given, by_black)

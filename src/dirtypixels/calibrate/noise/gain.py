@@ -61,7 +61,7 @@ def measure_gain(
     """
     frames = [frame for each in exposures for frame in each.frames]
     gain = "" if frames[0].iso is None else f"ISO {frames[0].iso:g}"
-    white, floor = _white(frames, gain), _floor(frames)
+    white, floor, step = _white(frames, gain), _floor(frames), _step(exposures)
     planes = {
         plane: [_surveyed(e, plane, settings, floor, white, surveyed) for e in exposures]
         for plane in plane_slices(frames[0].cfa)
@@ -72,14 +72,13 @@ def measure_gain(
         name = _named(gain, plane)
         stated = frames[0].black_of(plane)
         black[plane], found = black_level(
-            surveys, stated, floor=floor, white=white, confidence=settings.confidence, name=name
+            surveys, stated, floor=floor, white=white, confidence=settings.confidence, name=name, step=step
         )
         findings.extend(found)
     _check_white(exposures, black, white)
     findings.extend(_light_findings(gain, planes, black, white))
     findings.extend(_block_findings(gain, [s for surveys in planes.values() for s in surveys], settings))
     estimates: dict[str, NoiseEstimate] = {}
-    step = _step(exposures)
     for channel in dict.fromkeys(plane[0] for plane in planes):
         name = _named(gain, channel)
         parts = [(s, black[p].value) for p, surveys in planes.items() if p[0] == channel for s in surveys]
