@@ -15,6 +15,7 @@ from dirtypixels.calibrate.psf.chart import BernoulliChart
 from dirtypixels.calibrate.psf.coverage import white_fraction
 from dirtypixels.calibrate.psf.green import full_green
 from dirtypixels.calibrate.psf.mapping import Mapping
+from dirtypixels.calibrate.psf.pattern import check_pattern
 from dirtypixels.calibrate.psf.tone import Tone, tone
 from dirtypixels.raw.frames import Frame, plane_slices
 
@@ -87,12 +88,17 @@ class Shot:
         """The block's sharp correspondence where the whole of each PSF lies on the chart; None where that is nowhere.
 
         Light of the pixels beyond the block comes into it, so the correspondence begins half a PSF outside, beyond the
-        frame's border too. A block that the chart does not fill is cut down to a rectangle.
+        frame's border too. A block that the chart does not fill is cut down to a rectangle. So is one in which the maps
+        of black and white, extrapolated to the chart's rim, say that black is the brighter one.
         """
         half = size // 2
         rows, columns = (np.arange(part.start - half, part.stop + half) for part in block)
         sharp = white_fraction(self.chart, mapping, rows, columns, aperture)
-        inside = _largest(np.isfinite(sharp))
+        known = np.isfinite(sharp)
+        for one in self.tones.values():
+            black, white = one.grids(rows, columns)
+            known &= white > black
+        inside = _largest(known)
         if inside is None:
             return None
         shape = tuple(part.stop - part.start - 2 * half for part in inside)
@@ -138,19 +144,32 @@ def shoot(
         partial: take a chart that the frame cuts off.
 
     Raises:
-        ValueError: a level is not known or the levels do not fit; or what `align` and `tone` raise.
+        ValueError: a level is not known or the levels do not fit; the picture shows another mosaic than the cfa, as
+            far as `check_pattern` can tell; or what `align` and `tone` raise.
     """
     signal = _linear(frame, black, white)
     alignment = align(full_green(signal, frame.cfa), chart, partial=partial)
+    check_pattern(signal, frame.cfa, alignment, chart, frame.name)
     tones = {name: tone(signal[where], alignment, chart, *where) for name, where in plane_slices(frame.cfa).items()}
+    places = _squares(alignment, chart)
     for name, one in tones.items():
-        lines = [np.linspace(0, length - 1, 9) for length in signal.shape]
-        dark, light = one.grids(*lines)
-        if (light - dark).min() <= 0:
+        dark = int((one.white(places) <= one.black(places)).sum())
+        if dark:
             raise ValueError(
-                f"plane {name} of {frame.name} must show white brighter than black; it does not everywhere"
+                f"plane {name} of {frame.name} must show white brighter than black all over the chart; at {dark} of "
+                f"{len(places)} squares its maps of them do not, at a signal to noise ratio of {one.snr_db:.0f} dB. "
+                "Average several frames, or light the chart more evenly"
             )
     return Shot(chart, signal, frame.cfa, alignment, tones)
+
+
+def _squares(alignment: Alignment, chart: BernoulliChart) -> Floats:
+    """(N, 2) middles of the black and white squares that are seen, in pixels: where the maps of both are measured."""
+    boxes, _ = chart.patches()
+    middles = alignment.to_image((boxes[:, :2] + boxes[:, 2:]) / 2)
+    seen = np.isin(np.arange(len(boxes)) // 4, alignment.markers.index)
+    last = np.array(alignment.size[::-1]) - 1
+    return middles[seen & (middles >= 0).all(1) & (middles <= last).all(1)]
 
 
 def _linear(frame: Frame, black: tuple[float, ...] | float | None, white: float | None) -> npt.NDArray[np.float32]:

@@ -1,0 +1,70 @@
+"""Captures taken apart: what is asked of them, and where."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import pytest
+import torch
+
+from dirtypixels.calibrate.psf.blocks import Blocks
+from dirtypixels.calibrate.psf.chart import BernoulliChart
+from dirtypixels.calibrate.psf.field import psf_field
+from dirtypixels.calibrate.psf.shots import shoot
+from dirtypixels.calibrate.rehearsal import Pose, typical
+from dirtypixels.raw.frames import Frame
+
+pytest.importorskip("cv2")
+
+CHART = BernoulliChart.for_sensor(640, 480, cell_px=1.4)
+
+
+@cache
+def capture(pose: Pose = Pose(), seed: int = 1) -> Frame:
+    return typical().photograph(CHART, 100, torch.Generator().manual_seed(seed), pose=pose)
+
+
+class TestBrightness:
+    @pytest.mark.parametrize("pose", [Pose(fill=0.9, rotation=20), Pose(rotation=24), Pose(fill=0.6)])
+    def test_maps_may_go_astray_where_the_chart_is_not(self, pose: Pose) -> None:
+        """Polynomials fitted to squares in the middle of the frame say nothing of its corners."""
+        shot = shoot(capture(pose), CHART, None, None, partial=False)
+        grid = Blocks((480, 640), 6, 8)
+        for place in np.ndindex(6, 8):
+            piece = shot.piece(grid.of(place), 15, shot.alignment.mapping, 1.0)
+            if piece is None:
+                continue
+            for samples in shot.samples(piece):
+                # 0 is black and 1 white; blur makes no more of them, noise and the light's rest a little.
+                assert -0.5 < samples.values.min() < samples.values.max() < 1.5
+
+    def test_where_black_is_the_brighter_one_a_block_has_no_samples(self) -> None:
+        shot = shoot(capture(), CHART, None, None, partial=False)
+        red = shot.tones["R"]
+        right = (slice(180, 300), slice(480, 600))
+        wanted = shot.piece(right, 15, shot.alignment.mapping, 1.0)
+        # Brighter to the left of the middle of the frame, darker to the right of it.
+        white = np.zeros_like(red.white_coefficients)
+        white[0, 1] = -1.0
+        black = np.zeros_like(red.black_coefficients)
+        shot.tones["R"] = replace(red, white_coefficients=white, black_coefficients=black)
+        assert wanted is not None
+        assert shot.piece(right, 15, shot.alignment.mapping, 1.0) is None
+
+    def test_a_chart_that_ends_early_gives_the_blocks_that_it_fills(self) -> None:
+        field = psf_field(capture(Pose(fill=0.9, rotation=20)), CHART, size=11, blocks=(4, 5))
+        assert field.trusted[1:3, 1:4].all()
+        assert not field.trusted[[0, 0, 3, 3], [0, 4, 0, 4]].any()
+
+
+class TestRaises:
+    @pytest.mark.parametrize("cfa", ["GRBG", "GBRG"])
+    def test_another_pattern(self, cfa: str) -> None:
+        with pytest.raises(ValueError, match=f"the cfa {cfa} of .* does not fit.*must be RGGB or BGGR$"):
+            shoot(replace(capture(), cfa=cfa), CHART, None, None, partial=False)
+
+    def test_a_mosaic_without_one(self) -> None:
+        with pytest.raises(ValueError, match=r"states no cfa.*must be RGGB or BGGR$"):
+            shoot(replace(capture(), cfa=None), CHART, None, None, partial=False)
