@@ -60,6 +60,33 @@ def test_saving_spares_what_is_no_profile(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 
+def test_bad_places_are_told_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "afile").write_text("years of work")
+    (tmp_path / "folder.zip").mkdir()
+    monkeypatch.chdir(tmp_path / "folder.zip")
+    for place in (".", "..", tmp_path / "folder.zip" / ".."):
+        with pytest.raises(ValueError, match="out must not be the current folder nor one that holds it"):
+            camera().save(place)
+    for place in ("../afile/profile", "../afile/profile.zip", "../afile/deep/profile"):
+        with pytest.raises(NotADirectoryError, match=r"out must lie in a folder; found .*afile' is a file"):
+            camera().save(place)
+    with pytest.raises(FileExistsError, match=r"out must be a file where it ends in \.zip; found the folder"):
+        camera().save(tmp_path / "folder.zip")
+    monkeypatch.setattr("os.access", lambda *_: False)
+    with pytest.raises(PermissionError, match="out must lie where you may write"):
+        camera().save(tmp_path / "new" / "profile")
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["afile", "folder.zip"]
+
+
+def test_a_link_to_a_profile_stays_one(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    camera().save(tmp_path / "link")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "real" / "camera.json").is_file()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "real"]
+
+
 def test_a_failed_write_leaves_the_old_profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "profile"
     camera().save(path)

@@ -100,6 +100,8 @@ class Camera:
 
         Raises:
             FileExistsError: the path is something other than a profile.
+            NotADirectoryError, PermissionError: nothing can be written there.
+            ValueError: the path is the current folder, or one that holds it.
         """
         text = json.dumps(self.profile.model_dump(mode="json", exclude_none=True), indent=2)
         content = {FILES[0]: (text + "\n").encode()}

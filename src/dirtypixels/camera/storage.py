@@ -50,6 +50,35 @@ def read_files(path: Path, names: list[str]) -> dict[str, bytes]:
     )
 
 
+def check_place(path: Path) -> None:
+    """Raise where no profile can be written, so that a long measurement can ask before it starts.
+
+    Args:
+        path: of the folder or zip.
+
+    Raises:
+        FileExistsError: the path is something other than a profile.
+        NotADirectoryError, PermissionError: what it would lie in is no folder, or none that can be written to.
+        ValueError: it is the current folder or holds it; that would be gone, since profiles are replaced as a whole.
+    """
+    place = path.resolve()
+    if path.suffix == ".zip":
+        if path.is_dir():
+            raise FileExistsError(f"out must be a file where it ends in .zip; found the folder {str(path)!r}")
+    elif Path.cwd().is_relative_to(place):
+        raise ValueError(
+            f"out must not be the current folder nor one that holds it, as profiles are replaced as a whole; "
+            f"found {str(path)!r}"
+        )
+    elif path.exists() and not (path.is_dir() and ((path / FILES[0]).is_file() or not any(path.iterdir()))):
+        raise FileExistsError(f"out must be a profile, an empty folder or new; found {str(path)!r}")
+    above = next(parent for parent in place.parents if parent.exists())
+    if not above.is_dir():
+        raise NotADirectoryError(f"out must lie in a folder; found {str(path)!r}, and {str(above)!r} is a file")
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise PermissionError(f"out must lie where you may write; found {str(path)!r} in {str(above)!r}")
+
+
 def write_files(path: Path, content: Mapping[str, bytes]) -> None:
     """Write a profile's files: a zip where the path ends in .zip, else a folder, replaced as a whole.
 
@@ -60,13 +89,13 @@ def write_files(path: Path, content: Mapping[str, bytes]) -> None:
         content: the files' bytes by name; a file of `FILES` that is not among them is gone afterwards.
 
     Raises:
-        FileExistsError: the path is something other than a profile.
+        ValueError, OSError: see `check_place`.
     """
+    check_place(path)
     if path.suffix == ".zip":
         write_atomically(path, lambda temporary: _write_zip(temporary, content))
         return
-    if path.exists() and not (path.is_dir() and ((path / FILES[0]).is_file() or not any(path.iterdir()))):
-        raise FileExistsError(f"out must be a profile, an empty folder or new; found {str(path)!r}")
+    path = path.resolve()  # a link stays one, and a path that ends in .. has a name
     path.parent.mkdir(parents=True, exist_ok=True)
     new, old = (path.with_name(f".{path.name}.{os.getpid()}.{part}") for part in ("new", "old"))
     shutil.rmtree(new, ignore_errors=True)
