@@ -97,7 +97,7 @@ class TestException:
     def test_the_file(self, tmp_path: Path) -> None:
         with pytest.raises(FileNotFoundError, match="no file"):
             noise_profile(tmp_path / "none.dng")
-        with pytest.raises(ValueError, match="source must be at least one DNG; found none"):
+        with pytest.raises(ValueError, match="captures must be a folder or at least one file; found none"):
             noise_profile([])
         tifffile.imwrite(tmp_path / "a.tiff", np.zeros((4, 4), np.uint16))
         (tmp_path / "a.dng").write_bytes(b"nothing")

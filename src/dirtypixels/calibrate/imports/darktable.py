@@ -17,6 +17,7 @@ import numpy.typing as npt
 from dirtypixels import checks
 from dirtypixels.calibrate.findings import Finding
 from dirtypixels.calibrate.imports.imported import ImportedNoise
+from dirtypixels.calibrate.imports.names import plain_name
 
 FILE = "noiseprofiles.json"
 
@@ -147,8 +148,8 @@ def _checked(profile: dict[str, Any]) -> dict[str, Any]:
 
 def _profiles_of(camera: str, cameras: dict[str, list[dict[str, Any]]], file: Path) -> tuple[str, list[dict[str, Any]]]:
     """The camera's name in the file, and its entries."""
-    plain = {_plain(name): name for name in cameras}
-    wanted = _plain(camera)
+    plain = {plain_name(name): name for name in cameras}
+    wanted = plain_name(camera)
     if wanted not in plain:
         # a model is enough where only one maker has it
         named = [key for key in plain if key.split(" ", 1)[-1] == wanted]
@@ -161,17 +162,6 @@ def _profiles_of(camera: str, cameras: dict[str, list[dict[str, Any]]], file: Pa
     if all(profile.get("skip") for profile in cameras[plain[wanted]]):
         raise ValueError(f"{str(file)!r} has no entry for {plain[wanted]!r} that darktable does not skip")
     return plain[wanted], cameras[plain[wanted]]
-
-
-def _plain(camera: str) -> str:
-    """A name without case, without words of the company, and without the maker said twice."""
-    words = [word for word in camera.casefold().replace(",", " ").split() if word not in _COMPANY]
-    while len(words) > 1 and words[0] == words[1]:
-        words = words[1:]
-    return " ".join(words)
-
-
-_COMPANY = frozenset({"corporation", "corp.", "imaging", "co.", "co.ltd.", "ltd.", "company", "inc.", "ag"})
 
 
 def _by_gain(

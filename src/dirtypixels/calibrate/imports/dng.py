@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from dirtypixels.calibrate.findings import Finding
 from dirtypixels.calibrate.imports.imported import ImportedNoise
+from dirtypixels.raw.folders import find_captures
 from dirtypixels.raw.metadata import DNG_VERSION, Tags, read_tags, stated_by
 
 _NOISE_PROFILE, _PLANE_COLOURS, _NOISE_REDUCTION = 51041, 50710, 50935
@@ -21,72 +22,71 @@ _NOT_MEASURED = (
 )
 
 
-def noise_profile(source: str | Path | Iterable[str | Path]) -> ImportedNoise:
+def noise_profile(source: str | Path | Iterable[str | Path], *, iso: float | None = None) -> ImportedNoise:
     """Noise that DNG files state in their NoiseProfile tag.
 
     ``variance = S x + O`` per colour plane, x in [0, 1] with black removed; so alpha = S and sigma = sqrt(O).
 
     Args:
-        source: a DNG, or several of one camera, at one gain or more; files of one gain must state the same.
+        source: a folder of DNGs (see `find_captures`), or one or several, of one camera, at one gain or more; files of
+            one gain must state the same.
+        iso: of all files; None takes what `captures.csv` beside them says, else the files.
 
     Returns:
         One gain for each ISO; one channel where the tag has one pair for all planes, else red, green and blue.
 
     Raises:
-        FileNotFoundError: no such file.
-        ValueError: a file is no DNG or states no noise profile, ISO or camera that fits, or figures out of range.
+        FileNotFoundError: no such file or folder.
+        ValueError: there is no file; one is no DNG or states no noise profile, ISO or camera that fits, or figures out
+            of range.
 
     Source: Adobe, Digital Negative Specification 1.4, NoiseProfile.
     """
-    files = [Path(source)] if isinstance(source, str | Path) else [Path(part) for part in source]
-    if not files:
-        raise ValueError("source must be at least one DNG; found none")
+    if iso is not None and not 0 < iso < float("inf"):
+        raise ValueError(f"iso must be above 0; found {iso:g}")
     findings = [Finding("not-measured", "note", _NOT_MEASURED)]
     gains: dict[float, tuple[Path, npt.NDArray[np.float64]]] = {}
-    cameras: dict[str, Path] = {}
+    cameras: dict[str | None, Path] = {}
     reduced: list[str] = []
-    for file in files:
+    for file, listed in find_captures(source):
         try:
             tags = _tags(file)
-            pairs, iso, camera = _pairs(tags), stated_by(tags).iso, stated_by(tags).camera
+            pairs, stated = _pairs(tags), stated_by(tags)
         except ValueError as error:
             raise ValueError(f"{str(file)!r}: {error}") from error
-        if iso is None:
-            raise ValueError(f"{str(file)!r} states a noise profile, but no ISO that it holds for")
-        cameras.setdefault(camera or "an unknown camera", file)
-        before = gains.setdefault(iso, (file, pairs))
+        gain = iso or listed.get("iso") or stated.iso
+        if gain is None:
+            raise ValueError(f"{str(file)!r} states a noise profile, but no ISO that it holds for: give iso=")
+        cameras.setdefault(listed.get("camera") or stated.camera, file)
+        before = gains.setdefault(gain, (file, pairs))
         if before[1].shape != pairs.shape or not np.allclose(before[1], pairs, rtol=1e-6, atol=0):
             raise ValueError(
-                f"{str(before[0])!r} and {str(file)!r} are of ISO {iso:g} both and state different noise: "
+                f"{str(before[0])!r} and {str(file)!r} are of ISO {gain:g} both and state different noise: "
                 f"{before[1].tolist()} and {pairs.tolist()}"
             )
         if _was_reduced(tags):
             reduced.append(file.name)
     if len(cameras) > 1:
-        one, other, *_ = cameras
-        raise ValueError(
-            f"files must be of one camera: {str(cameras[one])!r} is of {one}, {str(cameras[other])!r} of {other}"
-        )
+        (one, first), (other, second), *_ = ((name or "an unknown camera", file) for name, file in cameras.items())
+        raise ValueError(f"files must be of one camera: {str(first)!r} is of {one}, {str(second)!r} of {other}")
     if len({pairs.shape for _, pairs in gains.values()}) > 1:
         raise ValueError("files must state noise for the same planes; found one pair in some and three in others")
     if reduced:
         text = f"noise reduction was applied to the samples of {len(reduced)} files ({reduced[0]}), says the DNG"
         findings.append(Finding("noise-reduction", "warning", text))
-    iso_sorted = sorted(gains)
-    stated = np.stack([gains[iso][1] for iso in iso_sorted])  # (N, C, 2)
-    names = ", ".join(file.name for file, _ in (gains[iso] for iso in iso_sorted))
+    ordered = sorted(gains)
+    figures = np.stack([gains[gain][1] for gain in ordered])  # (N, C, 2)
+    names = ", ".join(gains[gain][0].name for gain in ordered)
     source_text = (
         f"NoiseProfile tag of {names} (variance = S x + O, x in [0, 1]); alpha = S, sigma = sqrt(O); as the maker or "
         "the converter states it, not measured"
     )
     return ImportedNoise(
-        next(iter(cameras)), np.array(iso_sorted), stated[..., 0], np.sqrt(stated[..., 1]), source_text, tuple(findings)
+        next(iter(cameras)), np.array(ordered), figures[..., 0], np.sqrt(figures[..., 1]), source_text, tuple(findings)
     )
 
 
 def _tags(file: Path) -> Tags:
-    if not file.is_file():
-        raise FileNotFoundError(f"no file {str(file)!r}")
     tags = read_tags(file)
     if tags is None or DNG_VERSION not in tags.main:
         raise ValueError("it is no DNG, or one whose tags cannot be read; only a DNG has a NoiseProfile tag")

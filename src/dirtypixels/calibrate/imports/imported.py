@@ -17,7 +17,7 @@ class ImportedNoise:
     ``variance = alpha * mean + sigma^2``, in units of the signal.
 
     Args:
-        name: the camera, as the source names it.
+        name: the camera, as the source names it; None where it does not.
         iso: (N,) gains, > 0, increasing.
         alpha: (N, C) Poisson scale, > 0; C is 1 (for all colours) or 3 (red, green, blue).
         sigma: (N, C) Gaussian standard deviation, >= 0.
@@ -28,7 +28,7 @@ class ImportedNoise:
         ValueError: the shapes do not fit, or a figure is not finite or out of range.
     """
 
-    name: str
+    name: str | None
     iso: npt.NDArray[np.float64]
     alpha: npt.NDArray[np.float64]
     sigma: npt.NDArray[np.float64]
