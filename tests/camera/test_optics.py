@@ -63,6 +63,16 @@ class TestPsfField:
         (weight * lens.at("center")).sum().backward()
         assert float(weight.grad) == pytest.approx(3)
 
+    def test_places_are_kept_but_not_without_limit(self):
+        lens = PsfField(field(), "made up", 1.0)
+        named = {name: lens.at(name) for name in POSITIONS}
+        places = [(i / 999, 0.3) for i in range(1000)]
+        for place in places:
+            assert lens.at(place) is lens.at(place)
+        assert len(lens._found) < 50
+        assert all(lens.at(name) is psf for name, psf in named.items())
+        torch.testing.assert_close(lens.at(places[0]), lens.at((0.0, 0.3)), rtol=0, atol=0)
+
     @pytest.mark.parametrize("position", ["corner", (1.1, 0.5), (0.5,), (math.nan, 0.5)])
     def test_refuses_other_places(self, position):
         with pytest.raises(ValueError, match="position must be"):
@@ -236,6 +246,9 @@ class TestFiles:
             ({"psf": -field()}, r"psf\.npz: psf must be"),
             ({"other": field()}, "array named 'psf'"),
             ({"psf": np.full((3, 3, 3, 5, 5), np.nan)}, r"psf\.npz: psf"),
+            ({"psf": field().numpy().astype(complex)}, r"psf\.npz: psf must hold real.*found complex128"),
+            ({"psf": np.ones((3, 3, 3, 1, 1), dtype=int)}, r"psf\.npz: psf must hold real.*found int64"),
+            ({"psf": np.ones((3, 3, 3, 1, 1)).astype(str)}, r"psf\.npz: psf must hold real.*found <U32"),
         ],
     )
     def test_refuses_damaged_psfs(self, tmp_path, arrays, said):
@@ -245,6 +258,13 @@ class TestFiles:
     def test_refuses_pickled_arrays(self, tmp_path):
         with pytest.raises(ValueError, match="pickle"):
             Camera.load(self.write(tmp_path / "toy", psf=np.array([{"a": 1}], dtype=object)))
+
+    def test_refuses_a_single_array_under_that_name(self, tmp_path):
+        folder = self.write(tmp_path / "toy")
+        with (folder / "psf.npz").open("wb") as file:
+            np.save(file, field().numpy())
+        with pytest.raises(ValueError, match=r"psf\.npz must hold an array named 'psf'; found a single array"):
+            Camera.load(folder)
 
     def test_refuses_a_file_cut_short(self, tmp_path):
         folder = self.write(tmp_path / "toy")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import zipfile
 import zlib
 
@@ -18,6 +19,9 @@ Position = str | tuple[float, float]
 POSITIONS = {"center": (0.5, 0.5), "offaxis": (0.9, 0.9), "periphery": (1.0, 1.0)}
 """Named places on the sensor, (row, column): 0.5, 0.9 and 1.0 of the field."""
 
+_KEPT = 32
+"""Places without a name whose PSFs a field keeps, the last ones that were asked for."""
+
 
 class PsfField:
     """PSFs on a grid over the sensor, interpolated between its nodes.
@@ -26,21 +30,22 @@ class PsfField:
         psfs: (rows, columns, 1|C, kh, kw) at nodes spread evenly over the frame, corners included; odd sizes, >= 0,
             each summing to 1; at least 2 rows and 2 columns. Node (0, 0) is the top left corner of the picture.
         source: where the PSFs come from, e.g. "simulated from a design ...".
-        pitch_um: distance of the PSFs' samples on the sensor, micrometres, > 0.
+        pitch_um: distance of the PSFs' samples on the sensor, micrometres, > 0; None where it is not known. No capture
+            depends on it.
 
     Raises:
         TypeError: psfs is not a floating-point tensor.
         ValueError: a shape or value is out of range.
     """
 
-    def __init__(self, psfs: Tensor, source: str, pitch_um: float) -> None:
+    def __init__(self, psfs: Tensor, source: str, pitch_um: float | None = None) -> None:
         checks.is_tensor("psfs", psfs)
         checks.has_shape("psfs", psfs, ("rows", "columns", (1, 3), "kh", "kw"))
         rows, columns, channels = psfs.shape[:3]
         if min(rows, columns) < 2:
             raise ValueError(f"psfs must have at least 2 rows and 2 columns; found {rows} x {columns}")
-        if not pitch_um > 0:
-            raise ValueError(f"pitch_um must be above 0; found {pitch_um:g}")
+        if pitch_um is not None and not 0 < pitch_um < math.inf:
+            raise ValueError(f"pitch_um must be finite and above 0, or None; found {pitch_um:g}")
         check_psf(psfs.flatten(0, 1), rows * columns, channels)
         self.psfs, self.source, self.pitch_um = psfs, source, pitch_um
         self._found: dict[tuple[float, float], Tensor] = {}
@@ -52,12 +57,17 @@ class PsfField:
             ValueError: position is neither a name in POSITIONS nor (row, column) in [0, 1]^2.
         """
         where = _place(position)
-        if where not in self._found:
-            # Kept, so that captures at one place share one tensor; an ordinary one even if it is first asked for in
-            # inference mode, because a later backward pass may need it.
+        # Kept, so that captures at one place share one tensor.
+        found = self._found.pop(where, None)
+        if found is None:
+            # An ordinary tensor even if it is first asked for in inference mode: a later backward pass may need it.
             with torch.inference_mode(False), torch.no_grad():
-                self._found[where] = self._interpolated(*where)
-        return self._found[where]
+                found = self._interpolated(*where)
+        self._found[where] = found
+        others = [place for place in self._found if place not in POSITIONS.values()]
+        for oldest in others[:-_KEPT]:
+            del self._found[oldest]
+        return found
 
     def _interpolated(self, row: float, column: float) -> Tensor:
         rows, columns = self.psfs.shape[:2]
@@ -74,7 +84,8 @@ class PsfField:
 
     def __repr__(self) -> str:
         rows, columns, channels, height, width = self.psfs.shape
-        return f"PsfField({rows} x {columns} nodes, {channels} channels, {height} x {width} px of {self.pitch_um:g} um)"
+        pitch = "" if self.pitch_um is None else f" of {self.pitch_um:g} um"
+        return f"PsfField({rows} x {columns} nodes, {channels} channels, {height} x {width} px{pitch})"
 
 
 def read_psfs(content: bytes) -> Tensor:
@@ -83,15 +94,20 @@ def read_psfs(content: bytes) -> Tensor:
     Where the file says that they are scaled (`Camera.save` does), they stay as they are to the last bit.
 
     Raises:
-        ValueError: not a NumPy archive with such an array, or not (rows, columns, 1|3, kh, kw).
+        ValueError: not a NumPy archive with such an array, or not (rows, columns, 1|3, kh, kw) of floats.
     """
     try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as found:
-            values = np.asarray(found["psf"], dtype=np.float32)
-            scaled = "scaled" in found and bool(found["scaled"])
+        found = np.load(io.BytesIO(content), allow_pickle=False)
+        if not isinstance(found, np.lib.npyio.NpzFile):
+            raise ValueError("found a single array (.npy), which np.savez makes an archive of")
+        with found:
+            values = found["psf"]
+            scaled = "scaled" in found and bool(np.array_equal(found["scaled"], True))
     except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(f"psf.npz must hold an array named 'psf'; {error}") from error
-    psfs = torch.from_numpy(values)
+    if values.dtype.kind != "f":
+        raise ValueError(f"psf.npz: psf must hold real floating-point numbers; found {values.dtype}")
+    psfs = torch.from_numpy(values.astype(np.float32))
     checks.has_shape("psf.npz: psf", psfs, ("rows", "columns", (1, 3), "kh", "kw"))
     checks.in_range("psf.npz: psf", psfs, low=0.0)
     total = psfs.sum((-2, -1), keepdim=True)
