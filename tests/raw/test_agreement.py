@@ -1,4 +1,4 @@
-"""Whether frames come from one camera."""
+"""Whether frames come from one camera, and through one lens."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dirtypixels.raw.agreement import check_same_camera
+from dirtypixels.raw.agreement import check_same_camera, check_same_lens
 from dirtypixels.raw.frames import Frame
 
 
@@ -58,3 +58,35 @@ def test_levels_may_follow_iso_where_that_is_said() -> None:
         check_same_camera([*frames, frame("d.dng", iso=200.0)], levels_may_follow_iso=True)
     with pytest.raises(ValueError, match=r"a\.dng and d\.dng differ: cfa RGGB and BGGR$"):
         check_same_camera([*frames, frame("d.dng", iso=200.0, white=4000.0, cfa="BGGR")], levels_may_follow_iso=True)
+
+
+LENS = {"FNumber": "1.8", "FocalLength": "50", "LensModel": "A"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"FNumber": "11"}, r"a\.dng and c\.dng differ: aperture f/1\.8 and f/11$"),
+        ({"FocalLength": "200"}, "focal length 50 mm and 200 mm$"),
+        ({"LensModel": "B"}, "lens A and B$"),
+        (
+            {"FNumber": "11", "FocalLength": "200", "LensModel": "B"},
+            "through one lens.*differ: lens A and B; focal length 50 mm and 200 mm; aperture f/1.8 and f/11$",
+        ),
+    ],
+)
+def test_captures_through_another_lens_are_named(changes: dict[str, str], message: str) -> None:
+    same = [frame("a.dng", exif=LENS), frame("b.dng", exif=LENS)]
+    check_same_lens(same)
+    with pytest.raises(ValueError, match=message):
+        check_same_lens([*same, frame("c.dng", exif=LENS | changes)])
+
+
+def test_what_is_not_stated_is_no_other_lens_and_rounding_is_none() -> None:
+    check_same_lens([])
+    check_same_lens([frame("a.dng"), frame("b.dng", exif=LENS), frame("c.dng", exif={"FNumber": "1.80"})])
+    with pytest.raises(ValueError, match=r"c\.dng and d\.dng differ: lens A and B$"):
+        check_same_lens([
+            frame("a.dng", exif={"FNumber": "1.8"}), frame("b.dng"), frame("c.dng", exif={"LensModel": "A"}),
+            frame("d.dng", exif={"FNumber": "1.8", "LensModel": "B"}),
+        ])  # fmt: skip

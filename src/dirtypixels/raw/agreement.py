@@ -1,10 +1,17 @@
-"""Whether frames can come from one camera."""
+"""Whether frames can come from one camera, and through one lens."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 from dirtypixels.raw.frames import Frame
+
+_OF_LENS = {"LensModel": ("lens", "{}"), "FocalLength": ("focal length", "{} mm"), "FNumber": ("aperture", "f/{}")}
+"""EXIF's fields on which a lens's blur depends, as people call them. Where it is focused no standard field says."""
+
+_SAME = 0.02
+"""By how much of itself a figure may differ: whole stops are 41 % apart, and rounding is not."""
 
 
 def check_same_camera(frames: Iterable[Frame], *, levels_may_follow_iso: bool = False) -> None:
@@ -36,6 +43,41 @@ def check_same_camera(frames: Iterable[Frame], *, levels_may_follow_iso: bool = 
                     f"all frames must come from one camera in one mode; {_named(other)} and {_named(frame)} differ: "
                     f"{'; '.join(differences)}"
                 )
+
+
+def check_same_lens(frames: Iterable[Frame]) -> None:
+    """Raise unless all frames that state their lens, focal length or aperture state the same.
+
+    Blur depends on all of them, so that captures with others are of another lens. What a frame does not state is no
+    difference; that the focus was left alone cannot be seen.
+
+    Args:
+        frames: the frames; each is compared with the first that states the same field.
+
+    Raises:
+        ValueError: two frames differ; the message names both files and everything in which they differ.
+    """
+    first: dict[str, Frame] = {}
+    for frame in frames:
+        stated = {field: frame.exif[field] for field in _OF_LENS if frame.exif.get(field)}
+        for other in (first.setdefault(field, frame) for field in stated):
+            if differences := [
+                f"{what} {figure.format(other.exif[field])} and {figure.format(stated[field])}"
+                for field, (what, figure) in _OF_LENS.items()
+                if field in stated and other.exif.get(field) and not _alike(other.exif[field], stated[field])
+            ]:
+                raise ValueError(
+                    "all captures must be taken through one lens at one focal length and aperture; "
+                    f"{_named(other)} and {_named(frame)} differ: {'; '.join(differences)}"
+                )
+
+
+def _alike(one: str, other: str) -> bool:
+    """Whether two texts are the same word, or figures that rounding may make of one."""
+    try:
+        return math.isclose(float(one), float(other), rel_tol=_SAME)
+    except ValueError:
+        return one == other
 
 
 def _differences(one: Frame, other: Frame, levels: bool) -> list[str]:

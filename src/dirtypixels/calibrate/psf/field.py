@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,11 +18,13 @@ from dirtypixels.calibrate.psf.estimates import Estimates, estimate
 from dirtypixels.calibrate.psf.quality import Quality, block_findings, filled
 from dirtypixels.calibrate.psf.shots import Shot, shoot
 from dirtypixels.camera import NoiseLevel, PsfField
-from dirtypixels.raw.agreement import check_same_camera
+from dirtypixels.raw.agreement import check_same_camera, check_same_lens
+from dirtypixels.raw.folders import read_frames
 from dirtypixels.raw.frames import Frame
 
 Floats = npt.NDArray[np.float64]
 Report = Callable[[int, int], object]
+Capture = str | Path | Frame | npt.NDArray[Any]
 
 SIZES = (11, 25)
 """Least and largest side of the PSFs that is chosen where none is given."""
@@ -43,7 +46,7 @@ class MeasuredField(PsfField):
         alignment_rms_px: root mean square error of each capture's alignment, in pixels.
         findings: what is worth knowing.
         source: where the PSFs come from.
-        pitch_um: distance of pixels on the sensor.
+        pitch_um: distance of pixels on the sensor; None where it is not known.
     """
 
     def __init__(
@@ -56,7 +59,7 @@ class MeasuredField(PsfField):
         alignment_rms_px: Sequence[float],
         findings: Sequence[Finding],
         source: str,
-        pitch_um: float,
+        pitch_um: float | None,
     ) -> None:
         nodes = grid.nodes(blocks)
         nodes = nodes / nodes.sum((-2, -1), keepdims=True)
@@ -75,10 +78,10 @@ class MeasuredField(PsfField):
 
 
 def psf_field(
-    capture: Frame | Sequence[Frame],
+    capture: Capture | Sequence[Capture],
     chart: BernoulliChart,
     *,
-    pitch_um: float,
+    pitch_um: float | None = None,
     size: int | None = None,
     blocks: tuple[int, int] | None = None,
     black: float | tuple[float, float, float, float] | None = None,
@@ -98,10 +101,12 @@ def psf_field(
     the PSF's change within the block does taken away, as far as the neighbours tell it: linear, by central differences.
 
     Args:
-        capture: frames of one camera with the same focus and aperture. The chart should fill the frame, its cells 1.2
-            to 1.6 pixels wide.
+        capture: one or several of one camera with the same focus and aperture: frames, files, a folder of files (see
+            `read_frames`), or arrays (H, W) of a monochrome sensor's linear signal, black 0 and white 1. The chart
+            should fill the frame, its cells 1.2 to 1.6 pixels wide.
         chart: that was photographed.
-        pitch_um: distance of the sensor's pixels in micrometres, > 0.
+        pitch_um: distance of the sensor's pixels in micrometres, > 0, which people may want to see sizes in; None where
+            it is not known.
         size: side of the PSFs in full-resolution pixels, odd, 5 to 61; None chooses 11 to 25 by the blur seen.
         blocks: (rows, columns) of blocks; None chooses by size and noise, up to 9 x 12.
         black: level in DN, one for all or one for each place of the 2 x 2 pattern; None takes the frame's.
@@ -113,7 +118,8 @@ def psf_field(
         progress: called with steps done and steps in all.
 
     Raises:
-        TypeError: capture holds no frames.
+        TypeError: capture is nothing of the kind.
+        FileNotFoundError: there is no such file.
         ValueError: an argument is out of range, frames do not belong together, a level is unknown, blocks have too few
             samples, or a capture cannot be used (see `align` and `tone`); the message names it.
         RuntimeError: OpenCV is not installed.
@@ -121,16 +127,15 @@ def psf_field(
     Source: Delbracio et al. 2012 (least squares against the sharp pattern); Mosleh et al., CVPR 2015 (blocks, colours,
     non-negativity, sum 1); see `solve` for the regularisation.
     """
-    frames = [capture] if isinstance(capture, Frame) else list(capture)
-    if not frames or not all(isinstance(frame, Frame) for frame in frames):
-        raise TypeError(f"capture must be a Frame or frames, at least one; found {_kinds(frames)}")
-    if not (math.isfinite(pitch_um) and pitch_um > 0):
+    frames = _frames(capture)
+    if pitch_um is not None and not 0 < pitch_um < math.inf:
         raise ValueError(f"pitch_um must be finite and above 0; found {pitch_um}")
     if not 0 < aperture <= 2:
         raise ValueError(f"aperture must be in (0, 2]; found {aperture:g}")
     if size is not None and not (isinstance(size, int) and size % 2 == 1 and 5 <= size <= 61):
         raise ValueError(f"size must be an odd integer from 5 to 61; found {size}")
     check_same_camera(frames)
+    check_same_lens(frames)
     frame_size, step = (frames[0].values.shape[0], frames[0].values.shape[1]), 1 if frames[0].cfa is None else 2
     grid = None if blocks is None else Blocks(frame_size, *blocks)
     shots = []
@@ -164,8 +169,23 @@ def psf_field(
     )
 
 
-def _kinds(frames: list[Any]) -> str:
-    return ", ".join(sorted({type(frame).__name__ for frame in frames})) or "none"
+def _frames(capture: Capture | Sequence[Capture]) -> list[Frame]:
+    frames: list[Frame] = []
+    for one in [capture] if isinstance(capture, Frame | str | Path | np.ndarray) else capture:
+        if isinstance(one, Frame):
+            frames.append(one)
+        elif isinstance(one, np.ndarray) and one.dtype.kind == "f":
+            frames.append(Frame(one.astype(np.float32), black=(0.0, 0.0, 0.0, 0.0), white=1.0))
+        elif isinstance(one, str | Path):
+            frames.extend(read_frames(one))
+        else:
+            kind = f"array of {one.dtype}" if isinstance(one, np.ndarray) else type(one).__name__
+            raise TypeError(
+                f"capture must be a Frame, a file or folder, an array of floats (H, W), or several; found {kind}"
+            )
+    if not frames:
+        raise TypeError("capture must be a Frame or frames, at least one; found none")
+    return frames
 
 
 def _shot(frame: Frame, chart: BernoulliChart, black: Any, white: float | None, partial: bool, count: int) -> Shot:
