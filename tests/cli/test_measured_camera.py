@@ -12,6 +12,7 @@ import pytest
 from measured import MEASURED, camera
 from PIL import Image
 
+from dirtypixels.cli import studies
 from dirtypixels.raw import read_capture
 
 
@@ -59,3 +60,54 @@ def test_captures_note_the_noise_of_every_channel(profile: Path, tmp_path: Path,
     observation, note = read_capture(tmp_path / "out" / "a.tiff")
     assert note.alpha == pytest.approx((2e-3, 4e-3, 6e-3))
     assert observation.alpha.shape == (1, 3, 1, 1)
+
+
+@pytest.fixture(scope="module")
+def failed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A camera whose noise calibration failed."""
+    path = tmp_path_factory.mktemp("failed") / "bench"
+    record = copy.deepcopy(MEASURED)
+    record["calibration"]["noise"] |= {"passed": False, "reason": "the light drifted by 20 %"}
+    record["calibration"]["noise"]["findings"][0]["severity"] = "failure"
+    camera(record).save(path)
+    return path
+
+
+WARNING = "warning: the noise calibration of 'bench camera' FAILED: the light drifted by 20 %"
+
+
+def test_who_takes_pictures_with_a_camera_that_failed_is_warned(
+    failed: Path, tmp_path: Path, commands: Callable[..., Any]
+) -> None:
+    Image.fromarray(np.full((8, 8, 3), 99, np.uint8)).save(tmp_path / "a.png")
+    for done in commands(
+        [
+            ["simulate", tmp_path / "a.png", "-o", tmp_path / "out", "--camera", failed],
+            ["cameras", failed, "-o", tmp_path],
+        ]
+    ):
+        assert done.status == 0, done
+        assert done.err.count(WARNING) == 1
+        assert "optics calibration" not in done.err
+
+
+def test_who_trains_and_studies_with_it_is_warned(
+    failed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    data = "{kind: signs, size: 32, train: 4, test: 2}"
+    recipe.write_text(f"{{name: tiny, conditions: [{{name: clean, lux: null}}], methods: [pretrained], data: {data}}}")
+    said_before: list[str] = []
+
+    def run(*_: object) -> None:
+        said_before.append(capsys.readouterr().err)
+        raise SystemExit
+
+    monkeypatch.setattr(studies, "run", run)
+    changes = [f"camera={failed}"]
+    with pytest.raises(SystemExit):
+        studies.run_study(recipe, tmp_path / "study", changes, "dirtypixels study")
+    assert WARNING in said_before[0]
+    for work in (studies.pretrain_units, studies.train_models):
+        work(recipe, tmp_path / work.__name__, changes)
+        assert WARNING in capsys.readouterr().err

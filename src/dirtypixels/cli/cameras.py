@@ -13,7 +13,7 @@ from rich.table import Column, Table
 from dirtypixels.camera import POSITIONS, Camera
 from dirtypixels.camera.noise import Number
 from dirtypixels.cli.portrait import draw_noise, draw_psfs, rms_radius, snr_db
-from dirtypixels.cli.records import show_records
+from dirtypixels.cli.records import show_records, warn_of_failed
 
 LIGHT = (0.3, 1, 3, 6, 12, 24, 48, 96, 200, 1000, 2000)  # lux: moonlight to an overcast day's interior
 
@@ -43,6 +43,7 @@ def show_camera(name: str, out: Path) -> None:
     """
     camera = Camera.load(name)
     written = _draw(camera, out)  # first: a folder that cannot be written to ends the command with one line
+    warn_of_failed(camera)
     console = Console()
     sources = dict(camera.sources)
     if camera.has_noise:
@@ -97,12 +98,13 @@ def _noise_table(camera: Camera) -> Table:
     return table
 
 
-def _psf_table(camera: Camera, pitch_um: float) -> Table:
+def _psf_table(camera: Camera, pitch_um: float | None) -> Table:
     """Size of the PSFs at the named places."""
-    title = f"PSFs, sampled at {pitch_um:g} µm"
-    table = Table("place", "row, column", "RMS radius in px (R, G, B)", "in µm", title=title)
+    scales = {"RMS radius in px (R, G, B)": 1.0} | ({} if pitch_um is None else {"in µm": pitch_um})
+    title = "PSFs" + ("" if pitch_um is None else f", sampled at {pitch_um:g} µm")
+    table = Table("place", "row, column", *scales, title=title)
     for place, (row, column) in POSITIONS.items():
         radii = rms_radius(camera.psf(place))
-        px, um = (", ".join(f"{scale * radius:.2f}" for radius in radii) for scale in (1, pitch_um))
-        table.add_row(place, f"{row:g}, {column:g}", px, um)
+        sizes = (", ".join(f"{scale * radius:.2f}" for radius in radii) for scale in scales.values())
+        table.add_row(place, f"{row:g}, {column:g}", *sizes)
     return table

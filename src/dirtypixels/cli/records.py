@@ -10,9 +10,26 @@ from rich.markup import escape
 from rich.table import Column, Table
 from rich.text import Text
 
+from dirtypixels.camera import Camera
 from dirtypixels.camera.schema import Calibration, MeasuredOptics, Record
 
 STYLES = {"note": "dim", "warning": "yellow", "failure": "bold red"}
+VERDICTS = {"PASS": "bold green", "FAIL": "bold red", "imported, not checked": "bold yellow"}
+
+
+def verdict_of(record: Record) -> str:
+    """One of `VERDICTS`: figures that nobody measured here have passed nothing."""
+    if not record.passed:
+        return "FAIL"
+    return "PASS" if record.levels or record.optics else "imported, not checked"
+
+
+def warn_of_failed(camera: Camera) -> None:
+    """One line on standard error for each part of a camera whose calibration failed; for commands that use it."""
+    for part, record in camera.profile.calibration or ():
+        if record is not None and not record.passed:
+            text = f"warning: the {part} calibration of {camera.name!r} FAILED: {' '.join(record.reason.split())}"
+            Console(stderr=True).print(text, style="yellow", markup=False, highlight=False, soft_wrap=True)
 
 
 def show_records(calibration: Calibration, console: Console) -> None:
@@ -30,8 +47,9 @@ def show_record(part: str, record: Record, console: Console) -> None:
         record: of the profile.
         console: where to print.
     """
-    verdict = Text("PASS", "bold green") if record.passed else Text("FAIL", "bold red")
-    console.print(Text.assemble(f"{part} calibration: ", verdict, f", {record.reason}"))
+    verdict = verdict_of(record)
+    reason = f", {record.reason}" if verdict in ("PASS", "FAIL") else ""
+    console.print(Text.assemble(f"{part} calibration: ", (verdict, VERDICTS[verdict]), reason))
     made = f"  {record.method}; {record.date}, {record.software}, {len(record.captures)} captures"
     console.print(made, markup=False, highlight=False)
     if record.levels:

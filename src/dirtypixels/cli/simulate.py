@@ -16,6 +16,7 @@ from dirtypixels.camera.formation import Transfer
 from dirtypixels.camera.noise import Number
 from dirtypixels.camera.optics import Position
 from dirtypixels.cli.cameras import figure
+from dirtypixels.cli.records import warn_of_failed
 from dirtypixels.data.pictures import list_pictures, read_picture
 from dirtypixels.raw.captures import CaptureNote, Depth, write_capture
 
@@ -53,6 +54,7 @@ def simulate_pictures(
     for path in track(inputs.values(), "checking", console=bars, transient=True, disable=not bars.is_terminal):
         read_picture(path)
     level = profile.noise.at_lux(lux)
+    warn_of_failed(profile)
     for key, path in track(inputs.items(), "photographing", console=bars):
         observation = profile.capture(
             read_picture(path)[None], lux, place, realisation(seed, key), transfer=cast(Transfer, transfer)

@@ -7,6 +7,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from dirtypixels.camera import Camera
+from dirtypixels.cli.records import warn_of_failed
 from dirtypixels.recipe import load_recipe
 from dirtypixels.study import tables
 from dirtypixels.study.light import contenders
@@ -20,6 +22,7 @@ def pretrain_units(recipe: Path, out: Path, changes: list[str]) -> None:
     """Pretrain the unit of every condition that has noise."""
     console = Console()
     workshop = Workshop(load_recipe(recipe, changes), out, console)
+    warn_of_failed(workshop.camera)
     for condition in workshop.recipe.conditions:
         if not condition.is_clean:
             workshop.unit(condition)
@@ -32,6 +35,7 @@ def train_models(recipe: Path, out: Path, changes: list[str]) -> None:
     """Train every model that the recipe's methods need."""
     console = Console()
     workshop = Workshop(load_recipe(recipe, changes), out, console)
+    warn_of_failed(workshop.camera)
     for condition, method in plan(workshop.recipe):
         if method in ("finetuned", "joint"):
             getattr(workshop, method)(condition)
@@ -45,7 +49,9 @@ def train_models(recipe: Path, out: Path, changes: list[str]) -> None:
 def run_study(recipe: Path, out: Path, changes: list[str], command: str) -> None:
     """Run a study and show its table."""
     console = Console()
-    study = run(load_recipe(recipe, changes), out, command, console)
+    planned = load_recipe(recipe, changes)
+    warn_of_failed(Camera.load(planned.camera))
+    study = run(planned, out, command, console)
     console.print(_short_table(study))
     console.print(headline(study))
     console.print(f"Report: {out / 'report.html'}")
