@@ -43,6 +43,11 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Captures of one gain, on a small frame, and one of the chart."""
     folder = tmp_path_factory.mktemp("bad-input") / "good"
     rehearse(folder, typical(height=HEIGHT, width=WIDTH), isos=(100,), exposures=4, poses=())
+    darks = [replace(frame, exposure_s=0.0) for frame in read_frames(folder / "darks")]
+    frames = [*read_frames(folder / "noise"), *darks]
+    for part in ("noise", "darks"):
+        shutil.rmtree(folder / part)
+    write_frames(frames, folder / "noise")
     (folder / "chart").mkdir()
     chart_capture()(folder)
     CHART.save(folder / "chart.png")
@@ -80,10 +85,10 @@ def noise(folder: Path) -> tuple[object, ...]:
     return "calibrate", "noise", folder / "noise", "-o", folder / "profile"
 
 
-def psf(folder: Path) -> tuple[object, ...]:
+def psf(folder: Path, profile: str = "profile") -> tuple[object, ...]:
     return (
         *("calibrate", "psf", folder / "chart", "--chart", folder / "chart.png"),
-        *("--pitch-um", 2, "--size", 15, "-o", folder / "profile"),
+        *("--pitch-um", 2, "--size", 15, "-o", folder / profile),
     )
 
 
@@ -315,10 +320,13 @@ def test_what_is_not_spoiled_is_trusted_and_what_is_changed_afterwards_is_not(
     captures: Path, say: Callable[..., Said]
 ) -> None:
     """The first half gives the refusals below their meaning."""
-    for command in (noise(captures), psf(captures)):
+    for command in (noise(captures), psf(captures, "lens")):
         said = say(*command)
         assert said.status == 0, said
         assert "PASS" in said.words
+    said = say(*psf(captures))
+    assert said.status == 2, said
+    assert found(said, ("out must be the profile of the camera", "256 x 192", "640 x 480")), said
     file = captures / "profile" / "camera.json"
     content = json.loads(file.read_text())
     content["noise"]["gains"][0]["alpha"][0] *= 2

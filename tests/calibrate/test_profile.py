@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from dirtypixels.calibrate.findings import Finding
-from dirtypixels.calibrate.profile import record, sensor_of, with_noise, with_optics
+from dirtypixels.calibrate.profile import record, with_noise, with_optics
+from dirtypixels.calibrate.sensor import sensor_of
 from dirtypixels.camera import Camera, ExposureRule, PsfField, gaussian_psf
-from dirtypixels.camera.schema import MeasuredLevel
+from dirtypixels.camera.schema import MeasuredLevel, SeenCamera
 from dirtypixels.raw.frames import Frame
 
 FIELD = PsfField(gaussian_psf(0.5).expand(2, 3, 1, 5, 5).clone(), "measured on a chart", 1.4)
@@ -37,7 +38,7 @@ def levels(alpha: float = 1e-3) -> list[MeasuredLevel]:
 
 def measured(camera: Camera | None = None, alpha: float = 1e-3) -> Camera:
     kept = record("frame pairs", [NOTE], [frame()], confidence=0.95, levels=levels(alpha))
-    return with_noise(camera, "mine", ([100], [alpha], [2e-3]), "measured", kept, sensor=sensor_of([frame()], "file"))
+    return with_noise(camera, "mine", ([100], [alpha], [2e-3]), "measured", kept, sensor=sensor_of([frame()]))
 
 
 def test_a_new_profile_of_noise(tmp_path: Path) -> None:
@@ -97,9 +98,12 @@ def test_figures_that_were_not_measured_are_refused() -> None:
         with_noise(None, "mine", ([100], [1e-3], [2e-3]), "measured", kept)
 
 
-def test_frames_that_do_not_state_their_levels_describe_no_sensor() -> None:
-    bare = Frame(np.zeros((4, 4), np.uint16))
-    assert sensor_of([bare], "file") is None
-    known = sensor_of([frame()], "file", black=63.5)
-    assert known is not None
-    assert known.black_level == 63.5
+def test_the_record_keeps_the_camera_that_was_seen() -> None:
+    calibration = measured().profile.calibration
+    assert calibration is not None
+    assert calibration.noise is not None
+    assert calibration.noise.camera == SeenCamera(cfa="RGGB", width=4, height=4)
+    (capture,) = calibration.noise.captures
+    assert (capture.black, capture.white) == (65, 1023)
+    imported = record("imported", [], camera=SeenCamera(name="Maker One"))
+    assert imported.camera == SeenCamera(name="Maker One")

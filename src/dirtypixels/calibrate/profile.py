@@ -9,6 +9,7 @@ from importlib import metadata
 import numpy as np
 import numpy.typing as npt
 
+from dirtypixels.calibrate.belonging import capture_file, seen_in
 from dirtypixels.calibrate.findings import Finding, verdict
 from dirtypixels.calibrate.noise.curve import MeasuredCurve
 from dirtypixels.calibrate.psf.chart import BernoulliChart
@@ -17,7 +18,6 @@ from dirtypixels.camera import Camera, ExposureRule, ProfileFile
 from dirtypixels.camera.optics import PsfField
 from dirtypixels.camera.schema import (
     Calibration,
-    CaptureFile,
     Exposure,
     Gain,
     MeasuredLevel,
@@ -26,6 +26,7 @@ from dirtypixels.camera.schema import (
     Optics,
     Record,
     Remark,
+    SeenCamera,
     Sensor,
 )
 from dirtypixels.raw.frames import Frame
@@ -44,6 +45,7 @@ def record(
     findings: Iterable[Finding],
     frames: Sequence[Frame] = (),
     *,
+    camera: SeenCamera | None = None,
     confidence: float | None = None,
     levels: Sequence[MeasuredLevel] = (),
     optics: MeasuredOptics | None = None,
@@ -54,6 +56,7 @@ def record(
         method: how it was measured, a phrase.
         findings: of the measurement.
         frames: that it was made from; their files, digests and EXIF are kept.
+        camera: that the figures are of; None is the one that the frames show.
         confidence: of the intervals.
         levels: the noise, gain by gain and channel by channel.
         optics: the maps of the field's blocks.
@@ -66,9 +69,10 @@ def record(
         method=method,
         passed=passed,
         reason=reason,
+        camera=seen_in(frames) if camera is None and frames else camera,
         confidence=confidence,
         findings=tuple(Remark(kind=f.kind, severity=f.severity, message=f.message) for f in found),
-        captures=tuple(_file(frame) for frame in frames),
+        captures=tuple(capture_file(frame) for frame in frames),
         levels=tuple(levels),
         optics=optics,
     )
@@ -164,23 +168,6 @@ def with_optics(
     )
 
 
-def sensor_of(frames: Sequence[Frame], source: str, black: float | None = None) -> Sensor | None:
-    """The sensor that frames of one camera describe; None where they do not say its levels.
-
-    Args:
-        frames: at least one.
-        source: where the levels come from.
-        black: measured black level in DN, in place of the files'.
-    """
-    first = frames[0]
-    level = black if black is not None else None if first.black is None else float(np.mean(first.black))
-    if level is None or first.white is None:
-        return None
-    return Sensor.model_validate(
-        {"cfa": first.cfa, "black_level": max(level, 0.0), "white_level": first.white, "source": source}
-    )
-
-
 def _worst(values: npt.NDArray[np.float64]) -> tuple[tuple[float | None, ...], ...]:
     """(R, C, channels) to rows of the largest of each block; None where a channel has no value."""
     return tuple(tuple(float(v) if np.isfinite(v) else None for v in row) for row in values.max(-1))
@@ -213,13 +200,3 @@ def _figure(value: npt.NDArray[np.float64]) -> float | tuple[float, float, float
         return float(value.reshape(()))
     red, green, blue = value.tolist()
     return red, green, blue
-
-
-def _file(frame: Frame) -> CaptureFile:
-    return CaptureFile(
-        file="unnamed" if frame.path is None else frame.path.name,
-        sha256=frame.sha256 or "not from a file",
-        iso=frame.iso,
-        exposure_s=frame.exposure_s,
-        exif=frame.exif,
-    )

@@ -25,12 +25,25 @@ Profile = Annotated[
     ),
 ]  # fmt: skip
 Name = Annotated[
-    str | None, typer.Option(help="The camera's name; otherwise the captures', or the profile's file name.")
+    str | None,
+    typer.Option(
+        help="The camera's name; otherwise that of the profile that is there, of the captures, or of the profile's "
+        "file. With it the profile takes captures that name the camera otherwise.",
+        show_default=False,
+    ),
 ]
+Force = Annotated[bool, typer.Option("--force", help="Replace a part that passed its checks by one that did not.")]
 Black = Annotated[float | None, typer.Option(help="Black level in digital numbers, where the files do not say it.")]
 White = Annotated[float | None, typer.Option(help="Digital number at which the sensor saturates.")]
 Cfa = Annotated[str | None, typer.Option(help="Colours of the top left 2 x 2 pixels, e.g. RGGB, or mono.")]
 Iso = Annotated[float | None, typer.Option(help="ISO of all captures, where the files do not say it.")]
+Darks = Annotated[
+    list[Path] | None,
+    typer.Option(
+        help="Dark frames, taken with the lens cap on at any exposure time: a folder, or a file. May be repeated.",
+        show_default=False,
+    ),
+]
 ReferenceLux = Annotated[
     float | None, typer.Option(help="Light in lux at which the camera exposes fully at --base-iso; 2000 if not given.")
 ]
@@ -49,30 +62,36 @@ def noise(
             "each gain. tag: the NoiseProfile of a DNG.",
         ),
     ] = "pairs",
+    darks: Darks = None,
     name: Name = None,
     black: Black = None,
     white: White = None,
     cfa: Cfa = None,
     iso: Iso = None,
-    confidence: Annotated[float, typer.Option(help="Level of the intervals, between 0 and 1.")] = 0.95,
+    confidence: Annotated[
+        float | None, typer.Option(help="Level of the intervals, between 0 and 1; 0.95 if not given.")
+    ] = None,
     reference_lux: ReferenceLux = None,
     base_iso: BaseIso = None,
+    force: Force = False,
 ) -> None:
     """Noise over gain, for each colour channel, with intervals and a verdict."""
     from dirtypixels.cli.calibrating import exposure_rule, measure_noise
 
     rule = exposure_rule(reference_lux, base_iso)
-    measure_noise(captures, out, method, name, confidence, rule, black=black, white=white, cfa=cfa, iso=iso)
+    measure_noise(
+        captures, out, method, darks or [], name, confidence, rule, force, black=black, white=white, cfa=cfa, iso=iso
+    )
 
 
 @calibrate.command()
 def psf(
     captures: Captures,
     chart: Annotated[Path, typer.Option(help="The chart's file, as `dirtypixels chart` wrote it.", show_default=False)],
-    pitch_um: Annotated[
-        float, typer.Option(help="Distance of the sensor's pixels in micrometres.", show_default=False)
-    ],
     out: Profile,
+    pitch_um: Annotated[
+        float | None, typer.Option(help="Distance of the sensor's pixels in micrometres, to show sizes in them too.")
+    ] = None,
     size: Annotated[int | None, typer.Option(help="Side of the PSFs in pixels, odd.")] = None,
     blocks: Annotated[str | None, typer.Option(help="Blocks of the field, ROWSxCOLUMNS.")] = None,
     partial: Annotated[bool, typer.Option("--partial", help="Take a chart that the frame cuts off.")] = False,
@@ -80,11 +99,12 @@ def psf(
     black: Black = None,
     white: White = None,
     cfa: Cfa = None,
+    force: Force = False,
 ) -> None:
     """The lens: a PSF for each part of the field and colour, from captures of the chart, with a verdict."""
     from dirtypixels.cli.calibrating import measure_psf
 
-    measure_psf(captures, out, chart, pitch_um, size, blocks, partial, name, black=black, white=white, cfa=cfa)
+    measure_psf(captures, out, chart, pitch_um, size, blocks, partial, name, force, black=black, white=white, cfa=cfa)
 
 
 @calibrate.command()
@@ -95,13 +115,15 @@ def darktable(
         Path | None, typer.Option(help="darktable's noiseprofiles.json; otherwise that of this machine's darktable.")
     ] = None,
     channels: Annotated[str, typer.Option(help="RGB, or G for green alone, which darktable itself uses.")] = "RGB",
+    name: Name = None,
     reference_lux: ReferenceLux = None,
     base_iso: BaseIso = None,
+    force: Force = False,
 ) -> None:
     """Noise from the profiles that come with darktable; its trend over ISO is good, its level is not that of raw."""
     from dirtypixels.cli.calibrating import exposure_rule, import_darktable
 
-    import_darktable(camera, out, file, channels, exposure_rule(reference_lux, base_iso))
+    import_darktable(camera, out, file, channels, name, exposure_rule(reference_lux, base_iso), force)
 
 
 @calibrate.command()
@@ -113,13 +135,15 @@ def eld(
         float | None,
         typer.Option(help="White level less black level in digital numbers; 15583, as ELD takes it, if not given."),
     ] = None,
+    name: Name = None,
     reference_lux: ReferenceLux = None,
     base_iso: BaseIso = None,
+    force: Force = False,
 ) -> None:
     """Noise from the calibrated cameras of ELD (Wei et al. 2020)."""
     from dirtypixels.cli.calibrating import exposure_rule, import_eld
 
-    import_eld(file, out, iso, range_dn, exposure_rule(reference_lux, base_iso))
+    import_eld(file, out, iso, range_dn, name, exposure_rule(reference_lux, base_iso), force)
 
 
 @calibrate.command()

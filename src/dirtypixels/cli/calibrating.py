@@ -7,74 +7,90 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, Unpack, cast
 
-import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from typer import Exit
 
 from dirtypixels import checks
 from dirtypixels.calibrate import imports
+from dirtypixels.calibrate.belonging import capture_file, check_belongs, seen_in
 from dirtypixels.calibrate.imports.eld import RANGE_DN
 from dirtypixels.calibrate.imports.imported import ImportedNoise
 from dirtypixels.calibrate.noise import draw_residuals, noise_curve, photograph_curve
-from dirtypixels.calibrate.profile import noise_record, optics_record, record, sensor_of, with_noise, with_optics
+from dirtypixels.calibrate.profile import noise_record, optics_record, record, with_noise, with_optics
 from dirtypixels.calibrate.psf import BernoulliChart, psf_field
 from dirtypixels.calibrate.psf.figures import draw_quality
 from dirtypixels.calibrate.rehearsal import rehearse, typical
+from dirtypixels.calibrate.sensor import sensor_of
 from dirtypixels.camera import Camera, ExposureRule
-from dirtypixels.camera.storage import FILES
-from dirtypixels.cli.records import show_record
+from dirtypixels.camera.schema import SeenCamera
+from dirtypixels.cli.profiles import existing, keep
+from dirtypixels.cli.wording import names_options
 from dirtypixels.raw import Frame, Overrides, check_levels, check_mosaic, check_same_camera, read_frames
 
 METHODS = ("pairs", "photograph", "tag")
 Report = Callable[[int, int], object]
 
 
+@names_options
 def measure_noise(
     captures: list[Path],
     out: Path,
     method: str,
+    darks: list[Path],
     name: str | None,
-    confidence: float,
+    confidence: float | None,
     exposure: ExposureRule | None,
+    force: bool,
     **known: Unpack[Overrides],
 ) -> None:
     """Noise from captures into a profile."""
     checks.one_of("from", method, METHODS)
-    camera = existing(out)
+    given: dict[str, object] = {**known, "confidence": confidence, "darks": darks or None}
+    idle = {"pairs": (), "photograph": ("darks",), "tag": ("darks", "black", "white", "cfa", "confidence")}[method]
+    if wrong := [f"--{option}" for option in idle if given[option] is not None]:
+        raise ValueError(f"--from {method} has no use for {' and '.join(wrong)}: leave it out")
+    before = existing(out)
     if method == "tag":
-        _save_imported(imports.noise_profile(_files(captures)), camera, out, name, exposure)
+        found = imports.noise_profile(_source(captures), iso=known.get("iso"))
+        _save_imported(found, before, out, name, exposure, force)
         return
-    frames = _read(captures, **known)
+    dark = _read(darks, measured_black=True, **known) if darks else []
+    frames = _read(captures, measured_black=method == "pairs", **known)
+    apart = {frame.path for frame in dark}
+    frames = [frame for frame in frames if frame.path not in apart]  # dark ones may lie among the others
+    every = [*frames, *dark]
+    check_same_camera(every, levels_may_follow_iso=True)
+    check_belongs(before, "noise", seen_in(every), [capture_file(f) for f in every], named=name is not None)
+    level = 0.95 if confidence is None else confidence
     with _progress("measuring") as report:
-        measure = noise_curve if method == "pairs" else photograph_curve
-        curve = measure(frames, confidence=confidence, progress=report)
-    sensor = sensor_of(frames, "Stated by the captures; the black level as measured.", _black(curve.black))
-    measured = noise_record(curve, frames, confidence)
-    source = f"Measured from {len(frames)} captures, {measured.method}. {curve.rule[0].upper()}{curve.rule[1:]}."
+        if method == "pairs":
+            curve = noise_curve(frames, darks=dark or None, confidence=level, progress=report)
+        else:
+            curve = photograph_curve(frames, confidence=level, progress=report)
+    measured = noise_record(curve, every, level)
+    source = f"Measured from {len(every)} captures, {measured.method}. {curve.rule[0].upper()}{curve.rule[1:]}."
     gains = (curve.iso, curve.alpha, curve.sigma)
-    camera = with_noise(
-        camera, _name(name, camera, frames, out), gains, source, measured, sensor=sensor, exposure=exposure
-    )
-    camera.save(out)
-    picture = _beside(out, "noise-residuals.png")
-    draw_residuals(curve, picture)
-    _conclude(camera, "Noise", out, picture)
+    sensor = sensor_of(every, curve.black)
+    called = _name(name, before, seen_in(every).name, out)
+    camera = with_noise(before, called, gains, source, measured, sensor=sensor, exposure=exposure)
+    keep(camera, "noise", out, before, force=force, draw=lambda picture: draw_residuals(curve, picture))
 
 
+@names_options
 def measure_psf(
     captures: list[Path],
     out: Path,
     chart: Path,
-    pitch_um: float,
+    pitch_um: float | None,
     size: int | None,
     blocks: str | None,
     partial: bool,
     name: str | None,
+    force: bool,
     **known: Unpack[Overrides],
 ) -> None:
     """The lens from captures of a chart into a profile."""
-    camera = existing(out)
+    before = existing(out)
     if not chart.is_file():
         raise FileNotFoundError(f"chart must be a file that `dirtypixels chart` wrote; found nothing at {str(chart)!r}")
     target = BernoulliChart.read(chart)
@@ -82,27 +98,44 @@ def measure_psf(
     if blocks is not None:
         chosen["blocks"] = parse_pair("blocks", blocks, "ROWSxCOLUMNS")
     frames = _read(captures, **known)
+    check_belongs(before, "optics", seen_in(frames), [capture_file(f) for f in frames], named=name is not None)
     with _progress("measuring") as report:
         field = psf_field(frames, target, pitch_um=pitch_um, partial=partial, progress=report, **chosen)
     measured = optics_record(field, target, frames)
-    sensor = sensor_of(frames, "Stated by the captures.")
-    camera = with_optics(camera, _name(name, camera, frames, out), field, measured, sensor=sensor)
-    camera.save(out)
-    picture = _beside(out, "psf-quality.png")
-    draw_quality(field, picture)
-    _conclude(camera, "Optics", out, picture)
+    called = _name(name, before, seen_in(frames).name, out)
+    camera = with_optics(before, called, field, measured, sensor=sensor_of(frames))
+    keep(camera, "optics", out, before, force=force, draw=lambda picture: draw_quality(field, picture))
 
 
-def import_darktable(camera: str, out: Path, file: Path | None, channels: str, exposure: ExposureRule | None) -> None:
+@names_options
+def import_darktable(
+    camera: str,
+    out: Path,
+    file: Path | None,
+    channels: str,
+    name: str | None,
+    exposure: ExposureRule | None,
+    force: bool,
+) -> None:
     """Noise of darktable's profiles into a profile."""
+    before = existing(out)
     found = imports.darktable(camera, file, channels=cast(Literal["RGB", "G"], channels))
-    _save_imported(found, existing(out), out, None, exposure)
+    _save_imported(found, before, out, name, exposure, force)
 
 
-def import_eld(file: Path, out: Path, base_iso: float, range_dn: float | None, exposure: ExposureRule | None) -> None:
+def import_eld(
+    file: Path,
+    out: Path,
+    base_iso: float,
+    range_dn: float | None,
+    name: str | None,
+    exposure: ExposureRule | None,
+    force: bool,
+) -> None:
     """Noise of an ELD file into a profile."""
+    before = existing(out)
     found = imports.eld(file, base_iso=base_iso, range_dn=RANGE_DN if range_dn is None else range_dn)
-    _save_imported(found, existing(out), out, None, exposure)
+    _save_imported(found, before, out, name, exposure, force)
 
 
 def rehearse_calibration(out: Path, camera: str | None, size: str, seed: int) -> None:
@@ -111,7 +144,8 @@ def rehearse_calibration(out: Path, camera: str | None, size: str, seed: int) ->
     console = Console()
     with console.status("photographing flat fields and the chart"):
         rehearse(out, typical(camera, height, width), seed=seed)
-    console.print(f"Captures in {out / 'noise'} and {out / 'chart'}, the chart in {out / 'chart.png'},", soft_wrap=True)
+    flats, darks, charts = (out / part for part in ("noise", "darks", "chart"))
+    console.print(f"Captures in {flats}, {darks} and {charts}, the chart in {out / 'chart.png'},", soft_wrap=True)
     console.print(f"what a calibration should find in {out / 'truth.json'} and {out / 'truth'}.", soft_wrap=True)
 
 
@@ -163,26 +197,13 @@ def parse_pair(name: str, text: str, form: str) -> tuple[int, int]:
     return first, second
 
 
-def existing(out: Path) -> Camera | None:
-    """The profile that is there already, so that its other part can stay; None for a new one.
-
-    Raises:
-        ValueError: what is there is a damaged profile.
-        FileExistsError: what is there is none at all.
-    """
-    if out.suffix == ".zip" or (out / FILES[0]).is_file():
-        return Camera.load(out) if out.exists() else None
-    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        raise FileExistsError(f"out must be a profile, an empty folder or new; found {str(out)!r}")
-    return None
-
-
-def _read(captures: list[Path], **known: Unpack[Overrides]) -> list[Frame]:
+def _read(captures: list[Path], *, measured_black: bool = False, **known: Unpack[Overrides]) -> list[Frame]:
+    """Frames whose levels and colours can be what they state; with `measured_black` it need not be stated."""
     with _progress("reading") as report:
         frames = read_frames(_source(captures), progress=report, **known)
     check_same_camera(frames, levels_may_follow_iso=True)
     check_mosaic(frames)
-    check_levels(frames)
+    check_levels(frame for frame in frames if frame.black is not None or not measured_black)
     return frames
 
 
@@ -190,45 +211,26 @@ def _source(captures: list[Path]) -> Path | list[Path]:
     return captures[0] if len(captures) == 1 else captures
 
 
-def _files(captures: list[Path]) -> list[Path]:
-    """The files among captures, those of folders included."""
-    return [file for path in captures for file in (sorted(path.iterdir()) if path.is_dir() else [path])]
-
-
 def _save_imported(
-    found: ImportedNoise, camera: Camera | None, out: Path, name: str | None, exposure: ExposureRule | None
+    found: ImportedNoise,
+    before: Camera | None,
+    out: Path,
+    name: str | None,
+    exposure: ExposureRule | None,
+    force: bool,
 ) -> None:
-    measured = record("imported, not measured here", found.findings)
+    seen = SeenCamera(name=found.name)
+    check_belongs(before, "noise", seen, named=name is not None)
+    measured = record("imported, not measured here", found.findings, camera=seen)
     gains = (found.iso, found.alpha, found.sigma)
-    camera = with_noise(camera, name or found.name, gains, found.source, measured, exposure=exposure)
-    camera.save(out)
-    _conclude(camera, "Noise", out, None)
+    called = _name(name, before, found.name, out)
+    keep(
+        with_noise(before, called, gains, found.source, measured, exposure=exposure), "noise", out, before, force=force
+    )
 
 
-def _name(name: str | None, camera: Camera | None, frames: list[Frame], out: Path) -> str:
-    stated = next((frame.camera for frame in frames if frame.camera), None)
-    return name or (camera.name if camera else None) or stated or out.stem
-
-
-def _black(levels: dict[Any, Any]) -> float | None:
-    """Mean of the black levels that were measured; None where there is none."""
-    return float(np.mean([level.value for level in levels.values()])) if levels else None
-
-
-def _beside(out: Path, name: str) -> Path:
-    """A picture's place: in a profile's folder, or beside its zip."""
-    return out.with_name(f"{out.stem}-{name}") if out.suffix == ".zip" else out / name
-
-
-def _conclude(camera: Camera, part: str, out: Path, picture: Path | None) -> None:
-    """The verdict for people, and as the command's status."""
-    assert camera.profile.calibration is not None
-    kept = getattr(camera.profile.calibration, part.lower())
-    console = Console()
-    show_record(part, kept, console)
-    console.print(f"Wrote {out}" + (f" and {picture}" if picture else ""), markup=False, soft_wrap=True)
-    if not kept.passed:
-        raise Exit(1)
+def _name(given: str | None, before: Camera | None, stated: str | None, out: Path) -> str:
+    return given or (before.name if before else None) or stated or out.stem
 
 
 @contextmanager

@@ -71,6 +71,24 @@ class TestFigures:
         assert found.alpha.tolist() == [[2e-4], [4e-4]]
         assert found.sigma == pytest.approx(np.array([[1e-3], [2e-3]]))
 
+    def test_a_folder_is_read_as_captures_are(self, tmp_path: Path) -> None:
+        write(tmp_path, ONE, 400, "a.dng")
+        write(tmp_path, ONE, None, "b.dng")
+        (tmp_path / "captures.csv").write_text("file,iso,camera\na.dng,,\nb.dng,800,Maker One\n")
+        (tmp_path / "notes.txt").write_text("cloudy")
+        found = noise_profile(tmp_path)
+        assert found.iso.tolist() == [400, 800]
+        assert "a.dng, b.dng" in found.source
+
+    def test_the_callers_iso_goes_before_the_files(self, tmp_path: Path) -> None:
+        assert noise_profile(write(tmp_path, ONE, None), iso=200).iso.tolist() == [200]
+        assert noise_profile(write(tmp_path, ONE, 400), iso=200).iso.tolist() == [200]
+        with pytest.raises(ValueError, match="iso must be above 0; found -1"):
+            noise_profile(write(tmp_path, ONE), iso=-1)
+
+    def test_a_file_that_names_no_camera(self, tmp_path: Path) -> None:
+        assert noise_profile(write(tmp_path, ONE, camera="")).name is None
+
     def test_noise_reduction_is_told(self, tmp_path: Path) -> None:
         reduced = write(tmp_path, ONE, more=((50935, 5, 1, (1, 2), True),))
         assert [f.kind for f in noise_profile(reduced).findings] == ["not-measured", "noise-reduction"]

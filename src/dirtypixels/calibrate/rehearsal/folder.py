@@ -61,7 +61,7 @@ def typical(
         faults |= {
             "cfa": sensor.cfa,
             "bits": int(sensor.white_level).bit_length(),
-            "black": sensor.black_level,
+            "black": max(sensor.black_level, 0.0),  # below 0 it is that of a real sensor, clipped at 0
             "white": sensor.white_level,
         }
     return ChartCamera(profile, height, width, **(faults | known))
@@ -81,15 +81,15 @@ def rehearse(
 ) -> Path:
     """Write all captures of a calibration, and what it should find.
 
-    `noise/` holds, for each gain, dark frames and flat fields from nearly black to clipped in the frame's centre, each
-    exposure `frames` times; `chart/` a capture for each pose at the lowest gain; both with their `captures.csv`.
-    `chart.png` is the chart, `truth/` the camera's profile, `truth.json` everything else that went in.
+    `noise/` holds, for each gain, flat fields from nearly black to clipped in the frame's centre, each exposure `frames`
+    times; `darks/` as many frames with the lens cap on, exposed as long as the longest of them; `chart/` a capture for
+    each pose at the lowest gain; each folder with its `captures.csv`. `chart.png` is the chart, `truth/` the camera's profile, `truth.json` everything else that went in.
 
     Args:
         folder: to make; it may be there if it is empty.
         camera: None for `typical()`.
         isos: gains, > 0.
-        exposures: number of flat fields at each gain, >= 1, beside the dark one.
+        exposures: number of flat fields at each gain, >= 1.
         frames: of each exposure, >= 1.
         chart: None for one whose cells suit the camera's pixels.
         poses: of the chart, one for each capture; none for a rehearsal of the noise alone.
@@ -119,7 +119,9 @@ def rehearse(
         captures = list(_captures(simulated, target_chart, poses, min(isos), snr_db, generator))
         write_frames(captures, target / "chart")
         target_chart.save(target / "chart.png")
-    write_frames(list(_flats(simulated, isos, exposures, frames, generator)), target / "noise")
+    flats, darks = _flats_and_darks(simulated, isos, exposures, frames, generator)
+    write_frames(flats, target / "noise")
+    write_frames(darks, target / "darks")
     simulated.camera.save(target / "truth")
     # Files hold PSFs rounded once more, so the hash is that of the profile as it is read.
     truth = {"camera_hash": Camera.load(target / "truth").hash}
@@ -128,18 +130,25 @@ def rehearse(
     return target
 
 
-def _flats(
+def _flats_and_darks(
     camera: ChartCamera, isos: Sequence[float], exposures: int, frames: int, generator: torch.Generator
-) -> Iterator[Frame]:
-    """Dark frames and flat fields, each named after its gain and exposure."""
-    levels = [0.0, *np.geomspace(0.02, 1.1, exposures).tolist()] if exposures > 1 else [0.0, 0.5]
+) -> tuple[list[Frame], list[Frame]]:
+    """Flat fields and dark frames, each named after its gain and exposure.
+
+    Dark ones state the time for which they were exposed, since a real camera's do.
+    """
+    levels = np.geomspace(0.02, 1.1, exposures).tolist() if exposures > 1 else [0.5]
+    flats, darks = [], []
     for iso in isos:
-        for step, level in enumerate(levels):
-            seconds = float(f"{level / (LIGHT * iso / 100):.6g}")
-            what = "dark" if step == 0 else f"flat{step}"
+        times = [float(f"{level / (LIGHT * iso / 100):.6g}") for level in levels]
+        for number in range(1, frames + 1):
+            frame = camera.flat(0.0, iso, times[-1], generator)
+            darks.append(replace(frame, path=Path(f"iso{iso:g}-dark-{number}.tiff")))
+        for step, seconds in enumerate(times, start=1):
             for number in range(1, frames + 1):
                 frame = camera.flat(LIGHT, iso, seconds, generator, gradient=(0.05, -0.03))
-                yield replace(frame, path=Path(f"iso{iso:g}-{what}-{number}.tiff"))
+                flats.append(replace(frame, path=Path(f"iso{iso:g}-flat{step}-{number}.tiff")))
+    return flats, darks
 
 
 def _captures(
