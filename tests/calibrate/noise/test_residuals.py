@@ -115,6 +115,35 @@ def test_the_line_rolls_off_at_both_ends(curve: MeasuredCurve) -> None:
     assert mean.min() == pytest.approx(-estimate.black * step, abs=2e-4)
 
 
+@pytest.mark.parametrize("unit", [1.0, 16.0, 1 / 4095])
+def test_the_line_knows_the_distance_of_the_codes(sensor: type, unit: float) -> None:
+    """Codes 16 apart, and floats in [0, 1], which are not rounded: the same line as of the frames before."""
+    known = sensor(cfa=None, shape=(128, 128), sigma=0.2e-3, alpha=1e-5, black=(64.0,) * 4)
+    dtype = np.float32 if unit < 1 else np.uint16
+    frames = [
+        replace(f, values=(f.values * unit).astype(dtype), black=(64.0 * unit,) * 4, white=4095.0 * unit)
+        for f in known.pairs(100, (0.0, 0.05, 0.2, 0.5, 0.8))
+    ]
+    estimate = noise_curve(frames).estimates[100, "Y"]
+    mean, deviation = residuals._fitted(estimate)
+    inside = (mean > 0.02) & (mean < 0.9)
+    step = 0.0 if unit < 1 else 1 / (4095 - 64)
+    assert deviation[inside] == pytest.approx(
+        np.sqrt(estimate.alpha * mean + estimate.sigma**2 + step**2 / 12)[inside], rel=0.01
+    )
+    table = estimate.patches
+    shown = np.interp(table.mean, mean, deviation)
+    assert shown == pytest.approx(table.fitted, rel=0.01)
+
+
+@pytest.mark.filterwarnings("error")
+def test_the_line_of_no_gaussian_noise(mono: MeasuredCurve) -> None:
+    estimate = mono.estimates[100, "Y"]
+    mean, deviation = residuals._fitted(type(estimate)(estimate.alpha, 0.0, **estimate.__dict__))
+    assert np.isfinite(mean).all()
+    assert np.isfinite(deviation).all()
+
+
 def test_means_of_many_patches_are_weighted(curve: MeasuredCurve) -> None:
     random = np.random.default_rng(0)
     level = np.repeat([0.1, 0.5, 0.9], 400)

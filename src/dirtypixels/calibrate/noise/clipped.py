@@ -68,7 +68,7 @@ def clipped_moments(level: npt.ArrayLike, alpha: float, variance: float, bounds:
     Source: Foi et al. 2008, eq. 1 and sec. IV; Foi 2009, eq. 5 (clipped observations).
     """
     z = np.atleast_1d(np.asarray(level, dtype=float))
-    few = (z >= 0) & (z <= _EXACT_COUNTS * alpha)
+    few = (alpha > 0) & (z >= 0) & (z <= _EXACT_COUNTS * alpha)
     result = np.empty((4, z.size))
     if few.any():
         result[:, few] = _by_counts(z[few], alpha, variance, bounds)

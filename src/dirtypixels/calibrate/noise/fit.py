@@ -166,7 +166,12 @@ def _of_drift(response: Response, solved: Spread, groups: Groups, near: Mask) ->
 
 def _response(theta: Array, bounds: Range) -> Response:
     alpha = max(float(theta[0]), 0.0)
-    return Response(alpha, max(float(theta[1]), 1e-6 * alpha**2, 1e-14), bounds)
+    return Response(alpha, some_variance(alpha, float(theta[1])), bounds)
+
+
+def some_variance(alpha: float, variance: float) -> float:
+    """sigma^2, or the least that the clipped model can be computed with: it needs some Gaussian noise."""
+    return max(variance, 1e-6 * alpha**2, 1e-14)
 
 
 def _slope(groups: Groups, bounds: Range, near: Mask, here: _State) -> Array:

@@ -60,6 +60,7 @@ class NoiseEstimate(NoiseLevel):
         confidence: their level.
         covariance: (2, 2) of the estimates of (alpha, sigma^2).
         black, white: digital numbers that are 0 and 1 in units of the signal.
+        bounds: where the signal is clipped, and how it is rounded.
         patches: what was measured, patch by patch.
         findings: what was found on the way.
         passed, reason: whether no finding is a failure, and the failures' messages.
@@ -73,6 +74,7 @@ class NoiseEstimate(NoiseLevel):
     covariance: Array
     black: float
     white: float
+    bounds: Range
     patches: PatchTable
     findings: tuple[Finding, ...]
 
@@ -243,6 +245,7 @@ def _estimate(
         covariance=fit.covariance,
         black=levels[0],
         white=levels[1],
+        bounds=bounds,
         patches=table,
         findings=findings_of(fit, vars(table), intervals, dead),
     )

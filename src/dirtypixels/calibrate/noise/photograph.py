@@ -186,6 +186,7 @@ def _measured(channel: _Channel, confidence: float) -> NoiseEstimate:
         covariance=covariance,
         black=channel.black,
         white=channel.white,
+        bounds=channel.bounds,
         patches=_table(found, sets),
         findings=findings,
     )

@@ -11,8 +11,9 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from dirtypixels.calibrate.noise.clipped import Range, clipped_moments
+from dirtypixels.calibrate.noise.clipped import clipped_moments
 from dirtypixels.calibrate.noise.curve import MeasuredCurve
+from dirtypixels.calibrate.noise.fit import some_variance
 from dirtypixels.calibrate.noise.level import NoiseEstimate
 from dirtypixels.drawing import DPI, INK, dress, save
 
@@ -121,14 +122,12 @@ def _binned(mean: Array, measured: Array, fitted: Array, error: Array) -> tuple[
 
 def _fitted(estimate: NoiseEstimate) -> tuple[Array, Array]:
     """The fitted noise as the sensor shows it: standard deviation over the mean, both clipped."""
-    low = -estimate.black / (estimate.white - estimate.black)
-    if float(estimate.patches.mean.min()) < low:
-        low = -np.inf
+    low = estimate.bounds.low
     spread = np.sqrt(estimate.alpha + estimate.sigma**2)
     reach = 5 * estimate.sigma
     level = _square(np.linspace(_root(max(low, 0.0) - reach), _root(1 + 5 * spread), 1500))
-    step = 1 / (estimate.white - estimate.black)
-    moments = clipped_moments(level, estimate.alpha, estimate.sigma**2, Range(low, 1.0, step))
+    variance = some_variance(estimate.alpha, estimate.sigma**2)
+    moments = clipped_moments(level, estimate.alpha, variance, estimate.bounds)
     return moments.mean, np.sqrt(moments.variance)
 
 
