@@ -31,9 +31,9 @@ class Scene:
     Its distortion is a polynomial the other way round than the package's, so that the package fits another family.
     """
 
-    chart: BernoulliChart = field(default_factory=lambda: BernoulliChart.for_sensor(640, 480))
+    chart: BernoulliChart = field(default_factory=lambda: BernoulliChart.for_sensor(640, 480, cell_px=1.8))
     size: tuple[int, int] = (480, 640)
-    cell_px: float = 1.65
+    cell_px: float = 1.6
     turn_degrees: float = 3.0
     tilt: tuple[float, float] = (0.03, 0.02)
     distortion: tuple[float, float] = (0.05, 0.01)

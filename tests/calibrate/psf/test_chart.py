@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dirtypixels.calibrate.psf.chart import BernoulliChart
+from dirtypixels.calibrate.psf.chart import BEST_CELL_PX, USABLE_CELL_PX, BernoulliChart
 
 
 @pytest.fixture(scope="module")
@@ -83,15 +83,24 @@ class TestMarkers:
 
 
 class TestSizes:
-    def test_twelve_megapixels_get_two_thousand_cells(self) -> None:
+    def test_twelve_megapixels_get_2850_cells(self) -> None:
         chart = BernoulliChart.for_sensor(4000, 3000)
-        assert 1900 < chart.shape[1] < 2300
-        assert chart.cell_px(4000, 3000) == pytest.approx(1.8, rel=0.05)
+        assert 2700 < chart.shape[1] < 2900
+        assert chart.cell_px(4000, 3000) == pytest.approx(1.4, rel=0.05)
+
+    @pytest.mark.parametrize(("paper", "dots"), [("A4", 2), ("A3", 2), ("A2", 4), ("A1", 6)])
+    def test_dots_tell_on_which_paper_they_print_sharp(self, paper: str, dots: int) -> None:
+        assert BernoulliChart.for_sensor(4000, 3000).on_paper(paper).dots(600) == dots
+
+    def test_dots_go_with_the_printer(self) -> None:
+        chart = BernoulliChart(cell_mm=0.254)
+        assert (chart.dots(), chart.dots(1200), chart.dots(150)) == (6, 12, 1.5)
 
     @pytest.mark.parametrize("size", [(640, 480), (480, 640), (1280, 720), (6000, 4000)])
     def test_a_chart_fills_the_frame(self, size: tuple[int, int]) -> None:
         chart = BernoulliChart.for_sensor(*size)
-        assert 1.8 <= chart.cell_px(*size) < 2.2
+        low, high = USABLE_CELL_PX
+        assert low < BEST_CELL_PX <= chart.cell_px(*size) < high
         filled = chart.shape[0] * chart.shape[1] * chart.cell_px(*size) ** 2 / (size[0] * size[1])
         assert filled > 0.8
 
@@ -126,7 +135,7 @@ class TestExceptions:
             BernoulliChart(rows=value)
 
     def test_sensor_too_small(self) -> None:
-        with pytest.raises(ValueError, match=r"too small for a chart with cells of 1\.8 px: at least"):
+        with pytest.raises(ValueError, match=r"too small for a chart with cells of 1\.4 px: at least 246 pixels"):
             BernoulliChart.for_sensor(320, 240)
 
     def test_cells_out_of_range(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -115,7 +116,7 @@ class TestWrongPictures:
             find_markers(picture, chart)
         found = find_markers(picture, chart, partial=True)
         assert 9 <= len(found.index) < 25
-        assert [finding.kind for finding in found.findings] == ["cut-off"]
+        assert [finding.kind for finding in found.findings] == ["cut-off", "cell-size"]
 
     def test_too_little_of_the_chart_is_refused_all_the_same(self, scene: Any, capture: Any) -> None:
         with pytest.raises(ValueError, match=r"cut off: 6 of 20|no chart"):
@@ -128,7 +129,7 @@ class TestWrongPictures:
 
     def test_another_seed(self, scene: Any, capture: Any) -> None:
         with pytest.raises(ValueError, match=r"with other noise .* the seed is not 9"):
-            find_markers(capture(scene), BernoulliChart.for_sensor(640, 480, seed=9))
+            find_markers(capture(scene), replace(scene.chart, seed=9))
 
     @pytest.mark.parametrize("other", [BernoulliChart(3, 5, block=72, square=16, border=8), BernoulliChart()])
     def test_another_chart(self, scene: Any, capture: Any, other: BernoulliChart) -> None:

@@ -78,7 +78,7 @@ class TestFindings:
             ("black-level", "failure", lambda a: a - 0.2),
             ("noisy", "warning", lambda a: a + np.random.default_rng(0).normal(0, 0.09, a.shape)),
             ("noisy", "failure", lambda a: a + np.random.default_rng(0).normal(0, 0.2, a.shape)),
-            ("uneven", "warning", lambda a: a * np.linspace(0.15, 1, 640)),
+            ("uneven", "warning", lambda a: a * np.linspace(0.1, 1, 640)),
         ],
     )
     def test_what_is_wrong_is_told(

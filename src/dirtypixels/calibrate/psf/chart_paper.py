@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from dirtypixels.calibrate.psf.chart import VERSION, BernoulliChart
+from dirtypixels.calibrate.psf.chart import SHARP_DOTS, VERSION, BernoulliChart
 
 PAPERS_MM = {
     "A4": (210.0, 297.0),
@@ -34,7 +34,7 @@ def largest_cell_mm(chart: BernoulliChart, paper: str, dpi: float) -> float:
     if dots < 2:
         raise ValueError(
             f"paper {paper} is too small for {width} x {height} cells at {dpi:g} dpi: a cell would be "
-            f"{max(room, 0.0) / 25.4 * dpi:.1f} printer dots, at least 2 are needed (4 or more print well)"
+            f"{max(room, 0.0) / 25.4 * dpi:.1f} printer dots, at least 2 are needed ({SHARP_DOTS} or more print well)"
         )
     return round(dots * 25.4 / dpi, 9)
 
