@@ -165,7 +165,8 @@ def draw_psfs(camera: Camera, path: Path | str) -> None:
     sensor.set_xticks([0, (columns - 1) / 2, columns - 1], ["0", "0.5", "1"])
     sensor.set_yticks([0, (rows - 1) / 2, rows - 1], ["0", "0.5", "1"])
     sensor.set(xlabel="column on the sensor", ylabel="row on the sensor")
-    size = f"{rows} x {columns} PSFs, each {height} x {width} px of {field.pitch_um:g} µm,"
+    pitch = "" if field.pitch_um is None else f" of {field.pitch_um:g} µm"
+    size = f"{rows} x {columns} PSFs, each {height} x {width} px{pitch},"
     stretch = f"divided by its own peak and shown to the power 1/{STRETCH}, so that the tails can be seen"
     sensor.set_title(f"{size} {stretch}" if wide > 8 else f"{size}\n{stretch}", fontsize=10.5, color=INK, loc="left")
     figure.suptitle(f"{camera.name}: the lens over the sensor", fontsize=13, color=INK, x=0.01, ha="left")
@@ -173,7 +174,7 @@ def draw_psfs(camera: Camera, path: Path | str) -> None:
     save(figure, path)
 
 
-def _enlarge(axes: Any, psf: Tensor, pitch_um: float, place: str) -> None:
+def _enlarge(axes: Any, psf: Tensor, pitch_um: float | None, place: str) -> None:
     name, colour = PLACES[place]
     row, column = POSITIONS[place]
     height, width = psf.shape[1:]
@@ -183,7 +184,8 @@ def _enlarge(axes: Any, psf: Tensor, pitch_um: float, place: str) -> None:
     axes.set_xlabel("px", fontsize=8, labelpad=1)
     radii = rms_radius(psf)
     channels = ("R ", "G ", "B ") if len(radii) == 3 else ("",)
-    lines = [f"{channel}{r:.2f} px, {r * pitch_um:.1f} µm" for channel, r in zip(channels, radii, strict=True)]
+    um = ["" if pitch_um is None else f", {r * pitch_um:.1f} µm" for r in radii]
+    lines = [f"{channel}{r:.2f} px{more}" for channel, r, more in zip(channels, radii, um, strict=True)]
     beside: dict[str, Any] = {"transform": axes.transAxes, "color": INK, "va": "top"}
     axes.text(1.1, 1, f"{name} ({row:g}, {column:g})", fontsize=10.5, weight="bold", **beside)
     axes.text(1.1, 0.85, "\n".join(["RMS radius", *lines]), fontsize=9.5, linespacing=1.5, **beside)
