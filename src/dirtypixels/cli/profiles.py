@@ -53,25 +53,23 @@ def keep(
     """
     record, old = _record(camera, part), None if before is None else _record(before, part)
     assert record is not None
+    passed_before = old is not None and verdict_of(old) == "PASS"
+    refused = passed_before and verdict_of(record) != "PASS" and not force
+    picture = _beside(out, PICTURES[part])
+    if old is not None and refused:
+        last = f"Not written: the {part} calibration in {out} passed, {old.date}; --force replaces it, another -o keeps both"
+    else:
+        # before anything is printed: who reads only the first lines ends the command
+        camera.save(out)
+        if draw is None:
+            picture.unlink(missing_ok=True)  # what it shows was replaced
+        else:
+            draw(picture)
+        last = f"Wrote {out}" + (f" and {picture}" if draw else "")
     console = Console()
     show_record(part.capitalize(), record, console)
-    if not force and old is not None and verdict_of(old) == "PASS" != verdict_of(record):
-        console.print(
-            f"Not written: the {part} calibration of {old.date} in {out} passed, and would be lost. --force replaces "
-            f"it, and another -o keeps both.",
-            markup=False,
-            highlight=False,
-            soft_wrap=True,
-        )
-        raise Exit(1)
-    camera.save(out)
-    picture = _beside(out, PICTURES[part])
-    if draw is None:
-        picture.unlink(missing_ok=True)  # what it shows was replaced
-    else:
-        draw(picture)
-    console.print(f"Wrote {out}" + (f" and {picture}" if draw else ""), markup=False, soft_wrap=True)
-    if not record.passed:
+    console.print(last, markup=False, highlight=False, soft_wrap=True)
+    if refused or not record.passed:
         raise Exit(1)
 
 

@@ -50,8 +50,9 @@ def show_record(part: str, record: Record, console: Console) -> None:
     verdict = verdict_of(record)
     reason = f", {record.reason}" if verdict in ("PASS", "FAIL") else ""
     console.print(Text.assemble(f"{part} calibration: ", (verdict, VERDICTS[verdict]), reason))
-    made = f"  {record.method}; {record.date}, {record.software}, {len(record.captures)} captures"
-    console.print(made, markup=False, highlight=False)
+    count = f", {len(record.captures)} captures" if record.captures else ""
+    for line in (record.method, f"{record.date}, {record.software}{count}"):
+        console.print(f"  {line}", markup=False, highlight=False)
     if record.levels:
         console.print(_levels(record))
     if record.optics is not None:

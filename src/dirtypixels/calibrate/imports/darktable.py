@@ -97,7 +97,7 @@ def installed() -> Path:
     found = next((place for place in places if place.is_file()), None)
     if found is None:
         raise FileNotFoundError(
-            f"found no {FILE} of darktable: install darktable, or give the path; looked for "
+            f"found no {FILE} of darktable: install darktable, or give the path (--file); looked for "
             f"{', '.join(map(str, places))}"
         )
     return found
