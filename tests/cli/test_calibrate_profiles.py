@@ -142,7 +142,7 @@ def test_what_passed_is_not_replaced_by_what_failed(said: dict[str, Any], folder
     done = said["bent"]
     assert done.status == 1, done
     assert "Noise calibration: FAIL" in done.out
-    assert "Not written: the noise calibration in" in done.out
+    assert "Not written: the noise calibration of" in done.out
     assert "--force" in done.out
     assert "alpha, 1e-3" in done.out, "the figures are shown all the same"
     assert record_of(folder / "mine").passed

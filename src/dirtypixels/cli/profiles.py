@@ -57,7 +57,8 @@ def keep(
     refused = passed_before and verdict_of(record) != "PASS" and not force
     picture = _beside(out, PICTURES[part])
     if old is not None and refused:
-        last = f"Not written: the {part} calibration in {out} passed, {old.date}; --force replaces it, another -o keeps both"
+        passed = f"the {part} calibration of {old.date} in {out} passed"
+        last = f"Not written: {passed}; --force replaces it, another -o keeps both"
     else:
         # before anything is printed: who reads only the first lines ends the command
         camera.save(out)
