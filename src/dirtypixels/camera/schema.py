@@ -95,7 +95,7 @@ class Optics(Part):
 
     rows: int = Field(ge=2)
     columns: int = Field(ge=2)
-    pitch_um: Above0
+    pitch_um: Above0 | None = None
     source: Text
 
 
