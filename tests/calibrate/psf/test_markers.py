@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -9,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from dirtypixels.calibrate.psf.chart import BernoulliChart
 from dirtypixels.calibrate.psf.markers import find_markers
@@ -119,8 +121,9 @@ class TestWrongPictures:
         assert [finding.kind for finding in found.findings] == ["cut-off", "cell-size"]
 
     def test_too_little_of_the_chart_is_refused_all_the_same(self, scene: Any, capture: Any) -> None:
-        with pytest.raises(ValueError, match=r"cut off: 6 of 20|no chart"):
-            find_markers(capture(scene)[:, 420:], scene.chart, partial=True)
+        with pytest.raises(ValueError, match=r"cut off: 8 of 20.*and at least 9 are needed\. Move back") as caught:
+            find_markers(capture(scene)[:, 340:], scene.chart, partial=True)
+        assert "partial" not in str(caught.value)
 
     def test_turned_and_cut_off_says_both(self, scenes: Any, capture: Any) -> None:
         scene = scenes(turn_degrees=91.0, cell_px=1.6)
@@ -128,8 +131,33 @@ class TestWrongPictures:
             find_markers(capture(scene), scene.chart)
 
     def test_another_seed(self, scene: Any, capture: Any) -> None:
-        with pytest.raises(ValueError, match=r"with other noise .* the seed is not 9"):
+        with pytest.raises(ValueError, match=r"with other noise .* its seed is not 9"):
             find_markers(capture(scene), replace(scene.chart, seed=9))
+
+    def test_far_out_of_focus(self, scene: Any, capture: Any) -> None:
+        y, x = np.mgrid[-9:10, -9:10]
+        disk = (x**2 + y**2 <= 81) / (x**2 + y**2 <= 81).sum()
+        words = r"^the chart's pattern cannot be recognised: image is out of focus, .* blurred to [01]\.\d %.*Focus on"
+        with pytest.raises(ValueError, match=words):
+            find_markers(ndimage.convolve(capture(scene), disk), scene.chart)
+
+    def test_so_far_out_of_focus_that_markers_are_lost(self, scene: Any, capture: Any) -> None:
+        with pytest.raises(ValueError, match=r"markers cannot be read although .*: image is out of focus, .*Focus on"):
+            find_markers(capture(scene, 10.0), scene.chart)
+
+    @pytest.mark.parametrize("jump", [(0, 5), (7, 0), (-4, 4)])
+    def test_a_double_image(self, scene: Any, capture: Any, jump: tuple[int, int]) -> None:
+        picture = capture(scene)
+        both = (picture + np.roll(picture, jump, (0, 1))) / 2
+        with pytest.raises(ValueError, match=r"^image is blurred by movement: .*\((-?\d), (-?\d)\) px aside") as caught:
+            find_markers(both, scene.chart)
+        x, y = (int(v) for v in re.findall(r"-?\d+", str(caught.value))[:2])
+        # One image lies half the jump to one side of their middle, the other half of it to the other.
+        assert min(np.hypot(x - sign * jump[1] / 2, y - sign * jump[0] / 2) for sign in (1, -1)) < 1
+
+    def test_more_noise_than_pattern(self, scene: Any, capture: Any) -> None:
+        with pytest.raises(ValueError, match=r"image is too noisy, .* about \d+ % .*Average several frames"):
+            find_markers(capture(scene, snr_db=-13.0), scene.chart, saturation=5.0)
 
     @pytest.mark.parametrize("other", [BernoulliChart(3, 5, block=72, square=16, border=8), BernoulliChart()])
     def test_another_chart(self, scene: Any, capture: Any, other: BernoulliChart) -> None:
@@ -174,8 +202,12 @@ class TestWrongPictures:
     def test_much_of_it_is_covered(self, scene: Any, capture: Any) -> None:
         picture = capture(scene)
         picture[100:330, 150:480] = 0.3
-        with pytest.raises(ValueError, match=r"\d of 20 markers cannot be read although"):
+        with pytest.raises(ValueError, match=r"\d of 20 markers cannot be read although.*: something covers"):
             find_markers(picture, scene.chart)
+
+    def test_noise_is_not_taken_for_a_cover(self, scene: Any, capture: Any) -> None:
+        with pytest.raises(ValueError, match=r"4 of 20 markers cannot be read .*: image is too noisy, .* about \d\d %"):
+            find_markers(capture(scene, snr_db=-9.0), scene.chart, saturation=5.0)
 
 
 class TestExceptions:

@@ -8,15 +8,32 @@ import numpy.typing as npt
 from dirtypixels.calibrate.findings import Finding
 from dirtypixels.calibrate.psf import mapping as mappings
 from dirtypixels.calibrate.psf.chart import USABLE_CELL_PX, BernoulliChart
-from dirtypixels.calibrate.psf.identity import LEAST_CORRELATION, Identity
+from dirtypixels.calibrate.psf.clarity import clarity
+from dirtypixels.calibrate.psf.identity import LEAST_CORRELATION, Identity, displaced_correlation
 from dirtypixels.calibrate.psf.lattice import Lattice
 
 POSSIBLE_CELL_PX = (0.8, 5.0)
 """Widths of a cell in the capture between which anything can be measured."""
 
+_LEAST_MARKERS = 9
+"""Of a chart that is cut off."""
+
 _MOST_HIDDEN = 0.15
 """Share of the markers that may be unreadable within the frame."""
 
+
+_DOUBLED = 0.25
+"""Correlation with the noise aside of the markers from which on it is the chart's. Chance gives 0.05, disks of 4 px 0.2
+where their spectrum is below 0."""
+
+_TOO_NOISY = 0.4
+"""Noise of a pixel, as a share of the step from black to white, in which the pattern may be lost."""
+
+_NOISY = 0.2
+"""The same, from which on markers cannot be read for noise."""
+
+_NO_TEXTURE = 0.015
+"""Contrast of the noise, as a share of the markers' own, below which it is blurred away; sharp pictures have 0.1."""
 
 _MOST_SATURATED = 0.25
 """Share of the white squares at saturation from which on the picture is refused; below it, `tone` reports them."""
@@ -47,8 +64,9 @@ def check_white(values: npt.NDArray[np.float64], saturation: float) -> None:
 def no_chart(picture: npt.NDArray[np.float32], chart: BernoulliChart, saturation: float) -> ValueError:
     """What to raise where there is no lattice of markers."""
     message = (
-        "image shows no chart: no lattice of checkerboard markers was found. The chart must fill most of the frame, "
-        f"{chart.columns + 1} x {chart.rows + 1} markers, upright within 25 degrees, in focus and well lit"
+        f"image shows no chart: no lattice of {_LEAST_MARKERS} or more checkerboard markers was found. The chart must "
+        f"fill most of the frame, {chart.columns + 1} x {chart.rows + 1} markers, upright within 25 degrees, in focus, "
+        "well lit and not too noisy"
     )
     full = float((picture >= 0.999 * saturation).mean())
     if full > _MOST_SATURATED:
@@ -56,7 +74,7 @@ def no_chart(picture: npt.NDArray[np.float32], chart: BernoulliChart, saturation
     return ValueError(message)
 
 
-def check_identity(grid: Lattice, identity: Identity, chart: BernoulliChart) -> None:
+def check_identity(picture: npt.NDArray[np.float32], grid: Lattice, identity: Identity, chart: BernoulliChart) -> None:
     """Raise ValueError where the lattice is no picture of this chart, saying of what else."""
     rows, columns = grid.polarity.shape
     if identity.correlation > LEAST_CORRELATION:
@@ -67,15 +85,46 @@ def check_identity(grid: Lattice, identity: Identity, chart: BernoulliChart) -> 
             )
         return
     if identity.agreement >= 0.9 and grid.count >= 9:
-        raise ValueError(
-            f"image shows a chart with the markers of this one, but with other noise (correlation "
-            f"{identity.correlation:.3f}, at least {LEAST_CORRELATION:g} is needed): the seed is not {chart.seed}, or "
-            "the picture is too blurred to tell. The chart's values are printed below it"
-        )
+        raise _unknown_noise(picture, identity, chart)
     raise ValueError(
         f"image shows another chart: {columns} x {rows} markers were seen, {100 * identity.agreement:.0f} % of them as "
         f"in this chart of {chart.columns + 1} x {chart.rows + 1}. Its values are printed below it"
     )
+
+
+def _unknown_noise(picture: npt.NDArray[np.float32], identity: Identity, chart: BernoulliChart) -> ValueError:
+    """What to raise where the markers are the chart's and the noise between them cannot be recognised."""
+    assert identity.mapping is not None
+    near = chart.markers[identity.index[identity.index >= 0]]
+    correlation, (x, y) = displaced_correlation(identity.mapping, picture, chart, near)
+    if correlation > _DOUBLED:
+        return ValueError(
+            f"image is blurred by movement: the chart's pattern lies ({x}, {y}) px aside of its markers, as in a "
+            "double image. The camera or the chart moved while the shutter was open; mount both, and expose shorter"
+        )
+    if unclear := _unclear(picture, chart, identity, _TOO_NOISY):
+        return ValueError(f"the chart's pattern cannot be recognised: {unclear}")
+    return ValueError(
+        f"image shows a chart with the markers of this one, but with other noise (correlation "
+        f"{identity.correlation:.3f}, at least {LEAST_CORRELATION:g} is needed): its seed is not {chart.seed}, or its "
+        "blocks are of another size. The chart's values are printed below it"
+    )
+
+
+def _unclear(picture: npt.NDArray[np.float32], chart: BernoulliChart, identity: Identity, most_noise: float) -> str:
+    """Why nothing is seen clearly in a picture; empty where that has other reasons."""
+    seen = clarity(picture, chart, identity)
+    if seen.noise > most_noise:
+        return (
+            f"image is too noisy, a pixel's noise is about {100 * seen.noise:.0f} % of the step from black to white. "
+            "Average several frames, or use more light at a lower ISO"
+        )
+    if seen.texture < _NO_TEXTURE:
+        return (
+            f"image is out of focus, the pattern between the markers is blurred to {100 * seen.texture:.1f} % of their "
+            "contrast. Focus on the chart"
+        )
+    return ""
 
 
 def check_cell(scale: float) -> None:
@@ -89,7 +138,7 @@ def check_cell(scale: float) -> None:
 
 
 def completeness(
-    size: tuple[int, int],
+    picture: npt.NDArray[np.float32],
     chart: BernoulliChart,
     identity: Identity,
     index: npt.NDArray[np.int64],
@@ -103,7 +152,7 @@ def completeness(
     Raises:
         ValueError: the chart is cut off though `partial` is not set, or too much of it is hidden.
     """
-    height, width = size
+    height, width = size = picture.shape[0], picture.shape[1]
     total = len(chart.markers)
     missing = np.setdiff1d(np.arange(total), index)
     # Where the missing ones should be is extrapolated, and high powers of the radius fold back into the frame.
@@ -125,14 +174,17 @@ def completeness(
         text = f"the chart is cut off: {len(index)} of {total} markers are in the frame, missing are {where}"
         if identity.quarters % 2:
             text += f" (the chart is turned by {turn}; turn it, or the camera, back)"
-        if not partial or len(index) < 9:
-            raise ValueError(f"{text}. Move back or aim again, or pass partial=True (--partial; at least 9 markers)")
+        if len(index) < _LEAST_MARKERS:
+            raise ValueError(f"{text}, and at least {_LEAST_MARKERS} are needed. Move back or aim again")
+        if not partial:
+            raise ValueError(f"{text}. Move back or aim again, or pass partial=True (--partial)")
         found.append(Finding("cut-off", "warning", text))
     hidden = int((~cut).sum())
     if hidden > _MOST_HIDDEN * total:
+        unclear = _unclear(picture, chart, identity, _NOISY)
         raise ValueError(
-            f"{hidden} of {total} markers cannot be read although they should be in the frame: something covers the "
-            "chart, or parts of it are far out of focus or overexposed"
+            f"{hidden} of {total} markers cannot be read although they should be in the frame: "
+            + (unclear or "something covers the chart, or parts of it are far out of focus or overexposed")
         )
     if hidden:
         nearest = ", ".join(f"({a:.0f}, {b:.0f})" for a, b in places[~cut][:5])

@@ -87,6 +87,28 @@ def noise_correlation(fitted: mapping.Mapping, image: npt.NDArray[Any], chart: B
         chart: the chart.
         near: (N, 2) chart points; cells are taken from the rectangle around them.
     """
+    return _correlation(*noise_cells(fitted, image, chart, near))
+
+
+def displaced_correlation(
+    fitted: mapping.Mapping, image: npt.NDArray[Any], chart: BernoulliChart, near: _Points, reach_px: int = 14
+) -> tuple[float, tuple[int, int]]:
+    """The largest correlation over whole pixels by which the noise may lie aside of the map, and where (x, y).
+
+    Of a picture that moved by a jump, the markers are found in the middle between both images and the noise is not.
+    """
+    high, places, signs = noise_cells(fitted, image, chart, near)
+    shifts = [(x, y) for y in range(-reach_px, reach_px + 1) for x in range(-reach_px, reach_px + 1)]
+    return max((_correlation(high, places + shift, signs), shift) for shift in shifts)
+
+
+def noise_cells(
+    fitted: mapping.Mapping, image: npt.NDArray[Any], chart: BernoulliChart, near: _Points
+) -> tuple[npt.NDArray[np.float32], _Points, _Points]:
+    """(H, W) picture less the means around its pixels; (N, 2) middles of noise cells; (N,) 1/2 for white, else -1/2.
+
+    N is 0 where so few cells are in the picture that they say nothing.
+    """
     cv2 = opencv()
     generator = np.random.default_rng(0)
     low, high = near.min(0), near.max(0)
@@ -97,13 +119,18 @@ def noise_correlation(fitted: mapping.Mapping, image: npt.NDArray[Any], chart: B
     height, width = image.shape
     inside = (places > 0).all(1) & (places[:, 0] < width - 1) & (places[:, 1] < height - 1)
     if inside.sum() < 200:
-        return 0.0
-    x, y = places[inside].astype(np.float32).T
-    # remap takes at most 32767 places along an axis, so a column of them would do as well as a square.
-    values = cv2.remap(image, x[:, None], y[:, None], cv2.INTER_LINEAR).ravel().astype(np.float64)
+        inside[:] = False
     reach = max(3, int(4 * float(np.median(fitted.cell_px(cells[:200] + 0.5))))) | 1
-    around = cv2.remap(cv2.blur(image, (reach, reach)), x[:, None], y[:, None], cv2.INTER_LINEAR).ravel()
-    differences = values - around
+    around = cv2.blur(image, (reach, reach))
     signs = chart.pattern[cells[inside, 1], cells[inside, 0]] - 0.5
-    spread = differences.std() * signs.std()
-    return float(((differences - differences.mean()) * (signs - signs.mean())).mean() / spread) if spread > 0 else 0.0
+    return image - around, places[inside], signs
+
+
+def _correlation(high: npt.NDArray[np.float32], places: _Points, signs: _Points) -> float:
+    if not len(places):
+        return 0.0
+    x, y = places.astype(np.float32).T
+    # remap takes at most 32767 places along an axis, so a column of them would do as well as a square.
+    values = opencv().remap(high, x[:, None], y[:, None], opencv().INTER_LINEAR).ravel().astype(np.float64)
+    spread = values.std() * signs.std()
+    return float(((values - values.mean()) * (signs - signs.mean())).mean() / spread) if spread > 0 else 0.0

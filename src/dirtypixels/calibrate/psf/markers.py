@@ -68,7 +68,7 @@ def find_markers(
     if found is None or not (found[1].correlation > LEAST_CORRELATION or found[0].plausible):
         raise faults.no_chart(picture, chart, saturation)
     grid, identity = found
-    faults.check_identity(grid, identity, chart)
+    faults.check_identity(picture, grid, identity, chart)
     where = identity.index >= 0
     index, points = identity.index[where], grid.points[where]
     assert identity.mapping is not None
@@ -77,9 +77,7 @@ def find_markers(
     faults.check_white(_white_values(picture, chart, identity.mapping), saturation)
     half = _window(chart, scale)
     index, points = _completed(picture, chart, identity, index, points, half)
-    findings = faults.completeness(
-        (picture.shape[0], picture.shape[1]), chart, identity, index, points, scale, half, partial
-    )
+    findings = faults.completeness(picture, chart, identity, index, points, scale, half, partial)
     return Markers(points, chart.markers[index], index, identity.quarters, findings)
 
 
