@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +75,20 @@ def test_a_lens_alone() -> None:
     lens = with_optics(None, "mine", FIELD, record("chart", [NOTE]))
     assert not lens.has_noise
     assert lens.sources["Optics"] == "measured on a chart"
+
+
+def test_the_sensor_is_that_of_measured_noise_else_of_the_newest_lens() -> None:
+    old, new = (sensor_of([replace(frame(), black=(black,) * 4)]) for black in (60, 62))
+    assert old is not None
+    assert new is not None
+    lens = with_optics(None, "mine", FIELD, record("chart", []), sensor=old)
+    assert with_optics(lens, "mine", FIELD, record("chart", []), sensor=new).profile.sensor == new
+    assert with_optics(lens, "mine", FIELD, record("chart", [])).profile.sensor == old
+    imported = with_noise(lens, "mine", ([100], [1e-3], [0.0]), "x", record("imported", []))
+    assert with_optics(imported, "mine", FIELD, record("chart", []), sensor=new).profile.sensor == new
+    assert with_optics(measured(lens), "mine", FIELD, record("chart", []), sensor=new).profile.sensor == sensor_of(
+        [frame()]
+    )
 
 
 def test_the_exposure_rule_is_given_kept_or_assumed() -> None:

@@ -154,15 +154,19 @@ def with_optics(
         name: of the camera.
         field: PSFs over the sensor, with their source.
         measured: the record of their measurement.
-        sensor: colour filters and levels; None keeps what the profile says.
+        sensor: colour filters and levels; they yield to those of noise that was measured. None keeps what the profile
+            says.
     """
     rows, columns = field.psfs.shape[:2]
     old = None if camera is None else camera.profile
+    noise = _records(camera).noise
+    levels_of_noise = old is not None and old.noise is not None and (noise is None or bool(noise.levels))
+    kept = old.sensor if old is not None else None
     return _with(
         camera,
         field,
         name=name,
-        sensor=(old.sensor if old else None) or sensor,
+        sensor=(kept or sensor) if levels_of_noise else (sensor or kept),
         optics=Optics(rows=rows, columns=columns, pitch_um=field.pitch_um, source=field.source),
         calibration=Calibration(noise=_records(camera).noise, optics=measured),
     )
