@@ -58,6 +58,14 @@ class TestBrightness:
         assert field.trusted[1:3, 1:4].all()
         assert not field.trusted[[0, 0, 3, 3], [0, 4, 0, 4]].any()
 
+    def test_false_corners_do_not_bend_the_map(self) -> None:
+        """Turned so far, some corners are found aside of their markers, with the other polarity."""
+        chart, camera = BernoulliChart.for_sensor(960, 720, cell_px=1.8), typical(height=720, width=960)
+        frame = camera.photograph(chart, 100, torch.Generator().manual_seed(1), pose=Pose(rotation=24))
+        shot = shoot(frame, chart, None, None, partial=False)
+        assert len(shot.alignment.markers.index) == len(chart.markers)
+        assert shot.alignment.rms_px < 0.05
+
 
 class TestRaises:
     @pytest.mark.parametrize("cfa", ["GRBG", "GBRG"])

@@ -65,7 +65,7 @@ def no_chart(picture: npt.NDArray[np.float32], chart: BernoulliChart, saturation
     """What to raise where there is no lattice of markers."""
     message = (
         f"image shows no chart: no lattice of {_LEAST_MARKERS} or more checkerboard markers was found. The chart must "
-        f"fill most of the frame, {chart.columns + 1} x {chart.rows + 1} markers, upright within 25 degrees, in focus, "
+        f"fill most of the frame, {chart.columns + 1} x {chart.rows + 1} markers, upright within 20 degrees, in focus, "
         "well lit and not too noisy"
     )
     full = float((picture >= 0.999 * saturation).mean())

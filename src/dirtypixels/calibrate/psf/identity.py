@@ -70,7 +70,11 @@ def candidates(lattice: Lattice, chart: BernoulliChart) -> list[Identity]:
 
 def verified(candidate: Identity, lattice: Lattice, image: npt.NDArray[np.float32], chart: BernoulliChart) -> Identity:
     """The same candidate with its map and with the correlation of the picture with the chart's noise."""
+    # A corner of the wrong polarity is none of the markers: it would bend the map.
+    sign = -1 if (candidate.quarters % 2 == 1) != candidate.mirrored else 1
+    right = chart.polarity.ravel()[candidate.index] == sign * lattice.polarity
     where = candidate.index >= 0
+    where = where & right if (where & right).sum() >= 4 else where
     chart_points, image_points = chart.markers[candidate.index[where]], lattice.points[where]
     height, width = image.shape
     fitted = mapping.fit(chart_points, image_points, (height, width), outlier_px=2.0)
