@@ -76,3 +76,12 @@ class TestRaises:
     def test_a_mosaic_without_one(self) -> None:
         with pytest.raises(ValueError, match=r"states no cfa.*must be RGGB or BGGR$"):
             shoot(replace(capture(), cfa=None), CHART, None, None, partial=False)
+
+    @pytest.mark.parametrize("black", [(256.0, 256.0), (), (256.0,) * 5])
+    def test_black_levels_that_are_neither_one_nor_four(self, black: tuple[float, ...]) -> None:
+        with pytest.raises(ValueError, match=rf"^black must be one number, or four .* found {len(black)}$"):
+            shoot(capture(), CHART, black, None, partial=False)
+
+    def test_one_black_level_or_four(self) -> None:
+        one, four = (shoot(capture(), CHART, black, None, partial=False) for black in (256.0, (256.0,) * 4))
+        assert (one.signal == four.signal).all()

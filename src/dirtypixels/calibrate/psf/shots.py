@@ -178,7 +178,12 @@ def _linear(frame: Frame, black: tuple[float, ...] | float | None, white: float 
     for name, level in (("black", levels), ("white", top)):
         if level is None:
             raise ValueError(f"{name} must be given for {frame.name}: the file does not say its {name} level")
-    dark = np.broadcast_to(np.asarray(levels, dtype=np.float64).ravel(), (4,))
+    given = np.asarray(levels, dtype=np.float64).ravel()
+    if given.size not in (1, 4):
+        raise ValueError(
+            f"black must be one number, or four for the places of the 2 x 2 pattern in reading order; found {given.size}"
+        )
+    dark = np.broadcast_to(given, (4,))
     if not (np.isfinite(dark).all() and dark.max() < float(top or 0) < np.inf):
         raise ValueError(f"black must be below white, both finite; found black {levels} and white {top}")
     signal = np.empty(frame.values.shape, dtype=np.float32)
