@@ -114,8 +114,8 @@ class TestExceptions:
         with pytest.raises(ValueError, match="too dark or without contrast"):
             align(np.full((480, 640), 0.5), BernoulliChart())
 
-    @pytest.mark.parametrize(("rms", "severity"), [(0.1, "warning"), (0.3, "failure")])
-    def test_a_poor_fit_is_told(self, rms: float, severity: str) -> None:
+    @pytest.mark.parametrize("rms", [0.1, 0.3])
+    def test_a_poor_fit_is_told(self, rms: float) -> None:
         finding = alignments._judged(rms)[0]
-        assert (finding.kind, finding.severity) == ("alignment", severity)
+        assert (finding.kind, finding.severity) == ("alignment", "warning")
         assert alignments._judged(0.02) == ()

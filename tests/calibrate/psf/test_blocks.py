@@ -40,10 +40,74 @@ def test_nodes_give_each_block_its_psf_and_are_bilinear_between() -> None:
     for i, j in np.ndindex(3, 4):
         here = field.at(((i + 0.5) / 3, (j + 0.5) / 4)).numpy()
         np.testing.assert_allclose(here, psfs[i, j], atol=1e-12)
-    # A third of the way from one middle to the next, and beyond the outermost.
     np.testing.assert_allclose(field.at((0.5 / 3, (0.5 + 1 / 3) / 4)).numpy(), (2 * psfs[0, 0] + psfs[0, 1]) / 3)
-    np.testing.assert_allclose(field.at((1.0, 1.0)).numpy(), psfs[2, 3])
-    np.testing.assert_allclose(field.at((0.0, 0.5)).numpy(), (psfs[0, 1] + psfs[0, 2]) / 2)
+
+
+def linear(grid: Blocks) -> np.ndarray:
+    """(R, C, 1, 5, 5) PSFs that change linearly over the frame."""
+    rng = np.random.default_rng(1)
+    parts = rng.random((3, 5, 5)) + 0.5
+    parts /= parts.sum((-2, -1), keepdims=True)
+    down, across = (np.arange(n) + 0.5 for n in (grid.rows, grid.columns))
+    return np.array([[[psf_at(parts, v / grid.rows, u / grid.columns)] for u in across] for v in down])
+
+
+def psf_at(parts: np.ndarray, v: float, u: float) -> np.ndarray:
+    return np.asarray(parts[0] + 0.2 * v * (parts[1] - parts[0]) + 0.3 * u * (parts[2] - parts[0]))
+
+
+def test_a_linear_change_goes_on_to_the_border() -> None:
+    grid = Blocks((300, 400), 3, 4)
+    parts = np.random.default_rng(1).random((3, 5, 5)) + 0.5
+    parts /= parts.sum((-2, -1), keepdims=True)
+    field = PsfField(torch.from_numpy(grid.nodes(linear(grid))), "made up")
+    for place in ((1.0, 1.0), (0.0, 0.5), (0.02, 0.97), (0.0, 0.0)):
+        np.testing.assert_allclose(field.at(place)[0].numpy(), psf_at(parts, *place), atol=1e-12)
+
+
+def test_a_change_that_may_be_noise_does_not_go_on() -> None:
+    grid = Blocks((300, 400), 3, 4)
+    psfs = linear(grid)
+    unsure = np.full(psfs.shape[:3], np.linalg.norm(psfs[0, 0] - psfs[1, 1]))
+    for error in (unsure, np.full_like(unsure, np.nan)):
+        nodes = grid.nodes(psfs, error)
+        np.testing.assert_allclose(nodes[0, 0], psfs[0, 0], atol=1e-12)
+        np.testing.assert_allclose(nodes[-1, 3], psfs[-1, 1], atol=1e-12)
+    # Half of the squared change is noise, of which each of two blocks has a half.
+    psfs = psfs[:1]
+    step = np.linalg.norm(psfs[0, 0] - psfs[0, 1])
+    nodes = Blocks((100, 400), 1, 4).nodes(psfs, np.full(psfs.shape[:3], step / 2))
+    np.testing.assert_allclose(nodes[1, 0], psfs[0, 0] + 0.5 * (psfs[0, 0] - psfs[0, 1]) / 2, atol=1e-12)
+
+
+def test_what_goes_on_stays_a_psf() -> None:
+    psfs = np.zeros((2, 2, 1, 3, 3))
+    psfs[..., 1, 1], psfs[0, :, :, 0, 0] = 0.5, 0.5
+    psfs[1, :, :, 2, 2] = 0.5
+    nodes = Blocks((64, 64), 2, 2).nodes(psfs)
+    assert nodes.min() == 0
+    np.testing.assert_allclose(nodes.sum((-2, -1)), 1)
+
+
+@pytest.mark.parametrize(
+    ("noise", "misfit", "expected"),
+    [
+        (0.02, 0.0, (6, 8)),  # nothing but noise
+        (0.02, 0.02, (6, 8)),  # (2 * 1)^(1/3) = 1.26 times the blocks: not worth the time
+        (0.02, 0.04, (8, 11)),  # (2 * 4)^(1/3) = 2 times the blocks
+        (0.02, 10.0, (12, 16)),  # the finest
+        (0.0, 0.0, (6, 8)),
+    ],
+)
+def test_finer_where_the_psf_changes_fast(noise: float, misfit: float, expected: tuple[int, int]) -> None:
+    grid = Blocks((3000, 4000), 6, 8).refined(15, 2, noise, misfit)
+    assert (grid.rows, grid.columns) == expected
+
+
+def test_finer_blocks_keep_enough_samples() -> None:
+    # 16 samples of each colour a tap: 2 * 31 * 4 = 248 px of side at least
+    grid = Blocks((1500, 2000), 4, 5).refined(31, 2, 0.01, 1.0)
+    assert (grid.rows, grid.columns) == (6, 8)
 
 
 @pytest.mark.parametrize(

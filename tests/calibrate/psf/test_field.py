@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from dirtypixels.calibrate.psf.mapping import scale_of
 from dirtypixels.calibrate.psf.shots import shoot
 from dirtypixels.calibrate.rehearsal import ChartCamera, Pose
 from dirtypixels.camera import Camera, NoiseLevel, ProfileFile
-from dirtypixels.raw.frames import Frame
+from dirtypixels.raw import Frame, write_frames
 
 pytest.importorskip("cv2")
 
@@ -156,6 +157,25 @@ class TestMeasured:
         assert mono().psfs.shape == (7, 9, 1, SIDE, SIDE)
         assert (errors(mono(), None) < 0.03).all()
 
+    def test_captures_as_files_and_as_arrays(self, tmp_path: Path) -> None:
+        frame = capture(cfa=None)
+        assert frame.black is not None
+        assert frame.white is not None
+        write_frames([frame], tmp_path)
+        signal = (frame.values.astype(np.float64) - frame.black[0]) / (frame.white - frame.black[0])
+        known: dict[str, Any] = {"size": SIDE, "blocks": BLOCKS, "partial": True}
+        for given in (tmp_path, signal):
+            field = psf_field(given, chart(), **known)
+            assert field.pitch_um is None
+            np.testing.assert_allclose(field.blocks, mono().blocks, atol=1e-4)
+
+    def test_the_corner_is_that_of_the_lens(self) -> None:
+        # PSFs in the corners are the lens's own nodes, which lie half a block beyond the outermost middles.
+        for place in ((0.0, 0.0), (1.0, 1.0)):
+            truth = camera(None).camera.psf(place)[1].numpy()
+            found = mono().at(place)[0].numpy()
+            assert np.linalg.norm(found - truth) < 0.05 * np.linalg.norm(truth)
+
     def test_size_and_blocks_are_chosen(self) -> None:
         # Six standard deviations of the widest blur (1.3 px at 90 % of the places) to each side; 8 px of block a tap.
         field = measured(capture(cfa=None), size=None, blocks=None)
@@ -227,6 +247,7 @@ class TestRaises:
         ("change", "message"),
         [
             ({"pitch_um": 0.0}, "pitch_um must be finite and above 0; found 0"),
+            ({"pitch_um": float("inf")}, "pitch_um must be finite"),
             ({"pitch_um": float("nan")}, "pitch_um must be finite"),
             ({"aperture": 0.0}, r"aperture must be in \(0, 2\]; found 0"),
             ({"size": 10}, "size must be an odd integer from 5 to 61; found 10"),
@@ -244,10 +265,20 @@ class TestRaises:
         with pytest.raises(ValueError, match=message):
             measured(capture(), **change)
 
-    @pytest.mark.parametrize(("frames", "kind"), [([], "none"), ([np.zeros((4, 4))], "ndarray"), (["a"], "str")])
+    @pytest.mark.parametrize(
+        ("frames", "kind"), [([], "none"), ([np.zeros((4, 4), np.uint8)], "array of uint8"), ([3], "found int")]
+    )
     def test_no_frames(self, frames: list[Any], kind: str) -> None:
-        with pytest.raises(TypeError, match=f"capture must be a Frame or frames, at least one; found {kind}"):
+        with pytest.raises(TypeError, match=f"capture must be a Frame.*{kind}"):
             measured(frames)
+
+    def test_no_file(self) -> None:
+        with pytest.raises(FileNotFoundError, match=r"none\.dng"):
+            psf_field("none.dng", chart())
+
+    def test_three_numbers_of_blocks(self) -> None:
+        with pytest.raises(ValueError, match=r"blocks must be two numbers \(rows, columns\); found 3"):
+            measured(capture(), blocks=(3, 3, 3))
 
     @pytest.mark.parametrize("name", ["black", "white"])
     def test_an_unknown_level(self, name: str) -> None:

@@ -14,11 +14,12 @@ from dirtypixels.calibrate.psf.quality import Quality, block_findings, filled
 def good(rows: int = 3, columns: int = 4, channels: int = 3) -> Quality:
     shape = (rows, columns)
     return Quality(
-        np.full((*shape, channels), 0.03),
-        np.full((*shape, channels), 1.1),
-        np.ones(shape),
-        np.zeros(shape),
-        np.full(shape, "", dtype=object),
+        noise=np.full((*shape, channels), 0.03),
+        misfit=np.zeros((*shape, channels)),
+        residual=np.full((*shape, channels), 1.1),
+        inside=np.ones(shape),
+        clipped=np.zeros(shape),
+        failed=np.full(shape, "", dtype=object),
     )
 
 
@@ -73,7 +74,8 @@ class TestReasons:
             ("clipped", 0.05, "5.0 % of it are saturated"),
             ("failed", "no light", "no light"),
             ("residual", 8.8, "8 times the usual residual"),
-            ("error", 0.2, "a predicted error of 20 %"),
+            ("noise", 0.2, "a predicted error of 20 %: too noisy"),
+            ("misfit", 0.5, "a predicted error of 20 %: it changes too fast for so large a block"),
         ],
     )
     def test_one_block(self, part: str, value: Any, words: str) -> None:
@@ -92,7 +94,7 @@ class TestReasons:
     def test_blocks_without_a_psf_tell_no_usual_residual(self) -> None:
         quality = good()
         quality.residual[0] = np.nan
-        quality.error[0] = np.nan
+        quality.noise[0] = np.nan
         quality.failed[0] = "nothing seen"
         reasons = quality.reasons()
         assert (reasons[0] == "nothing seen").all()
@@ -127,8 +129,19 @@ class TestFindings:
 
     def test_noise_warns(self) -> None:
         quality = good()
-        quality.error[:] = 0.1
-        assert self.kinds(quality)["psf-error"][0] == "warning"
+        quality.noise[:] = 0.1
+        found = self.kinds(quality)
+        assert found["psf-error"][0] == "warning"
+        assert "psf-changes" not in found
+
+    def test_a_field_that_changes_fast_warns(self) -> None:
+        quality = good()
+        quality.misfit[:] = 0.1
+        severity, message = self.kinds(quality)["psf-changes"]
+        assert severity == "warning"
+        assert "10 % of the chart's contrast" in message
+        assert quality.parts() == pytest.approx((0.03, 0.04))
+        assert quality.error[0, 0, 0] == pytest.approx(0.05)
 
     def test_psfs_cut_off_warn(self) -> None:
         psfs = spot(3, 4, 3)

@@ -198,8 +198,10 @@ def _check_blur(blur: float) -> None:
 def _judged(rms: float) -> tuple[Finding, ...]:
     if rms <= GOAL_PX:
         return ()
+    # No failure: what it costs shows in the blocks, whose misfit is judged.
     message = (
-        f"the alignment leaves {rms:.3f} px rms, more than {GOAL_PX:g} px: PSFs come out wider than they are. Mount "
-        "the chart flat and the camera still"
+        f"the alignment leaves {rms:.3f} px rms, more than {GOAL_PX:g} px: the chart is not flat, or the PSF is far "
+        "from symmetric and changes over the field (then each block's centroid makes up for it). What it costs is in "
+        "the predicted errors"
     )
-    return (Finding("alignment", "failure" if rms > 5 * GOAL_PX else "warning", message),)
+    return (Finding("alignment", "warning", message),)

@@ -13,6 +13,15 @@ Floats = npt.NDArray[np.float64]
 
 MOST_ROWS, MOST_COLUMNS = 9, 12
 
+FINEST_ROWS, FINEST_COLUMNS = 12, 16
+"""Where the PSF changes so fast that smaller blocks are worth their noise."""
+
+_FEWEST = 16.0
+"""Samples of red or blue for each tap that even the finest blocks have."""
+
+_WORTH_MORE = 1.5
+_UNKNOWN = 1e3
+
 
 @dataclass(frozen=True)
 class Blocks:
@@ -46,6 +55,30 @@ class Blocks:
         columns = int(np.clip(round(frame[1] / side), 3, MOST_COLUMNS))
         return cls(frame, rows, columns)
 
+    def refined(self, size: int, step: int, noise: float, misfit: float) -> Blocks:
+        """Blocks in which noise and the change of the PSF within a block weigh alike.
+
+        Of so many times the blocks, the noise's part of the error is ``noise sqrt(r)``, that of the change
+        ``misfit / r``, as it goes with the square of the side; the sum of their squares is least at
+        ``r = (2 misfit^2 / noise^2)^(1/3)``. Less than half as many again is not worth the time.
+
+        Args:
+            size: of the PSFs.
+            step: 2 for a Bayer sensor, 1 for a monochrome one.
+            noise, misfit: both parts of the relative error in these blocks.
+        """
+        more = (2 * (misfit / max(noise, 1e-6)) ** 2) ** (1 / 3)
+        if more < _WORTH_MORE:
+            return self
+        least = step * size * _FEWEST**0.5
+        rows, columns = (
+            max(count, min(round(count * more**0.5), most, int(length / least)))
+            for count, most, length in zip(
+                (self.rows, self.columns), (FINEST_ROWS, FINEST_COLUMNS), self.frame, strict=True
+            )
+        )
+        return Blocks(self.frame, rows, columns)
+
     def __post_init__(self) -> None:
         for name, count, length in (("rows", self.rows, self.frame[0]), ("columns", self.columns, self.frame[1])):
             if isinstance(count, bool) or not isinstance(count, int | np.integer):
@@ -73,14 +106,30 @@ class Blocks:
             found.append(np.array([(part.start + part.stop - 1) / 2 for part in parts]))
         return found[0], found[1]
 
-    def nodes(self, psfs: Floats) -> Floats:
-        """PSFs of the blocks (R, C, ...) at nodes (2 R + 1, 2 C + 1, ...), even over the frame, corners included.
+    def nodes(self, psfs: Floats, error: Floats | None = None) -> Floats:
+        """PSFs at nodes (2 R + 1, 2 C + 1, ...), even over the frame, corners included; >= 0, sum 1.
 
-        Every second node is the middle of a block and has its PSF; those between have the mean of their neighbours, and
-        at the frame's border the outermost block's PSF goes on. So bilinear interpolation between nodes is that
-        between the blocks.
+        Every second node is the middle of a block and has its PSF; those between have the mean of their neighbours, so
+        that bilinear interpolation between nodes is that between the blocks. Half a block beyond the outermost middles,
+        at the frame's border, the change from block to block goes on: ``k + w (k - next) / 2``. Of the change noise
+        makes a part, which is left out: ``w = 1 - (error^2 + next error^2) / |k - next|^2``, at least 0.
+
+        Args:
+            psfs: (R, C, channels, k, k) of the blocks.
+            error: (R, C, channels) their l2 errors, absolute; NaN where a PSF is not the block's own. None for 0.
+
+        Source: James, Stein 1961 (the share of a difference that is not noise).
         """
+        unsure = np.zeros(psfs.shape[:3]) if error is None else np.nan_to_num(error, nan=_UNKNOWN)
         for axis, count in ((0, self.rows), (1, self.columns)):
             weights = hats(0.5 + np.arange(count, dtype=np.float64), 0.5 * np.arange(2 * count + 1, dtype=np.float64))
-            psfs = np.moveaxis(np.tensordot(weights, psfs, (1, axis)), 0, axis)
-        return psfs
+            known, off = np.moveaxis(psfs, axis, 0), np.moveaxis(unsure, axis, 0)
+            found = np.tensordot(weights, known, 1)
+            for border, own, inner in ((0, 0, 1), (-1, -1, -2)) if count > 1 else ():
+                change = known[own] - known[inner]
+                size = np.maximum((change**2).sum((-2, -1)), 1e-300)
+                share = np.maximum(1 - (off[own] ** 2 + off[inner] ** 2) / size, 0.0)
+                found[border] += share[..., None, None] * change / 2
+            psfs, unsure = np.moveaxis(found, 0, axis), np.moveaxis(np.tensordot(weights, off, 1), 0, axis)
+        psfs = np.maximum(psfs, 0.0)
+        return np.asarray(psfs / psfs.sum((-2, -1), keepdims=True))

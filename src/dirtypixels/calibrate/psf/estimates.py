@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
@@ -13,13 +12,13 @@ import numpy.typing as npt
 
 from dirtypixels.calibrate.psf import variation
 from dirtypixels.calibrate.psf.blocks import Blocks
-from dirtypixels.calibrate.psf.coverage import processors
 from dirtypixels.calibrate.psf.displaced import displaced
 from dirtypixels.calibrate.psf.mapping import Mapping
 from dirtypixels.calibrate.psf.normal import Normal, normal_equations, right_side
 from dirtypixels.calibrate.psf.quality import MOST_RESIDUAL, Quality, filled
 from dirtypixels.calibrate.psf.shots import Piece, Shot
 from dirtypixels.calibrate.psf.solve import Estimate, solve
+from dirtypixels.calibrate.psf.threads import side_by_side
 from dirtypixels.camera import NoiseLevel
 
 Floats = npt.NDArray[np.float64]
@@ -32,7 +31,10 @@ USABLE_ERROR = 0.3
 EXTRAPOLATED = 0.5
 """Error of what is extrapolated from the part of a block that shows the chart to its middle, relative to it."""
 
-LOOKS, FAR_PX = 3, 0.5
+NOISE_KNOWN = 1.05
+"""Residual over the expected noise up to which the noise alone explains it."""
+
+LOOKS, FAR_PX = 3, 0.1
 """How often the centroid of a block is looked for that lies farther from the middle than so many pixels."""
 
 GREEN = ("Gr", "Gb", "Y")
@@ -96,7 +98,7 @@ def estimate(
         nonlocal done
         wanted = places if some is None else some
         results = {}
-        with ThreadPoolExecutor(processors()) as pool:
+        with side_by_side() as pool:
             for place, result in zip(wanted, pool.map(work, wanted), strict=True):
                 results[place] = result
                 done += some is None
@@ -247,7 +249,7 @@ def _quality(
     shots: Sequence[Shot], grid: Blocks, blocks: dict[Place, _Block], channels: int, noise: NoiseLevel | None
 ) -> Quality:
     shape = (grid.rows, grid.columns)
-    error, residual = np.full((*shape, channels), np.nan), np.full((*shape, channels), np.nan)
+    error, residual, misfit = (np.full((*shape, channels), np.nan) for _ in range(3))
     inside, clipped, failed = np.zeros(shape), np.zeros(shape), np.full(shape, "", dtype=object)
     for place, block in blocks.items():
         rows, columns = grid.of(place)
@@ -260,7 +262,9 @@ def _quality(
             error[(*place, channel)] = np.hypot(one.error, EXTRAPOLATED * block.extrapolated[channel])
             expected = _expected_noise([shot for shot, _ in block.pieces], channel, middle, noise)
             residual[(*place, channel)] = one.noise / expected
-    return Quality(error, residual, inside, clipped, failed)
+            more = max(one.noise**2 - (NOISE_KNOWN * expected) ** 2, 0.0)
+            misfit[(*place, channel)] = np.sqrt(more) / one.signal
+    return Quality(error, misfit, residual, inside, clipped, failed)
 
 
 def _expected_noise(
@@ -274,11 +278,9 @@ def _expected_noise(
                 continue
             black, contrast = shot.step_at(plane, middle)
             if noise is None:
-                # The tone's figure holds for the middle of the frame, where flat squares have their usual contrast.
-                deviation = 0.5 / 10 ** (tone.snr_db / 20)
-                deviation *= shot.step_at(plane, ((shot.signal.shape[0] - 1) / 2, (shot.signal.shape[1] - 1) / 2))[1]
+                variance = tone.noise.variance(black + contrast / 2)
             else:
                 alpha, sigma = (float(np.broadcast_to(np.asarray(v), (3,))[channel]) for v in noise)
-                deviation = np.sqrt(max(alpha * (black + contrast / 2), 0.0) + sigma**2)
-            variances.append((deviation / contrast) ** 2)
+                variance = max(alpha * (black + contrast / 2), 0.0) + sigma**2
+            variances.append(variance / contrast**2)
     return float(np.sqrt(np.mean(variances)))

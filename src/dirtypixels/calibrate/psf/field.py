@@ -26,7 +26,7 @@ Floats = npt.NDArray[np.float64]
 Report = Callable[[int, int], object]
 Capture = str | Path | Frame | npt.NDArray[Any]
 
-SIZES = (11, 25)
+SIZES = (11, 31)
 """Least and largest side of the PSFs that is chosen where none is given."""
 
 
@@ -61,12 +61,12 @@ class MeasuredField(PsfField):
         source: str,
         pitch_um: float | None,
     ) -> None:
-        nodes = grid.nodes(blocks)
-        nodes = nodes / nodes.sum((-2, -1), keepdims=True)
+        error = quality.error * np.linalg.norm(blocks, axis=(-2, -1))
+        nodes = grid.nodes(blocks, np.where(reasons[..., None] == "", error, np.nan))
         super().__init__(torch.from_numpy(nodes).float(), source, pitch_um)
         self.blocks, self.grid, self.reasons = blocks, grid, reasons
         self.captures, self.alignment_rms_px = tuple(captures), tuple(alignment_rms_px)
-        self.residual, self.quality = quality.residual, quality.error
+        self.residual, self.quality, self.misfit = quality.residual, quality.error, quality.misfit
         self.inside, self.clipped = quality.inside, quality.clipped
         self.findings = tuple(findings)
         self.passed, self.reason = verdict(self.findings)
@@ -107,8 +107,9 @@ def psf_field(
         chart: that was photographed.
         pitch_um: distance of the sensor's pixels in micrometres, > 0, which people may want to see sizes in; None where
             it is not known.
-        size: side of the PSFs in full-resolution pixels, odd, 5 to 61; None chooses 11 to 25 by the blur seen.
-        blocks: (rows, columns) of blocks; None chooses by size and noise, up to 9 x 12.
+        size: side of the PSFs in full-resolution pixels, odd, 5 to 61; None chooses 11 to 31 by the blur seen.
+        blocks: (rows, columns) of blocks; None chooses by size and noise, up to 9 x 12, and once more, up to 12 x 16,
+            where that shows that the PSF changes fast over the field.
         black: level in DN, one for all or one for each place of the 2 x 2 pattern; None takes the frame's.
         white: level in DN; None takes the frame's.
         noise: of the captures, in units of the signal, floats or one for each colour; the residual is judged by it.
@@ -132,25 +133,33 @@ def psf_field(
         raise ValueError(f"pitch_um must be finite and above 0; found {pitch_um}")
     if not 0 < aperture <= 2:
         raise ValueError(f"aperture must be in (0, 2]; found {aperture:g}")
-    if size is not None and not (isinstance(size, int) and size % 2 == 1 and 5 <= size <= 61):
+    if size is not None and not (isinstance(size, int | np.integer) and size % 2 == 1 and 5 <= size <= 61):
         raise ValueError(f"size must be an odd integer from 5 to 61; found {size}")
     check_same_camera(frames)
     check_same_lens(frames)
     frame_size, step = (frames[0].values.shape[0], frames[0].values.shape[1]), 1 if frames[0].cfa is None else 2
+    if blocks is not None and len(blocks) != 2:
+        raise ValueError(f"blocks must be two numbers (rows, columns); found {len(blocks)}")
     grid = None if blocks is None else Blocks(frame_size, *blocks)
+    steps = _Steps(progress, len(frames), 1 if grid else 2)
     shots = []
     for number, frame in enumerate(frames):
-        if progress is not None:
-            progress(number, 4 * len(frames))
+        steps.of_captures(number)
         shots.append(_shot(frame, chart, black, white, partial, len(frames)))
-    side = _size_for(shots) if size is None else size
+    wanted = _size_for(shots)
+    side = int(np.clip(wanted, *SIZES)) if size is None else int(size)
     grid = grid or Blocks.for_size(frame_size, side, step, _snr_db(shots))
     _check_samples(grid, side, step)
-    steps = None if progress is None else _later(progress, len(frames))
-    found = estimate(shots, grid, side, aperture, noise, steps)
+    found = estimate(shots, grid, side, aperture, noise, steps.of_pass(0))
+    if blocks is None and (finer := grid.refined(side, step, *found.quality.parts())) != grid:
+        grid = finer
+        found = estimate(shots, grid, side, aperture, noise, steps.of_pass(1))
+    steps.done()
     reasons = found.quality.reasons()
     trusted = reasons == ""
     findings = _capture_findings(shots, frames) + block_findings(found.quality, reasons, found.psfs)
+    if size is None and wanted > side:
+        findings += (_wider(wanted, side),)
     if not trusted.any():
         raise ValueError(
             f"capture gives no PSF that can be trusted in any of {grid.rows} x {grid.columns} blocks; the first has "
@@ -197,15 +206,39 @@ def _shot(frame: Frame, chart: BernoulliChart, black: Any, white: float | None, 
         raise ValueError(f"{frame.name}: {error}") from error
 
 
-def _later(progress: Report, captures: int) -> Report:
-    """Progress of the blocks, which come after the captures and take three times as many steps."""
-    return lambda done, total: progress(captures * total + 3 * captures * done, 4 * captures * total)
+class _Steps:
+    """Progress over the captures and then the blocks, once or twice, which take three times as long as the captures."""
+
+    def __init__(self, progress: Report | None, captures: int, passes: int) -> None:
+        self.progress, self.captures, self.total = progress, captures, captures * (1 + 3 * passes)
+
+    def of_captures(self, number: int) -> None:
+        if self.progress is not None:
+            self.progress(number, self.total)
+
+    def of_pass(self, which: int) -> Report | None:
+        report, captures, total = self.progress, self.captures, self.total
+        if report is None:
+            return None
+        return lambda done, blocks: report(captures * ((1 + 3 * which) * blocks + 3 * done), total * blocks)
+
+    def done(self) -> None:
+        self.of_captures(self.total)
 
 
 def _size_for(shots: Sequence[Shot]) -> int:
-    """Six standard deviations of nearly the widest blur to each side."""
+    """Six standard deviations of nearly the widest blur to each side, but 11 at least."""
     widest = max(float(np.percentile(shot.alignment.shifts.blur.max(1), 90)) for shot in shots)
-    return int(np.clip(2 * math.ceil(6 * widest) + 1, *SIZES))
+    return max(2 * math.ceil(6 * widest) + 1, SIZES[0])
+
+
+def _wider(wanted: int, side: int) -> Finding:
+    return Finding(
+        "psf-size",
+        "warning",
+        f"the blur seen asks for PSFs of {wanted} x {wanted} pixels, and {side} x {side} is the most that is chosen: "
+        f"give a size of {wanted} (which takes longer), or focus again",
+    )
 
 
 def _snr_db(shots: Sequence[Shot]) -> float:

@@ -56,7 +56,8 @@ def _mosaic(axes: Any, field: MeasuredField) -> None:
     tiles = (field.blocks / field.blocks.max((-3, -2, -1), keepdims=True)) ** (1 / STRETCH)
     tiles = np.pad(tiles, ((0, 0), (0, 0), (0, 0), (0, 1), (0, 1)), constant_values=0.35)
     picture = tiles.transpose(0, 3, 1, 4, 2).reshape(rows * (size + 1), columns * (size + 1), channels)
-    axes.imshow(np.repeat(picture, 3, 2) if channels == 1 else picture, interpolation="nearest", **_place(field))
+    place = {**_place(field), "aspect": 1}  # a PSF's pixels are square, whatever the blocks are
+    axes.imshow(np.repeat(picture, 3, 2) if channels == 1 else picture, interpolation="nearest", **place)
     _finished(axes, field, f"PSFs of the blocks, {size} x {size} px each, cube root of the brightness")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +34,17 @@ class Levels:
         return Levels(*(np.concatenate(pair) for pair in pairs))
 
 
+class FlatNoise(NamedTuple):
+    """Noise of a sample over its level, ``variance = dark + slope * level``; in units of the picture."""
+
+    dark: float
+    slope: float
+
+    def variance(self, level: float) -> float:
+        """Of a sample whose level lies between the chart's black and white, or near them; never below 0."""
+        return max(self.dark + self.slope * level, 0.0)
+
+
 def patch_levels(
     values: npt.NDArray[Any],
     alignment: Alignment,
@@ -41,15 +52,16 @@ def patch_levels(
     down: npt.NDArray[Any],
     across: npt.NDArray[Any],
     saturation: float,
-) -> tuple[Levels, float, float]:
-    """Levels of the squares' insides, the noise's standard deviation in them, and the clipped share of white pixels."""
+) -> tuple[Levels, FlatNoise, float]:
+    """Levels of the squares' insides, the noise in them, and the clipped share of white pixels."""
     boxes, colours = chart.patches()
     seen = np.isin(np.arange(len(boxes)) // 4, alignment.markers.index)
     boxes, colours = boxes[seen], colours[seen]
     middles = alignment.to_image((boxes[:, :2] + boxes[:, 2:]) / 2)
     right = alignment.to_image(np.stack([boxes[:, 2], boxes[:, 1:4:2].mean(1)], 1)) - middles
     below = alignment.to_image(np.stack([boxes[:, 0:3:2].mean(1), boxes[:, 3]], 1)) - middles
-    found, clipped, spreads = [], [], []
+    found, clipped = [], []
+    spreads = []
     row_step, column_step = down[1] - down[0], across[1] - across[0]
     for middle, u, v, colour in zip(middles, right, below, colours, strict=True):
         side = 2 * min(np.hypot(*u), np.hypot(*v))
@@ -64,14 +76,25 @@ def patch_levels(
             continue
         part = values[i0:i1, j0:j1].astype(np.float64)
         found.append((middle[0], middle[1], part.mean(), colour, part.size))
-        spreads.append(part.var(ddof=1))
+        # Scaled so that the median over squares is the variance (Wilson and Hilferty 1931): theirs falls short of it.
+        spreads.append(part.var(ddof=1) / (1 - 2 / (9 * (part.size - 1))) ** 3)
         if colour:
             clipped.append((part >= 0.999 * saturation).mean())
     table = np.array(found).reshape(-1, 5)
-    noise = float(np.sqrt(np.median(spreads))) if spreads else 0.0
-    error = noise / np.sqrt(np.maximum(table[:, 4], 1))
+    noise = _flat_noise(table[:, 2], np.array(spreads), table[:, 3])
+    error = np.sqrt([noise.variance(level) for level in table[:, 2]]) / np.sqrt(np.maximum(table[:, 4], 1))
     share_clipped = float(np.mean(clipped)) if clipped else 0.0
     return Levels(table[:, :2], table[:, 2], table[:, 3], error), noise, share_clipped
+
+
+def _flat_noise(level: _Array, variance: _Array, colour: _Array) -> FlatNoise:
+    """A line through the medians of black and of white squares."""
+    points = [(np.median(level[colour == c]), np.median(variance[colour == c])) for c in (0, 1) if (colour == c).any()]
+    if len(points) < 2 or points[1][0] <= points[0][0]:
+        return FlatNoise(float(np.median(variance)) if len(variance) else 0.0, 0.0)
+    (black, low), (white, high) = points
+    slope = (high - low) / (white - black)
+    return FlatNoise(float(low - slope * black), float(slope))
 
 
 def window_levels(
@@ -80,7 +103,7 @@ def window_levels(
     chart: BernoulliChart,
     down: npt.NDArray[Any],
     across: npt.NDArray[Any],
-    noise: float,
+    noise: FlatNoise,
 ) -> Levels:
     """Means over windows all over the chart, and the white share that the sharp chart, blurred alike, has there."""
     cv2 = opencv()
@@ -97,7 +120,8 @@ def window_levels(
         j = slice(-(-(x - half - int(across[0])) // column_step), -(-(x + half - int(across[0])) // column_step))
         seen = values[i, j]
         model = soft[np.ix_(down[i] - y - reach[0], across[j] - x - reach[0])]
-        return x, y, float(seen.mean()), float(model.mean()), noise / np.sqrt(seen.size)
+        mean = float(seen.mean())
+        return x, y, mean, float(model.mean()), np.sqrt(noise.variance(mean) / seen.size)
 
     windows = zip(centres, window_fractions(chart, alignment.mapping, centres, reach), strict=True)
     table = np.array([one(centre, fraction) for centre, fraction in windows]).reshape(-1, 5)

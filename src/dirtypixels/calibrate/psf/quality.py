@@ -24,6 +24,13 @@ MOST_ERROR = 0.15
 MOST_RESIDUAL = 3.0
 """Residual over the field's median from which on something else than the chart is seen."""
 
+MISFIT_SHARE = 0.4
+"""How much of what noise and PSF do not explain becomes an error of the PSF. Measured with fields that change fast:
+0.25 to 0.5 (benchmarks/psf_calibration.py, the lenses of the bundled profiles)."""
+
+MOST_CHANGE = 0.03
+"""Error by the PSF's change within the blocks, median over the field, from which on it is worth a word."""
+
 MOST_AT_BORDER = 0.02
 """Share of a PSF in its outermost taps from which on it was cut off."""
 
@@ -33,19 +40,34 @@ class Quality:
     """How good the PSF of each block is; NaN where there is none.
 
     Args:
-        error: (R, C, channels) predicted relative l2 error of the PSF: that of the posterior (see `solve.Estimate`)
-            and, where the chart does not fill the block, half of what was extrapolated to its middle.
+        noise: (R, C, channels) predicted relative l2 error by noise: that of the posterior (see `solve.Estimate`) and,
+            where the chart does not fill the block, half of what was extrapolated to its middle.
+        misfit: (R, C, channels) what neither PSF nor noise explains of the samples, over their standard deviation: the
+            PSF changes within the block in another way than its neighbours tell, or something moved.
         residual: (R, C, channels) rms of measured - fitted, over the noise expected.
         inside: (R, C) share of the block that shows the chart, the best of the captures.
         clipped: (R, C) share of the block's pixels that are saturated, the worst of the captures.
         failed: (R, C) why no PSF was found, or "".
     """
 
-    error: Floats
+    noise: Floats
+    misfit: Floats
     residual: Floats
     inside: Floats
     clipped: Floats
     failed: npt.NDArray[np.object_]
+
+    @property
+    def error(self) -> Floats:
+        """(R, C, channels) predicted relative l2 error of the PSF."""
+        return np.asarray(np.hypot(self.noise, MISFIT_SHARE * self.misfit))
+
+    def parts(self) -> tuple[float, float]:
+        """Medians over the field of the error's parts, by noise and by misfit; 0 where none is known."""
+        known = np.isfinite(self.noise)
+        if not known.any():
+            return 0.0, 0.0
+        return float(np.median(self.noise[known])), MISFIT_SHARE * float(np.median(self.misfit[known]))
 
     def reasons(self) -> npt.NDArray[np.object_]:
         """(R, C) why a block is not to be trusted, in a few words; "" for one that is."""
@@ -66,7 +88,13 @@ class Quality:
                 worst = float(np.nanmax(self.residual[place] / usual[0, 0]))
                 found[place] = f"{worst:.0f} times the usual residual: something covers the chart or moved"
             elif noisy[place]:
-                found[place] = f"a predicted error of {100 * float(self.error[place].max()):.0f} %: too noisy"
+                worst = int(self.error[place].argmax())
+                cause = (
+                    "too noisy"
+                    if self.noise[place][worst] > MISFIT_SHARE * self.misfit[place][worst]
+                    else "it changes too fast for so large a block, or something moved"
+                )
+                found[place] = f"a predicted error of {100 * float(self.error[place][worst]):.0f} %: {cause}"
         return found
 
 
@@ -129,6 +157,17 @@ def block_findings(quality: Quality, reasons: npt.NDArray[np.object_], psfs: Flo
                 f"block {100 * error.max():.1f} %",
             )
         )
+        change = MISFIT_SHARE * float(np.median(quality.misfit[trusted].max(-1)))
+        if change > MOST_CHANGE:
+            found.append(
+                Finding(
+                    "psf-changes",
+                    "warning",
+                    f"{100 * change / MISFIT_SHARE:.0f} % of the chart's contrast are neither noise nor what the PSFs "
+                    "explain: they change fast over the field (more blocks follow it, several captures make up for "
+                    "the noise of small ones), or something moved",
+                )
+            )
         cut = _at_border(psfs[trusted]).max(-1)
         if (cut > MOST_AT_BORDER).any():
             size = psfs.shape[-1]

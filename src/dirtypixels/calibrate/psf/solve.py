@@ -34,6 +34,7 @@ class Estimate:
         psf: (size, size), >= 0, sum 1.
         gain: sum of the taps before they were scaled to 1: measured contrast over expected contrast.
         noise: standard deviation of measured - fitted, in the unit of the samples.
+        signal: standard deviation of the samples.
         error: predicted relative l2 error, ``sqrt(E |psf - truth|^2) / |psf|`` over the posterior.
         free: (size^2,) which taps are above 0.
         expected: mean squares of the PSF's differences, down (size + 1, size) and across (size, size + 1).
@@ -42,6 +43,7 @@ class Estimate:
     psf: Floats
     gain: float
     noise: float
+    signal: float
     error: float
     free: Bools
     expected: tuple[Floats, Floats]
@@ -100,6 +102,7 @@ def solve(normal: Normal, rounds: int = 2, start: Estimate | None = None) -> Est
         (taps / total).reshape(size, size),
         total,
         float(np.sqrt(left / (normal.count - free.sum()))),
+        float(np.sqrt(normal.energy / normal.count)),
         float(np.sqrt(np.trace(covariance)) / np.linalg.norm(taps)),
         free,
         expected,

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from dirtypixels.calibrate.findings import Finding, Severity
 from dirtypixels.calibrate.psf.alignment import Alignment
 from dirtypixels.calibrate.psf.chart import BernoulliChart
-from dirtypixels.calibrate.psf.levels import Levels, patch_levels, window_levels
+from dirtypixels.calibrate.psf.levels import FlatNoise, Levels, patch_levels, window_levels
 from dirtypixels.calibrate.psf.mapping import as_points, middle_of, scale_of
 
 _Array = npt.NDArray[np.float64]
@@ -30,7 +30,8 @@ class Tone:
         size: (height, width) of the frame in full-resolution pixels.
         white_coefficients: (n + 1, n + 1) of y^j x^i about the middle of the frame, in units of half its diagonal.
         black_coefficients: the same for black.
-        snr_db: of the chart: 20 log10 of half of white minus black over the noise in flat patches.
+        noise: in flat squares, over the level.
+        snr_db: of the chart: 20 log10 of half of white minus black over the noise halfway between them.
         bend: by how much the noise blocks are brighter than in linear light, as a share of white minus black.
         residual: root mean square of measured minus fitted levels, as a share of white minus black.
         findings: what is worth knowing.
@@ -39,6 +40,7 @@ class Tone:
     size: tuple[int, int]
     white_coefficients: _Array
     black_coefficients: _Array
+    noise: FlatNoise
     snr_db: float
     bend: float
     residual: float
@@ -122,10 +124,11 @@ def tone(
     b, w = _at(black, *at), _at(white, *at)
     step = float(np.median(w - b))
     residual = float(np.sqrt(np.mean(((levels.value - b - levels.share * (w - b)) / step) ** 2)))
-    snr = float(20 * np.log10(max(step / 2, 1e-12) / max(noise, 1e-12)))
+    deviation = np.sqrt(noise.variance(float(np.median(b + w)) / 2))
+    snr = float(20 * np.log10(max(step / 2, 1e-12) / max(deviation, 1e-12)))
     lit = _at(white, *_unit_places(patches.places, alignment.size))
     findings = _findings(b, w, lit, clipped, bend, residual, snr, saturation)
-    return Tone(alignment.size, white, black, snr, bend, residual, findings)
+    return Tone(alignment.size, white, black, noise, snr, bend, residual, findings)
 
 
 _AGREES = 0.01
