@@ -73,8 +73,10 @@ class TestFindings:
             ("too-dark", "warning", lambda a: 0.1 * a),
             ("too-dark", "failure", lambda a: 0.03 * a),
             ("low-contrast", "warning", lambda a: 0.5 * a + 0.3),
+            ("low-contrast", "warning", lambda a: a + 0.06),
             ("low-contrast", "failure", lambda a: 0.1 * a + 0.8),
             ("black-level", "warning", lambda a: a - 0.07),
+            ("black-level", "warning", lambda a: a - 0.045),
             ("black-level", "failure", lambda a: a - 0.2),
             ("noisy", "warning", lambda a: a + np.random.default_rng(0).normal(0, 0.09, a.shape)),
             ("noisy", "failure", lambda a: a + np.random.default_rng(0).normal(0, 0.2, a.shape)),
@@ -93,6 +95,19 @@ class TestFindings:
         saturation = 0.95 if kind == "saturated" else 1.0
         found = tone(spoil(capture(scene)), aligned, scene.chart, saturation=saturation)
         assert (kind, severity) in [(finding.kind, finding.severity) for finding in found.findings]
+
+    @pytest.mark.parametrize("exponent", [0.92, 0.94, 0.96, 0.98, 1.02, 1.06, 1.1])
+    def test_noise_that_is_left_out_for_its_bend_is_told(
+        self, scene: Any, capture: Any, aligned: Alignment, exponent: float
+    ) -> None:
+        found = tone(np.clip(capture(scene), 0, None) ** exponent, aligned, scene.chart)
+        kinds = {finding.kind for finding in found.findings}
+        assert bool(kinds & {"non-linear", "dot-gain"}) == (abs(found.bend) >= 0.01)
+
+    def test_noise_is_no_shadow(self, scene: Any, capture: Any, aligned: Alignment) -> None:
+        found = tone(capture(scene, snr_db=8.0), aligned, scene.chart)
+        assert found.residual < 0.01
+        assert "uneven" not in {finding.kind for finding in found.findings}
 
     def test_a_shadow_is_told(self, scene: Any, capture: Any, aligned: Alignment) -> None:
         picture = capture(scene)

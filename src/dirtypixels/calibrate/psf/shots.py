@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,7 @@ from dirtypixels.calibrate.findings import Finding
 from dirtypixels.calibrate.psf.alignment import Alignment, align
 from dirtypixels.calibrate.psf.chart import BernoulliChart
 from dirtypixels.calibrate.psf.coverage import white_fraction
+from dirtypixels.calibrate.psf.darkness import darkness
 from dirtypixels.calibrate.psf.green import full_green
 from dirtypixels.calibrate.psf.mapping import Mapping
 from dirtypixels.calibrate.psf.pattern import check_pattern
@@ -65,6 +66,7 @@ class Shot:
         cfa: of the frame.
         alignment: of the chart.
         tones: black and white of the chart for each plane.
+        darkness: what those say of the black level together.
     """
 
     chart: BernoulliChart
@@ -72,11 +74,12 @@ class Shot:
     cfa: str | None
     alignment: Alignment
     tones: dict[str, Tone]
+    darkness: tuple[Finding, ...] = ()
 
     @property
     def findings(self) -> tuple[Finding, ...]:
         """Of the alignment and of the tone, each kind once, with the name of its plane."""
-        found = list(self.alignment.findings)
+        found = [*self.alignment.findings, *self.darkness]
         for name, one in self.tones.items():
             known = {f.kind for f in found}
             found += [
@@ -147,20 +150,25 @@ def shoot(
         ValueError: a level is not known or the levels do not fit; the picture shows another mosaic than the cfa, as
             far as `check_pattern` can tell; or what `align` and `tone` raise.
     """
-    signal = _linear(frame, black, white)
+    dark, top = _levels(frame, black, white)
+    signal = _linear(frame.values, dark, top)
     alignment = align(full_green(signal, frame.cfa), chart, partial=partial)
     check_pattern(signal, frame.cfa, alignment, chart, frame.name)
     tones = {name: tone(signal[where], alignment, chart, *where) for name, where in plane_slices(frame.cfa).items()}
     places = _squares(alignment, chart)
+    levels: tuple[dict[str, float], dict[str, float]] = {}, {}
     for name, one in tones.items():
-        dark = int((one.white(places) <= one.black(places)).sum())
-        if dark:
+        maps = one.black(places), one.white(places)
+        wrong = int((maps[1] <= maps[0]).sum())
+        if wrong:
             raise ValueError(
-                f"plane {name} of {frame.name} must show white brighter than black all over the chart; at {dark} of "
+                f"plane {name} of {frame.name} must show white brighter than black all over the chart; at {wrong} of "
                 f"{len(places)} squares its maps of them do not, at a signal to noise ratio of {one.snr_db:.0f} dB. "
                 "Average several frames, or light the chart more evenly"
             )
-    return Shot(chart, signal, frame.cfa, alignment, tones)
+        for of_plane, one_map in zip(levels, maps, strict=True):
+            of_plane[name] = float(np.median(one_map))
+    return Shot(chart, signal, frame.cfa, alignment, tones, darkness(*levels, top - float(dark.mean())))
 
 
 def _squares(alignment: Alignment, chart: BernoulliChart) -> Floats:
@@ -172,24 +180,30 @@ def _squares(alignment: Alignment, chart: BernoulliChart) -> Floats:
     return middles[seen & (middles >= 0).all(1) & (middles <= last).all(1)]
 
 
-def _linear(frame: Frame, black: tuple[float, ...] | float | None, white: float | None) -> npt.NDArray[np.float32]:
+def _levels(frame: Frame, black: tuple[float, ...] | float | None, white: float | None) -> tuple[Floats, float]:
+    """Black of the four places of the 2 x 2 pattern, and white, in DN."""
     levels = frame.black if black is None else black
     top = frame.white if white is None else white
-    for name, level in (("black", levels), ("white", top)):
-        if level is None:
-            raise ValueError(f"{name} must be given for {frame.name}: the file does not say its {name} level")
+    if levels is None or top is None:
+        name = "black" if levels is None else "white"
+        raise ValueError(f"{name} must be given for {frame.name}: the file does not say its {name} level")
     given = np.asarray(levels, dtype=np.float64).ravel()
     if given.size not in (1, 4):
         raise ValueError(
-            f"black must be one number, or four for the places of the 2 x 2 pattern in reading order; found {given.size}"
+            "black must be one number, or four for the places of the 2 x 2 pattern in reading order; "
+            f"found {given.size}"
         )
-    dark = np.broadcast_to(given, (4,))
-    if not (np.isfinite(dark).all() and dark.max() < float(top or 0) < np.inf):
+    if not (np.isfinite(given).all() and given.max() < top < np.inf):
         raise ValueError(f"black must be below white, both finite; found black {levels} and white {top}")
-    signal = np.empty(frame.values.shape, dtype=np.float32)
+    return np.broadcast_to(given, (4,)), float(top)
+
+
+def _linear(values: npt.NDArray[Any], dark: Floats, top: float) -> npt.NDArray[np.float32]:
+    """The signal: 0 at black, 1 at white."""
+    signal = np.empty(values.shape, dtype=np.float32)
     for i in range(4):
         at = (slice(i // 2, None, 2), slice(i % 2, None, 2))
-        signal[at] = (frame.values[at] - dark[i]) / (float(top or 0) - dark[i])
+        signal[at] = (values[at] - dark[i]) / (top - dark[i])
     return signal
 
 

@@ -33,7 +33,8 @@ class Tone:
         noise: in flat squares, over the level.
         snr_db: of the chart: 20 log10 of half of white minus black over the noise halfway between them.
         bend: by how much the noise blocks are brighter than in linear light, as a share of white minus black.
-        residual: root mean square of measured minus fitted levels, as a share of white minus black.
+        residual: root mean square of measured minus fitted levels, beyond what noise explains, as a share of white
+            minus black.
         findings: what is worth knowing.
     """
 
@@ -123,7 +124,8 @@ def tone(
     at = _unit_places(levels.places, alignment.size)
     b, w = _at(black, *at), _at(white, *at)
     step = float(np.median(w - b))
-    residual = float(np.sqrt(np.mean(((levels.value - b - levels.share * (w - b)) / step) ** 2)))
+    missed = (levels.value - b - levels.share * (w - b)) ** 2 - levels.error**2
+    residual = float(np.sqrt(max(missed.mean(), 0.0))) / abs(step)
     deviation = np.sqrt(noise.variance(float(np.median(b + w)) / 2))
     snr = float(20 * np.log10(max(step / 2, 1e-12) / max(deviation, 1e-12)))
     lit = _at(white, *_unit_places(patches.places, alignment.size))
@@ -132,6 +134,10 @@ def tone(
 
 
 _AGREES = 0.01
+"""Difference of noise and squares, as a share of white minus black, up to which light is linear in the picture."""
+
+_PRINTED = 0.1
+"""Black as a share of white: prints have 0.03 to 0.08."""
 
 
 def _unit_places(places: _Array, size: tuple[int, int]) -> tuple[_Array, _Array]:
@@ -198,25 +204,25 @@ def _findings(
             "too-dark", step < 0.03 * saturation,
             f"white is only {100 * step / saturation:.1f} % of saturation above black. Expose longer",
         )  # fmt: skip
-    if black > 0.3 * white:
+    if black > _PRINTED * white:
         say(
             "low-contrast", black > 0.7 * white,
-            f"black is {100 * black / white:.0f} % of white: the black level is not subtracted, or the black one "
-            "is too low, or there is glare on the chart, or the print is pale",
+            f"black is {100 * black / white:.0f} % of white, where prints have 3 to 8 %: the black level that was "
+            "subtracted is too low, or there is glare on the chart, or the print is pale",
         )  # fmt: skip
-    if black < -0.02 * step:
+    if black < 0:
         say(
             "black-level", black < -0.1 * step,
-            f"the chart's black lies at {100 * black / step:.1f} % of white minus black, below 0: the black level that "
-            "was subtracted is too high",
+            f"the chart's black lies at {100 * black / step:.1f} % of white minus black, below 0, where no light is: "
+            "the black level that was subtracted is too high",
         )  # fmt: skip
-    if bend > 0.015:
+    if bend > _AGREES:
         say(
             "non-linear", bend > 0.04,
             f"the noise is brighter than the mean of black and white by {100 * bend:.1f} % of their difference: the "
             "picture is not linear in light (gamma, tone curve). Use raw values",
         )  # fmt: skip
-    elif bend < -0.015:
+    elif bend < -_AGREES:
         say(
             "dot-gain", bend < -0.12,
             f"the noise is darker than the mean of black and white by {-100 * bend:.1f} % of their difference: the "
