@@ -1,4 +1,4 @@
-"""The sharp correspondence: areas against brute force, nothing lost at seams, NaN where the chart ends."""
+"""The white of each pixel: areas against brute force, nothing lost at seams, NaN where the chart ends."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ from dirtypixels.calibrate.psf.alignment import Alignment
 from dirtypixels.calibrate.psf.chart import BernoulliChart
 from dirtypixels.calibrate.psf.coverage import white_fraction
 from dirtypixels.calibrate.psf.mapping import Mapping
-from dirtypixels.calibrate.psf.sharp import sharp
-from dirtypixels.calibrate.psf.tone import tone
 
 pytest.importorskip("cv2")
 
@@ -89,34 +87,11 @@ class TestAreas:
         assert np.isnan(found[:, away > 0.39]).all()
 
 
-class TestSharp:
+class TestOfACapture:
     def test_it_is_what_the_simulation_blurred(self, scene: Any, aligned: Alignment) -> None:
-        found = sharp(scene.chart, aligned, None)
+        found = white_fraction(scene.chart, aligned.mapping, np.arange(480), np.arange(640))
         known = np.isfinite(found)
         known[:, :5] = known[:, -5:] = False
         off = (found - scene.sharp)[known]
         # The simulation's own 5 x 5 points are off by 1 / (sqrt(12) 5) where an edge crosses a pixel, half of which do.
         assert np.sqrt((off**2).mean()) < 1 / (np.sqrt(12) * 5)
-
-    def test_steps_take_from_the_whole(self, scene: Any, aligned: Alignment) -> None:
-        whole = sharp(scene.chart, aligned, None)
-        part = sharp(scene.chart, aligned, None, slice(1, None, 2), slice(0, 300, 2))
-        assert part.shape == (240, 150)
-        assert np.nanmax(np.abs(part - whole[1::2, :300:2])) < 0.03
-
-    def test_tone_is_laid_over_it(self, scene: Any, capture: Any, aligned: Alignment) -> None:
-        light = tone(capture(scene), aligned, scene.chart)
-        fraction = sharp(scene.chart, aligned, None)
-        found = sharp(scene.chart, aligned, light)
-        black, white = light.grids(np.arange(480), np.arange(640))
-        assert np.allclose(found, black + (white - black) * fraction, equal_nan=True)
-
-    @pytest.mark.parametrize("aperture", [0.0, 2.5, float("nan")])
-    def test_aperture_out_of_range(self, scene: Any, aligned: Alignment, aperture: float) -> None:
-        with pytest.raises(ValueError, match="aperture must be in"):
-            sharp(scene.chart, aligned, None, aperture=aperture)
-
-    @pytest.mark.parametrize("part", [slice(500, None), slice(None, None, -1)])
-    def test_slices_that_hold_nothing(self, scene: Any, aligned: Alignment, part: slice) -> None:
-        with pytest.raises(ValueError, match="rows must be a slice of 480 pixels"):
-            sharp(scene.chart, aligned, None, part)
