@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 import tifffile
 import torch
-from PIL import Image
+from PIL import ExifTags, Image
+from scipy import ndimage
 
 from dirtypixels.calibrate.psf.chart import BernoulliChart
 from dirtypixels.calibrate.rehearsal import POSES, Pose, rehearse, typical
@@ -155,6 +156,55 @@ def chart_frame(make: Callable[[], Frame]) -> Callable[[Path], None]:
     return spoil
 
 
+def chart_stating(**wrong: Any) -> Callable[[Path], None]:
+    """A good capture of the chart that states something else of itself."""
+
+    def make() -> Frame:
+        return replace(CAMERA.photograph(CHART, 100, torch.Generator().manual_seed(1), pose=POSES[0]), **wrong)
+
+    return chart_frame(make)
+
+
+def chart_seen(change: Callable[[np.ndarray], np.ndarray]) -> Callable[[Path], None]:
+    """A capture of the chart whose light was changed on its way, alike in all colours."""
+
+    def make() -> Frame:
+        light = change(typical(colour=(1.0, 1.0, 1.0)).render(CHART, POSES[0]))
+        return CAMERA.expose(CAMERA.coloured(light), 100, torch.Generator().manual_seed(1), exposure_s=0.01)
+
+    return chart_frame(make)
+
+
+def chart_developed() -> Frame:
+    """A capture of the chart with its black level taken off, encoded for a screen."""
+    frame = CAMERA.photograph(CHART, 100, torch.Generator().manual_seed(1), pose=POSES[0])
+    return replace(frame, values=gamma(frame.values.astype(float), "").astype(np.uint16), black=(0.0,) * 4)
+
+
+def out_of_focus(light: np.ndarray) -> np.ndarray:
+    y, x = np.mgrid[-8:9, -8:9]
+    disk = x**2 + y**2 <= 64
+    return ndimage.convolve(light, disk / disk.sum())
+
+
+def covered(light: np.ndarray) -> np.ndarray:
+    found = light.copy()
+    found[100:330, 150:480] = 0.3
+    return found
+
+
+def two_lenses(folder: Path) -> None:
+    """Two captures of the chart, as their files say through two lenses at two apertures."""
+    frames = [CAMERA.photograph(CHART, 100, torch.Generator().manual_seed(i), pose=POSES[i]) for i in (0, 1)]
+    names = ("chart-1.tiff", "chart-2.tiff")
+    write_frames([replace(f, path=Path(name)) for f, name in zip(frames, names, strict=True)], fresh(folder / "chart"))
+    for frame, name, aperture, lens in zip(frames, names, (1.8, 11.0), ("A", "B"), strict=True):
+        exif = Image.Exif()
+        exif.get_ifd(ExifTags.IFD.Exif).update({ExifTags.Base.FNumber: aperture, ExifTags.Base.LensModel: lens})
+        exif[ExifTags.IFD.Exif] = 0
+        Image.fromarray(frame.values).save(folder / "chart" / name, exif=exif)
+
+
 def random_values(shape: tuple[int, ...], dtype: type, high: int = 255) -> np.ndarray:
     return np.random.default_rng(0).integers(0, high, shape).astype(dtype)
 
@@ -278,19 +328,37 @@ NOISE = (
 )  # fmt: skip
 
 PSF = (
-    Case("chart saturated", chart_capture(exposure=1.6), 2, ("overexposed", "saturation")),
-    Case("chart cut off", chart_capture(pose=Pose(fill=0.97, offset=(0.3, 0.0))), 2, ("cut off",)),
+    Case("chart saturated", chart_capture(exposure=1.6), 2, ("overexposed", "of the chart's white is at saturation")),
+    Case("chart cut off", chart_capture(pose=Pose(fill=0.97, offset=(0.3, 0.0))), 2, ("the chart is cut off",)),
     Case("chart turned by 90 degrees", chart_capture(pose=Pose(fill=0.95, rotation=90)), 1,
          ("turned by 90 degrees clockwise",)),
     Case("camera turned by 90 degrees", chart_capture(pose=Pose(fill=1.3, rotation=-90)), 2,
          ("cut off", "turned by 90 degrees counter-clockwise")),
-    Case("chart mirrored", chart_capture(chart=Turned(CHART.pattern[:, ::-1])), 2, ("mirror",)),
-    Case("chart of another seed", chart_capture(chart=replace(CHART, seed=7)), 2, ("seed|another chart",)),
+    Case("chart mirrored", chart_capture(chart=Turned(CHART.pattern[:, ::-1])), 2, ("the chart is mirrored",)),
+    Case("chart of another seed", chart_capture(chart=replace(CHART, seed=7)), 2,
+         ("with other noise", "its seed is not 0")),
     Case("chart of another size", chart_capture(chart=BernoulliChart(3, 3, block=70, square=16, border=8)), 2,
-         ("another chart|markers",)),
+         ("another chart: 4 x 4 markers were seen",)),
     Case("no chart", chart_frame(lambda: CAMERA.flat(5.0, 100, 0.1, torch.Generator().manual_seed(0))), 2,
-         ("no chart|markers",)),
-    Case("chart too dark", chart_capture(exposure=0.005), 2, ("dark",)),
+         ("image shows no chart",)),
+    Case("chart too dark", chart_capture(exposure=0.005), 2, ("too dark", "Expose longer")),
+    Case("chart too far away", chart_capture(pose=Pose(fill=0.5)), 2, ("px wide", "Move nearer")),
+    Case("chart too noisy", chart_capture(snr_db=0.0), 2, ("image is too noisy", "Average several frames")),
+    Case("chart covered", chart_seen(covered), 2, ("markers cannot be read", "something covers the chart")),
+    Case("chart out of focus", chart_seen(lambda light: ndimage.gaussian_filter(light, 4.0)), 2,
+         ("out of focus", "at most 4 px can be measured")),
+    Case("chart far out of focus", chart_seen(out_of_focus), 2, ("out of focus", "Focus on the chart")),
+    Case("chart blurred by movement", chart_seen(lambda light: (light + np.roll(light, 6, 1)) / 2), 2,
+         ("blurred by movement", "double image")),
+    Case("chart developed", chart_frame(chart_developed), 1, ("FAIL", "not linear in light")),
+    Case("chart's black level too low", chart_stating(black=(100.0,) * 4), 0, ("black level seems", "DN too low")),
+    Case("chart's black level too high", chart_stating(black=(350.0,) * 4), 0, ("black level seems", "DN too high")),
+    Case("chart's black level far too high", chart_stating(black=(1000.0,) * 4), 2,
+         ("wrong black level", "chart-1.tiff", "1000 DN")),
+    Case("chart's colour pattern wrong", chart_stating(cfa="GRBG"), 2, ("cfa GRBG", "RGGB or BGGR")),
+    Case("chart's colour pattern missing", chart_stating(cfa=None), 2, ("states no cfa", "RGGB or BGGR")),
+    Case("chart through two lenses", two_lenses, 2,
+         ("one lens", "chart-1.tiff and", "chart-2.tiff differ", "lens A and B", "aperture f/1.8 and f/11")),
     Case("chart file is a photograph", lambda f: Image.new("RGB", (64, 64)).save(f / "chart.png"), 2, ("chart.png",)),
     Case("chart file is none", lambda f: (f / "chart.png").unlink(), 2, ("chart.png",)),
     Case("chart capture of 8 bits",
@@ -312,8 +380,8 @@ def rewrite(path: Path, old: str, new: str) -> None:
 
 
 def found(said: Said, words: Sequence[str]) -> bool:
-    """Whether all words are there; of words with a bar between them, one."""
-    return all(any(one in said.words for one in word.split("|")) for word in words)
+    """Whether all words are there."""
+    return all(word in said.words for word in words)
 
 
 def test_what_is_not_spoiled_is_trusted_and_what_is_changed_afterwards_is_not(
