@@ -30,54 +30,58 @@ def test_middles_are_those_of_the_pixels() -> None:
     np.testing.assert_allclose(columns, [15.5, 47.5])
 
 
-def test_nodes_give_each_block_its_psf_and_are_bilinear_between() -> None:
+def test_nodes_of_unsure_blocks_are_the_blocks_and_bilinear_between() -> None:
     rng = np.random.default_rng(0)
     psfs = rng.random((3, 4, 1, 5, 5)) + 0.1
     psfs /= psfs.sum((-2, -1), keepdims=True)
-    nodes = Blocks((300, 400), 3, 4).nodes(psfs)
+    nodes = Blocks((300, 400), 3, 4).nodes(psfs, np.full((3, 4, 1), np.nan))
     assert nodes.shape == (7, 9, 1, 5, 5)
     field = PsfField(torch.from_numpy(nodes), "made up", 1.0)
     for i, j in np.ndindex(3, 4):
         here = field.at(((i + 0.5) / 3, (j + 0.5) / 4)).numpy()
         np.testing.assert_allclose(here, psfs[i, j], atol=1e-12)
+    # A third of the way from one middle to the next, and beyond the outermost.
     np.testing.assert_allclose(field.at((0.5 / 3, (0.5 + 1 / 3) / 4)).numpy(), (2 * psfs[0, 0] + psfs[0, 1]) / 3)
+    np.testing.assert_allclose(field.at((1.0, 1.0)).numpy(), psfs[2, 3])
 
 
-def linear(grid: Blocks) -> np.ndarray:
-    """(R, C, 1, 5, 5) PSFs that change linearly over the frame."""
-    rng = np.random.default_rng(1)
-    parts = rng.random((3, 5, 5)) + 0.5
+Parts = np.ndarray
+
+
+def changing(grid: Blocks, bend: float) -> tuple[Parts, Parts]:
+    """PSFs (R, C, 1, 5, 5) that are means over the blocks of a parabola over the frame, and its (3, 5, 5) parts."""
+    parts = np.random.default_rng(1).random((3, 5, 5)) + 0.5
     parts /= parts.sum((-2, -1), keepdims=True)
-    down, across = (np.arange(n) + 0.5 for n in (grid.rows, grid.columns))
-    return np.array([[[psf_at(parts, v / grid.rows, u / grid.columns)] for u in across] for v in down])
+    fine = (np.arange(6000) + 0.5) / 6000
+    down, across = (weight(fine, bend).reshape(n, -1).mean(1) for n in (grid.rows, grid.columns))
+    return np.array([[[mixed(parts, v, u)] for u in across] for v in down]), parts
 
 
-def psf_at(parts: np.ndarray, v: float, u: float) -> np.ndarray:
+def weight(at: Parts, bend: float) -> Parts:
+    return at + bend * at**2
+
+
+def mixed(parts: Parts, v: float, u: float) -> Parts:
     return np.asarray(parts[0] + 0.2 * v * (parts[1] - parts[0]) + 0.3 * u * (parts[2] - parts[0]))
 
 
-def test_a_linear_change_goes_on_to_the_border() -> None:
-    grid = Blocks((300, 400), 3, 4)
-    parts = np.random.default_rng(1).random((3, 5, 5)) + 0.5
-    parts /= parts.sum((-2, -1), keepdims=True)
-    field = PsfField(torch.from_numpy(grid.nodes(linear(grid))), "made up")
-    for place in ((1.0, 1.0), (0.0, 0.5), (0.02, 0.97), (0.0, 0.0)):
-        np.testing.assert_allclose(field.at(place)[0].numpy(), psf_at(parts, *place), atol=1e-12)
+@pytest.mark.parametrize("bend", [0.0, 1.0, -2.0])
+def test_a_parabola_comes_back_at_every_node_up_to_the_border(bend: float) -> None:
+    grid = Blocks((300, 400), 4, 5)
+    psfs, parts = changing(grid, bend)
+    nodes = grid.nodes(psfs)
+    for i, j in np.ndindex(9, 11):
+        v, u = (float(weight(np.array(k), bend)) for k in (i / 8, j / 10))
+        np.testing.assert_allclose(nodes[i, j, 0], mixed(parts, v, u), atol=1e-7)
 
 
-def test_a_change_that_may_be_noise_does_not_go_on() -> None:
-    grid = Blocks((300, 400), 3, 4)
-    psfs = linear(grid)
-    unsure = np.full(psfs.shape[:3], np.linalg.norm(psfs[0, 0] - psfs[1, 1]))
-    for error in (unsure, np.full_like(unsure, np.nan)):
-        nodes = grid.nodes(psfs, error)
-        np.testing.assert_allclose(nodes[0, 0], psfs[0, 0], atol=1e-12)
-        np.testing.assert_allclose(nodes[-1, 3], psfs[-1, 1], atol=1e-12)
-    # Half of the squared change is noise, of which each of two blocks has a half.
-    psfs = psfs[:1]
+def test_of_a_change_the_part_that_may_be_noise_does_not_go_on() -> None:
+    psfs = changing(Blocks((300, 400), 3, 4), 0.0)[0][:1]
     step = np.linalg.norm(psfs[0, 0] - psfs[0, 1])
+    # Half of the squared change is noise, of which each of two blocks has a half.
     nodes = Blocks((100, 400), 1, 4).nodes(psfs, np.full(psfs.shape[:3], step / 2))
     np.testing.assert_allclose(nodes[1, 0], psfs[0, 0] + 0.5 * (psfs[0, 0] - psfs[0, 1]) / 2, atol=1e-12)
+    np.testing.assert_allclose(nodes[1, 3], psfs[0, 1], atol=1e-12)
 
 
 def test_what_goes_on_stays_a_psf() -> None:

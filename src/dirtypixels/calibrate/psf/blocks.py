@@ -109,10 +109,13 @@ class Blocks:
     def nodes(self, psfs: Floats, error: Floats | None = None) -> Floats:
         """PSFs at nodes (2 R + 1, 2 C + 1, ...), even over the frame, corners included; >= 0, sum 1.
 
-        Every second node is the middle of a block and has its PSF; those between have the mean of their neighbours, so
-        that bilinear interpolation between nodes is that between the blocks. Half a block beyond the outermost middles,
-        at the frame's border, the change from block to block goes on: ``k + w (k - next) / 2``. Of the change noise
-        makes a part, which is left out: ``w = 1 - (error^2 + next error^2) / |k - next|^2``, at least 0.
+        A block's PSF is the mean of its pixels' PSFs. Along each axis the field is taken to be a parabola about each
+        block, from the first and second differences d and D of the blocks:
+
+            ``middle: k - D / 24,   between two: (k + next) / 2 - (D + next D) / 12,   border: k + d / 2 + D / 3``
+
+        as follow from the means of a parabola over blocks; D of an outermost block is its neighbour's. Of the
+        differences noise makes a part, which is left out: they are scaled by ``1 - noise^2 / |d|^2``, at least 0.
 
         Args:
             psfs: (R, C, channels, k, k) of the blocks.
@@ -121,15 +124,33 @@ class Blocks:
         Source: James, Stein 1961 (the share of a difference that is not noise).
         """
         unsure = np.zeros(psfs.shape[:3]) if error is None else np.nan_to_num(error, nan=_UNKNOWN)
-        for axis, count in ((0, self.rows), (1, self.columns)):
-            weights = hats(0.5 + np.arange(count, dtype=np.float64), 0.5 * np.arange(2 * count + 1, dtype=np.float64))
-            known, off = np.moveaxis(psfs, axis, 0), np.moveaxis(unsure, axis, 0)
-            found = np.tensordot(weights, known, 1)
-            for border, own, inner in ((0, 0, 1), (-1, -1, -2)) if count > 1 else ():
-                change = known[own] - known[inner]
-                size = np.maximum((change**2).sum((-2, -1)), 1e-300)
-                share = np.maximum(1 - (off[own] ** 2 + off[inner] ** 2) / size, 0.0)
-                found[border] += share[..., None, None] * change / 2
-            psfs, unsure = np.moveaxis(found, 0, axis), np.moveaxis(np.tensordot(weights, off, 1), 0, axis)
+        for axis in (0, 1):
+            found, off = _along(np.moveaxis(psfs, axis, 0), np.moveaxis(unsure, axis, 0))
+            psfs, unsure = np.moveaxis(found, 0, axis), np.moveaxis(off, 0, axis)
         psfs = np.maximum(psfs, 0.0)
         return np.asarray(psfs / psfs.sum((-2, -1), keepdims=True))
+
+
+def _along(blocks: Floats, error: Floats) -> tuple[Floats, Floats]:
+    """Nodes (2 n + 1, ...) along the first axis from means over blocks (n, ..., k, k), and errors (2 n + 1, ...)."""
+    n = len(blocks)
+    weights = hats(0.5 + np.arange(n, dtype=np.float64), 0.5 * np.arange(2 * n + 1, dtype=np.float64))
+    nodes, unsure = np.tensordot(weights, blocks, 1), np.tensordot(weights, error, 1)
+    if n == 1:
+        return nodes, unsure
+    variance = error**2
+    bend = np.zeros_like(blocks)
+    if n > 2:
+        bend[1:-1] = _seen(np.diff(blocks, 2, axis=0), variance[:-2] + 4 * variance[1:-1] + variance[2:])
+        bend[0], bend[-1] = bend[1], bend[-2]
+    nodes[1::2] -= bend / 24
+    nodes[2:-1:2] -= (bend[:-1] + bend[1:]) / 12
+    for end, inner in ((0, 1), (-1, -2)):
+        nodes[end] += _seen(blocks[end] - blocks[inner], variance[end] + variance[inner]) / 2 + bend[end] / 3
+    return nodes, unsure
+
+
+def _seen(difference: Floats, variance: Floats) -> Floats:
+    """Differences of PSFs (..., k, k), without the part that noise of a variance (...) makes of them."""
+    size = np.maximum((difference**2).sum((-2, -1)), 1e-300)
+    return np.asarray(difference * np.maximum(1 - variance / size, 0.0)[..., None, None])

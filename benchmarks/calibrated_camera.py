@@ -1,0 +1,169 @@
+"""What a calibration's errors cost the task: models trained with a measured profile, judged on the camera itself.
+
+    python benchmarks/calibrated_camera.py RECIPE --camera NAME --measured PROFILE -o FOLDER [--conditions NAME ...]
+
+Everybody who trains for a real camera trains on captures simulated from its measured profile, and runs the model on
+captures of the camera. Here both are known: for each condition of the recipe the classifier and the joint model are
+trained once with the camera's own profile and once with the measured one, equal in all else. All are judged on the same
+captures of the camera, which carry the noise figures and the PSF of the profile that the model was trained with, as
+raw files would. The difference is paired. With -o: `calibrated_camera.md` and `.json`, and the trained models.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import shlex
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from torch import Tensor
+
+from dirtypixels.camera import Camera
+from dirtypixels.data.captures import Capture, Captures, loader
+from dirtypixels.files import write_text
+from dirtypixels.observation import Observation
+from dirtypixels.recipe import Condition, Recipe, load_recipe
+from dirtypixels.study.judge import Verdicts, judge
+from dirtypixels.study.results import hardware, versions
+from dirtypixels.study.statistics import paired_difference, wilson
+from dirtypixels.study.workshop import Workshop
+
+
+class SeenAs(Captures):
+    """Captures of one camera, told with the noise and the PSF of another profile of it."""
+
+    known: Camera
+
+    def __getitem__(self, index: int) -> Capture:
+        capture = super().__getitem__(index)
+        assert not isinstance(self.lux, tuple)
+        level = self.known.noise.at_lux(self.lux) if math.isfinite(self.lux) else None
+        seen = capture.observation
+
+        def told(value: Any) -> Tensor:
+            return torch.as_tensor(value, dtype=seen.signal.dtype).reshape(1, -1, 1, 1)
+
+        parts: dict[str, Tensor] = {} if level is None else {"alpha": told(level.alpha), "sigma": told(level.sigma)}
+        if self.position is not None:
+            parts["psf"] = self.known.psf(self.position)[None].to(seen.signal)
+        return capture._replace(observation=replace(seen, **parts))
+
+
+def judged(workshop: Workshop, condition: Condition, camera: Camera, workers: int) -> dict[str, Verdicts]:
+    """Both trained models on captures of the camera, by the name of the method."""
+    own = workshop.captures(condition)
+    captures = SeenAs(
+        own.photos, camera, condition.lux, own.seed, position=condition.position, transfer=workshop.recipe.transfer
+    )
+    captures.known = workshop.camera
+    kept = Kept(captures, workers)
+    result = {}
+    for name in ("finetuned", "joint"):
+        model = getattr(workshop, name)(condition).to(workshop.device)
+        result[name] = judge(kept, model.image, model.head, batch=256)
+    return result
+
+
+class Kept(Captures):
+    """Captures made once, by several processes, since every model sees the same."""
+
+    def __init__(self, captures: Captures, workers: int) -> None:
+        self.__dict__.update(captures.__dict__)
+        self.made = [part for batch in loader(captures, 256, workers) for part in _parts(batch)]
+
+    def __getitem__(self, index: int) -> Capture:
+        return self.made[index]
+
+
+def _parts(batch: Capture) -> list[Capture]:
+    found: list[Observation] = [batch.observation[i] for i in range(len(batch.label))]
+    return [Capture(one, batch.label[i : i + 1], batch.scene[i : i + 1]) for i, one in enumerate(found)]
+
+
+def rows(recipe: Recipe, args: argparse.Namespace, console: Console) -> list[dict[str, Any]]:
+    """A row for each condition and method."""
+    camera = Camera.load(args.camera)
+    result = []
+    for condition in recipe.conditions:
+        if condition.is_clean or (args.conditions and condition.name not in args.conditions):
+            continue
+        answers = {}
+        for kind, profile in (("own", args.camera), ("measured", str(args.measured))):
+            workshop = Workshop(recipe.model_copy(update={"camera": profile}), args.out / kind, console)
+            answers[kind] = judged(workshop, condition, camera, recipe.finetuning.workers)
+        for name in ("finetuned", "joint"):
+            own, measured = (answers[kind][name].top1 for kind in ("own", "measured"))
+            gain = paired_difference(torch.from_numpy(measured), torch.from_numpy(own))
+            result.append(
+                {
+                    "condition": condition.name,
+                    "method": name,
+                    "count": len(own),
+                    "own": wilson(int(own.sum()), len(own)).model_dump(),
+                    "measured": wilson(int(measured.sum()), len(own)).model_dump(),
+                    "difference": gain.model_dump(),
+                }
+            )
+            console.print(result[-1])
+    return result
+
+
+def table(found: list[dict[str, Any]], recipe: Recipe, args: argparse.Namespace) -> str:
+    """Markdown."""
+
+    def percent(value: dict[str, float], sign: str = "") -> str:
+        return f"{100 * value['value']:{sign}.1f} [{100 * value['low']:{sign}.1f}, {100 * value['high']:{sign}.1f}]"
+
+    lines = [
+        "# What a calibration's errors cost the task",
+        "",
+        f"    python {shlex.join(sys.argv)}",
+        "",
+        f"Top-1 in %, 95 % intervals, on the same captures of the camera {args.camera}: models trained with the "
+        "camera's own profile, and with the one that a calibration of it gave; the difference is paired, in points.",
+        "",
+        "| condition | method | own profile | measured profile | measured less own |",
+        "| --- | --- | ---: | ---: | ---: |",
+    ]
+    for row in found:
+        lines.append(
+            f"| {row['condition']} | {row['method']} | {percent(row['own'])} | {percent(row['measured'])} | "
+            f"{percent(row['difference'], '+')} |"
+        )
+    named = ", ".join(f"{name} {version}" for name, version in versions().items())
+    lines += [
+        "",
+        f"{found[0]['count']} judged photographs of {recipe.name!r}, {recipe.head.network}, "
+        f"{recipe.finetuning.epochs} epochs, seed {recipe.seed}; {hardware()}; {named}.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("recipe", type=Path)
+    parser.add_argument("--camera", required=True, help="the camera: a profile's name or path")
+    parser.add_argument("--measured", required=True, type=Path, help="the profile that a calibration of it gave")
+    parser.add_argument("--conditions", nargs="+", default=[], help="names of conditions; all noisy ones if not given")
+    parser.add_argument("--set", action="append", default=[], dest="changes", metavar="KEY=VALUE")
+    parser.add_argument("-o", "--out", required=True, type=Path)
+    args = parser.parse_args()
+    console = Console(stderr=True)
+    recipe = load_recipe(args.recipe, args.changes)
+    found = rows(recipe, args, console)
+    text = table(found, recipe, args)
+    print(text)
+    write_text(args.out / "calibrated_camera.md", text)
+    content = {"rows": found, "hardware": hardware(), "versions": versions()}
+    write_text(args.out / "calibrated_camera.json", json.dumps(content, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
