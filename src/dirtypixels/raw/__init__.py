@@ -1,6 +1,6 @@
 """Captures and sensor frames as files."""
 
-from dirtypixels.raw.agreement import check_same_camera
+from dirtypixels.raw.agreement import check_same_camera, check_same_lens
 from dirtypixels.raw.captures import CaptureNote, read_capture, write_capture
 from dirtypixels.raw.folders import find_captures, iter_frames, read_frames, write_frames
 from dirtypixels.raw.frames import Frame
@@ -15,6 +15,7 @@ __all__ = [
     "check_levels",
     "check_mosaic",
     "check_same_camera",
+    "check_same_lens",
     "find_captures",
     "iter_frames",
     "read_capture",
