@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +13,8 @@ from dirtypixels.raw.frames import Frame
 
 
 def frame(iso: float | None = 100.0, seconds: float | None = 0.01, **known: object) -> Frame:
-    return Frame(np.zeros((32, 32), np.uint16), iso=iso, exposure_s=seconds, **known)  # type: ignore[arg-type]
+    known = {"values": np.zeros((32, 32), np.uint16)} | known
+    return Frame(iso=iso, exposure_s=seconds, **known)  # type: ignore[arg-type]
 
 
 def test_frames_are_grouped_by_gain_time_and_light_in_order() -> None:
@@ -71,3 +73,36 @@ def test_mixed_captures_are_refused() -> None:
         exposures_of([frame(), frame(iso=None)])
     with pytest.raises(ValueError, match="all say their exposure time, or none"):
         exposures_of([frame(), frame(seconds=None)])
+
+
+class TestUnknownExposureTimes:
+    @staticmethod
+    def frames(*levels: float) -> list[Frame]:
+        random = np.random.default_rng(0)
+        return [
+            frame(
+                seconds=None,
+                values=(256 + level + 4 * random.standard_normal((32, 32))).astype(np.uint16),
+                black=(256.0,) * 4,
+                white=4095.0,
+                path=Path(f"{i}.tiff"),
+            )
+            for i, level in enumerate(levels)
+        ]
+
+    def test_frames_of_several_exposures_are_refused(self) -> None:
+        message = (
+            r"must state exposure_s \(in captures\.csv, see docs/calibrate\.md\).* none in 1\.tiff.* in [23]\.tiff"
+        )
+        with pytest.raises(ValueError, match=message):
+            exposures_of(self.frames(800, 100, 1600, 1600))
+        with pytest.raises(ValueError, match="must state exposure_s"):
+            exposures_of(self.frames(0, 0, 900, 900))
+
+    @pytest.mark.parametrize("levels", [(800, 800), (800, 1000), (0, 0), (5, 0)])
+    def test_frames_of_one_exposure_are_one(self, levels: tuple[float, ...]) -> None:
+        assert len(exposures_of(self.frames(*levels))[0]) == 1
+
+    def test_frames_of_several_lights_are_told_by_them(self) -> None:
+        found, _ = exposures_of(self.frames(800, 800, 100, 100), light=[8, 8, 1, 1])
+        assert len(found) == 2

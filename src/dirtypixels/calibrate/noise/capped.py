@@ -9,14 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from dirtypixels.calibrate.findings import Finding
+from dirtypixels.calibrate.noise.brightness import brightness
 from dirtypixels.raw.frames import Frame
 from dirtypixels.raw.levels import rounding
 
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
-_BLOCK = 16  # samples a side
-_BLOCKS = 4096  # of a plane, spread evenly
 _DARK = 0.25  # of what its exposure time would give: a frame with less has seen no light, and one with more has
 _LIT = 0.02  # of the brightest frame that is not saturated: from there on a frame has seen light
 _OFFSET = 1e-3  # of the range: what a sensor's own black level wanders by
@@ -27,7 +26,7 @@ _NAMED = 6  # frames that a note names
 
 
 class _Seen(NamedTuple):
-    """One plane in each of several frames; arrays (N,), DN: level, its error by chance, unevenness beyond noise."""
+    """The brightness of one plane in each of several frames; arrays (N,), DN."""
 
     level: Array
     error: Array
@@ -83,23 +82,11 @@ def _capped(frames: Sequence[Frame], doses: Array) -> Mask:
     white = frames[0].white or 0.0
     rounded = rounding(frames[0], white)
     for plane in frames[0].planes():
-        seen = _Seen(*np.array([_seen(frame.planes()[plane]) for frame in frames]).T)
+        seen = _Seen(*np.array([brightness(frame.planes()[plane]) for frame in frames]).T)
         says_dark, says_lit = _judged(seen, doses, frames[0].black_of(plane), white, rounded)
         dark |= says_dark
         lit |= says_lit
     return np.asarray(dark & ~lit)
-
-
-def _seen(values: npt.NDArray[np.generic]) -> tuple[float, float, float]:
-    """Median over blocks, its error, and by how much the blocks differ beyond noise; hot pixels and edges aside."""
-    size = min(_BLOCK, *values.shape)
-    rows, columns = (length // size for length in values.shape)
-    step = max(1, int(np.ceil(np.sqrt(rows * columns / _BLOCKS))))
-    tiles = values[: rows * size, : columns * size].reshape(rows, size, columns, size)[::step, :, ::step]
-    tiles = tiles.astype(np.float32)
-    means, noise = tiles.mean((1, 3), dtype=np.float64), float(np.median(tiles.std((1, 3)))) / size
-    low, high = np.quantile(means, (0.05, 0.95))
-    return float(np.median(means)), noise / np.sqrt(means.size), max(float(high - low) - 4 * noise, 0.0)
 
 
 def _judged(seen: _Seen, doses: Array, black: float | None, white: float, rounded: float) -> tuple[Mask, Mask]:

@@ -6,10 +6,17 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from dirtypixels.calibrate.findings import Finding
+from dirtypixels.calibrate.noise.brightness import brightness
 from dirtypixels.calibrate.noise.capped import without_light
 from dirtypixels.raw.agreement import check_same_camera
 from dirtypixels.raw.frames import Frame
+
+#: Brightest over darkest of frames that are said to be one exposure: more is another exposure, and no drift of a lamp.
+_ONE_LIGHT = 1.5
+_SEEN = 5e-3  # of the range: frames that differ by less are all of one exposure
 
 
 @dataclass(frozen=True)
@@ -65,7 +72,8 @@ def exposures_of(
     Raises:
         TypeError: frames holds something else than Frames.
         ValueError: there is no frame; the frames are of several cameras, sizes or colour layouts; the gain, or within
-            one gain the exposure time, is known of some only; no exposure has two frames; light does not fit.
+            one gain the exposure time, is known of some only; it is unknown of frames of unlike brightness; no exposure
+            has two frames; light does not fit.
     """
     for found in frames:
         if not isinstance(found, Frame):
@@ -78,8 +86,10 @@ def exposures_of(
     _check_alike(frames)
     lights, recognised = without_light(frames, lights)
     groups: dict[tuple[float | None, float | None, float], list[Frame]] = defaultdict(list)
-    for frame, brightness in zip(frames, lights, strict=True):
-        groups[frame.iso, frame.exposure_s, brightness].append(frame)
+    for frame, one in zip(frames, lights, strict=True):
+        groups[frame.iso, frame.exposure_s, one].append(frame)
+    for members in groups.values():
+        _check_one_exposure(members)
     found_exposures = [Exposure(*key, tuple(members)) for key, members in groups.items()]
     alone = [e for e in found_exposures if len(e.frames) == 1]
     if len(alone) == len(found_exposures):
@@ -112,3 +122,20 @@ def _check_alike(frames: Sequence[Frame]) -> None:
             raise ValueError(
                 f"captures of one ISO must all say their exposure time, or none of them; found none in {without}"
             )
+
+
+def _check_one_exposure(frames: Sequence[Frame]) -> None:
+    """Raise where frames of unknown exposure time, taken for one exposure, are as unlike as several."""
+    if frames[0].exposure_s is not None or len(frames) < 2:
+        return
+    black = min(frames[0].black or (0.0,))
+    white = max(float(frame.values.max()) for frame in frames) if frames[0].white is None else frames[0].white
+    light = [brightness(frame.values).level - black for frame in frames]
+    darkest, brightest = int(np.argmin(light)), int(np.argmax(light))
+    apart = light[brightest] - light[darkest]
+    if apart > _SEEN * (white - black) and apart > (_ONE_LIGHT - 1) * light[darkest]:
+        raise ValueError(
+            f"captures must state exposure_s (in captures.csv, see docs/calibrate.md) where they are of several "
+            f"exposures; found none in {frames[darkest].name}, of {light[darkest]:.4g} DN above black, and in "
+            f"{frames[brightest].name}, of {light[brightest]:.4g} DN"
+        )
