@@ -29,6 +29,7 @@ import torch
 from rich.console import Console
 from scipy.optimize import minimize
 
+from dirtypixels.calibrate.comparison import centred, psf_difference
 from dirtypixels.calibrate.psf import BernoulliChart, MeasuredField, psf_field
 from dirtypixels.calibrate.psf.alignment import align
 from dirtypixels.calibrate.psf.figures import draw_quality
@@ -157,7 +158,7 @@ def errors(found: MeasuredField, camera: ChartCamera) -> tuple[Floats, Floats, F
         truth = camera.psf_over(*found.grid.of((i, j)))
         psfs = found.blocks[i, j]
         truth = truth[1:2] if len(psfs) == 1 else truth
-        truth = _centred(truth, psfs)[0]
+        truth = centred(truth, max(truth.shape[-1], psfs.shape[-1]) + 6)[0]
         rim = (truth.shape[-1] - psfs.shape[-1]) // 2
         psfs = np.pad(psfs, ((0, 0), (rim, rim), (rim, rim)))
         scale = np.linalg.norm(truth, axis=(1, 2))
@@ -185,22 +186,9 @@ def place_errors(found: MeasuredField, camera: ChartCamera) -> dict[str, float]:
     result = {}
     assert camera.camera.optics is not None
     for name, place in PLACES.items():
-        psfs, truth = (field.at(place).double().numpy() for field in (found, camera.camera.optics))
-        truth = truth[1:2] if len(psfs) == 1 else truth
-        psfs, truth = _centred(psfs, truth)
-        result[name] = float(np.linalg.norm(psfs - truth) / np.linalg.norm(truth))
+        error = psf_difference(found, camera.camera.optics, place).error
+        result[name] = float(np.sqrt((error**2).mean()))
     return result
-
-
-def _centred(*fields: Floats) -> list[Floats]:
-    """PSFs (C, k, k) padded to one size, moved so that green's centroid is in the middle."""
-    side = max(psfs.shape[-1] for psfs in fields) + 6
-    moved = []
-    for psfs in fields:
-        whole = np.pad(psfs, ((0, 0), *[((side - psfs.shape[-1]) // 2,) * 2] * 2))
-        at, green = np.arange(side) - side // 2, whole[len(whole) // 2]
-        moved.append(_shifted(whole, (-float(green.sum(0) @ at), -float(green.sum(1) @ at))))
-    return moved
 
 
 def _shifted(psfs: Floats, by: Sequence[float]) -> Floats:

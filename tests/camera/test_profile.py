@@ -11,9 +11,12 @@ from typing import Any
 
 import pytest
 import torch
+from measured import MEASURED, OPTICS, PSFS
+from measured import camera as measured
 
 from dirtypixels import Camera
 from dirtypixels.camera import realisation
+from dirtypixels.camera.optics import digest_of
 
 GOOD: dict[str, Any] = {
     "schema_version": 1,
@@ -257,3 +260,24 @@ def test_capture_leaves_the_scene_as_it_was() -> None:
     given = scene()
     CAMERA.capture(given, lux=3, transfer="srgb")
     torch.testing.assert_close(given, scene(), rtol=0, atol=0)
+
+
+def test_a_zip_that_is_no_profile_stays(tmp_path: Path) -> None:
+    note = tmp_path / "thesis.zip"
+    note.write_text("years of work")
+    with pytest.raises(FileExistsError, match="out must be a profile or new; found another file"):
+        Camera.load("ov2740").save(note)
+    assert note.read_text() == "years of work"
+    Camera.load("ov2740").save(tmp_path / "mine.zip")
+    Camera.load("semco").save(tmp_path / "mine.zip")  # a profile may be replaced
+    assert Camera.load(tmp_path / "mine.zip").name == "semco"
+
+
+def test_psfs_that_were_not_measured_are_refused(tmp_path: Path) -> None:
+    optics = {**OPTICS, "psf_sha256": digest_of(PSFS)}
+    records = MEASURED["calibration"]
+    profile = {**MEASURED, "calibration": {**records, "optics": {**records["optics"], "optics": optics}}}
+    measured(profile).save(tmp_path / "mine")
+    assert Camera.load(tmp_path / "mine").hash == measured(profile).hash
+    with pytest.raises(ValueError, match=r"psf\.npz must hold the PSFs that calibration\.optics measured"):
+        measured(profile, PSFS.flip(-1) * 0.5 + PSFS.roll(1, -1) * 0.5)

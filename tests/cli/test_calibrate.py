@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from measured import MEASURED
+from measured import camera as measured_camera
 from PIL import Image
 
 from dirtypixels.calibrate.psf import BernoulliChart
@@ -70,6 +72,9 @@ PROFILES = {
 @pytest.fixture(scope="module")
 def said(folder: Path, commands: Callable[..., Any]) -> dict[str, Any]:
     (folder / "noiseprofiles.json").write_text(json.dumps(PROFILES))
+    calibration = {"optics": MEASURED["calibration"]["optics"]}
+    lens = {k: v for k, v in MEASURED.items() if k not in ("noise", "exposure")} | {"calibration": calibration}
+    measured_camera(lens).save(folder / "lens")
     noise = ["calibrate", "noise"]
     table = folder / "noiseprofiles.json"
     argv: dict[str, list[object]] = {
@@ -79,8 +84,13 @@ def said(folder: Path, commands: Callable[..., Any]) -> dict[str, Any]:
         "darktable unknown": ["calibrate", "darktable", "Bench Two", "--file", table, "-o", folder / "none"],
         "chart": ["chart", "-o", folder / "chart.pdf", "--sensor", "640x480", "--paper", "A4", "--seed", 5],
         "chart png": ["chart", "-o", folder / "chart.png", "--sensor", "640x480"],
+        "chart fine": ["chart", "-o", folder / "fine.pdf", "--sensor", "4000x3000", "--paper", "A4"],
+        "chart png paper": ["chart", "-o", folder / "none.png", "--sensor", "640x480", "--paper", "A4"],
+        "chart pdf screen": ["chart", "-o", folder / "none.pdf", "--sensor", "640x480", "--screen-px", 3],
         "chart suffix": ["chart", "-o", folder / "chart.doc"],
         "chart sensor": ["chart", "-o", folder / "none.pdf", "--sensor", "640"],
+        "compare": ["calibrate", "compare", "nexus-6p-rear", "nexus-6p-front"],
+        "compare nothing": ["calibrate", "compare", "ov2740", folder / "lens"],
         "alone": [*noise, folder / "alone", "-o", folder / "none"],
         "wrong black": [*noise, folder / "wrong-black", "-o", folder / "none"],
         "jpeg": [*noise, folder / "jpeg" / "a.jpg", "-o", folder / "none"],
@@ -134,6 +144,8 @@ def test_the_chart_has_its_seed_inside(said: dict[str, Any], folder: Path) -> No
     assert said["chart"].status == 0, said["chart"]
     assert "100 %" in said["chart"].out
     assert BernoulliChart.read(folder / "chart.pdf").seed == 5
+    assert "warning" not in said["chart"].out
+    assert "2 printer dots, fewer than 4" in said["chart fine"].out
     assert said["chart png"].status == 0
     assert replace(BernoulliChart.read(folder / "chart.png"), seed=5, cell_mm=1.0) == replace(
         BernoulliChart.read(folder / "chart.pdf"), cell_mm=1.0
@@ -144,6 +156,8 @@ def test_the_chart_has_its_seed_inside(said: dict[str, Any], folder: Path) -> No
     ("name", "words"),
     [
         ("chart suffix", [".pdf", ".png", "chart.doc"]),
+        ("chart png paper", ["paper is for a PDF", "A4", "none.png"]),
+        ("chart pdf screen", ["screen-px is for a PNG", "3", "none.pdf"]),
         ("chart sensor", ["sensor must be WIDTHxHEIGHT", "'640'"]),
         ("alone", ["two frames"]),
         ("wrong black", ["black", "30", "64"]),
@@ -162,3 +176,12 @@ def test_bad_input_is_one_line_and_nothing_is_written(
     said[name].check_refusal(*words)
     assert not (folder / "none").exists()
     assert [path.name for path in (folder / "thesis").iterdir()] == ["thesis.tex"]
+
+
+def test_two_profiles_beside_each_other(said: dict[str, Any]) -> None:
+    done = said["compare"]
+    assert done.status == 0, done
+    assert "Noise, difference" in done.out
+    assert "PSFs, relative l2 error" in done.out
+    assert "periphery" in done.out
+    said["compare nothing"].check_refusal("both have noise or both have PSFs", "found noise in", "and PSFs in")

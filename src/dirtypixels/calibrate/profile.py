@@ -15,7 +15,7 @@ from dirtypixels.calibrate.noise.curve import MeasuredCurve
 from dirtypixels.calibrate.psf.chart import BernoulliChart
 from dirtypixels.calibrate.psf.field import MeasuredField
 from dirtypixels.camera import Camera, ExposureRule, ProfileFile
-from dirtypixels.camera.optics import PsfField
+from dirtypixels.camera.optics import PsfField, digest_of
 from dirtypixels.camera.schema import (
     Calibration,
     Exposure,
@@ -105,6 +105,7 @@ def optics_record(field: MeasuredField, chart: BernoulliChart, frames: Sequence[
         trusted=tuple(tuple(bool(ok) for ok in row) for row in field.trusted),
         residual=_worst(field.residual),
         quality=_worst(field.quality),
+        psf_sha256=digest_of(field.psfs),
     )
     return record("a chart of Bernoulli noise, least squares in each block", field.findings, frames, optics=maps)
 

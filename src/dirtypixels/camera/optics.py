@@ -6,6 +6,7 @@ import io
 import math
 import zipfile
 import zlib
+from hashlib import sha256
 
 import numpy as np
 import torch
@@ -116,6 +117,12 @@ def read_psfs(content: bytes) -> Tensor:
             f"psf.npz: psf must sum to 1; found sums from {float(total.min()):g} to {float(total.max()):g}"
         )
     return psfs if scaled and bool(((total - 1).abs() < 1e-4).all()) else psfs / total
+
+
+def digest_of(psfs: Tensor) -> str:
+    """SHA-256 of PSFs, their shape and every bit as float32: a calibration's record belongs to these and no others."""
+    values = psfs.float().contiguous()
+    return sha256(repr(tuple(values.shape)).encode() + values.numpy().tobytes()).hexdigest()
 
 
 def seen_by(psfs: Tensor, channels: int) -> Tensor:

@@ -18,7 +18,7 @@ from dirtypixels import checks
 from dirtypixels.blur import Blur, FieldBlur
 from dirtypixels.camera.formation import Generators, Transfer, linear_scene, poisson_gaussian
 from dirtypixels.camera.noise import ExposureRule, NoiseCurve, NoiseLevel
-from dirtypixels.camera.optics import Position, PsfField, read_psfs, seen_by
+from dirtypixels.camera.optics import Position, PsfField, digest_of, read_psfs, seen_by
 from dirtypixels.camera.schema import Optics, ProfileFile, explain
 from dirtypixels.camera.storage import FILES, packed_psfs, read_files, write_files
 from dirtypixels.observation import Observation
@@ -34,7 +34,8 @@ class Camera:
         psfs: (rows, columns, C, kh, kw), of `psf.npz`; None for a profile without optics.
 
     Raises:
-        ValueError: the profile describes optics and there are no PSFs, or the other way round, or they do not fit.
+        ValueError: the profile describes optics and there are no PSFs, or the other way round, or they do not fit; or
+            they are others than those that its record of a calibration speaks of.
     """
 
     def __init__(self, profile: ProfileFile, psfs: Tensor | None = None) -> None:
@@ -42,6 +43,7 @@ class Camera:
         self.name = profile.name
         self.optics = _optics(profile.optics, psfs)
         self._noise = _curve(profile)
+        self._check_measured()
 
     @property
     def noise(self) -> NoiseCurve:
@@ -202,6 +204,16 @@ class Camera:
             lens = self._lens(position)
             if position != "field":
                 lens.at(position)
+
+    def _check_measured(self) -> None:
+        record = self.profile.calibration.optics if self.profile.calibration else None
+        if record is None or record.optics is None or record.optics.psf_sha256 is None or self.optics is None:
+            return
+        if (found := digest_of(self.optics.psfs)) != record.optics.psf_sha256:
+            raise ValueError(
+                f"psf.npz must hold the PSFs that calibration.optics measured, digest {record.optics.psf_sha256[:12]}; "
+                f"found {found[:12]}"
+            )
 
     def _lens(self, position: Position) -> PsfField:
         if self.optics is None:

@@ -160,6 +160,8 @@ class MeasuredOptics(Part):
     residual: tuple[tuple[Finite | None, ...], ...] = Field(min_length=1)
     #: predicted relative error of the PSF, l2
     quality: tuple[tuple[Finite | None, ...], ...] = Field(min_length=1)
+    #: digest of the PSFs that were measured, see `optics.digest_of`
+    psf_sha256: Text | None = None
 
     @model_validator(mode="after")
     def _maps_alike(self) -> MeasuredOptics:

@@ -65,6 +65,8 @@ def check_place(path: Path) -> None:
     if path.suffix == ".zip":
         if path.is_dir():
             raise FileExistsError(f"out must be a file where it ends in .zip; found the folder {str(path)!r}")
+        if path.exists() and not _is_profile(path):
+            raise FileExistsError(f"out must be a profile or new; found another file at {str(path)!r}")
     elif Path.cwd().is_relative_to(place):
         raise ValueError(
             f"out must not be the current folder nor one that holds it, as profiles are replaced as a whole; "
@@ -77,6 +79,15 @@ def check_place(path: Path) -> None:
         raise NotADirectoryError(f"out must lie in a folder; found {str(path)!r}, and {str(above)!r} is a file")
     if not os.access(above, os.W_OK | os.X_OK):
         raise PermissionError(f"out must lie where you may write; found {str(path)!r} in {str(above)!r}")
+
+
+def _is_profile(path: Path) -> bool:
+    """Whether a file is a zip with a profile in it, sound or not."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(Path(name).name == FILES[0] for name in archive.namelist())
+    except (OSError, zipfile.BadZipFile):
+        return False
 
 
 def write_files(path: Path, content: Mapping[str, bytes]) -> None:

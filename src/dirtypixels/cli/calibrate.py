@@ -147,6 +147,17 @@ def eld(
 
 
 @calibrate.command()
+def compare(
+    profile: Annotated[str, typer.Argument(help="A profile's name or path.", show_default=False)],
+    reference: Annotated[str, typer.Argument(help="The profile it is compared with.", show_default=False)],
+) -> None:
+    """Two profiles beside each other: a calibration and the truth of a rehearsal, or two cameras of one kind."""
+    from dirtypixels.cli.comparing import compare_cameras
+
+    compare_cameras(profile, reference)
+
+
+@calibrate.command()
 def rehearse(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the captures.", show_default=False)],
     camera: Annotated[
@@ -171,11 +182,17 @@ def chart(
     paper: Annotated[
         str | None, typer.Option(help="A4, A3, A2, A1, A0, letter, tabloid, or WIDTHxHEIGHT in mm; for a PDF.")
     ] = None,
-    dpi: Annotated[float, typer.Option(help="Dots per inch of the printer.")] = 600.0,
-    cell_px: Annotated[float, typer.Option(help="Wanted width of a cell in the capture, pixels.")] = 1.8,
+    dpi: Annotated[
+        float | None, typer.Option(help="Dots per inch of the printer, for a PDF; 600 if not given.")
+    ] = None,
+    cell_px: Annotated[
+        float,
+        typer.Option(help="Width of a cell in the capture, pixels of the camera; larger where the print is coarse."),
+    ] = 1.4,
     seed: Annotated[int, typer.Option(help="Decides the chart's noise.")] = 0,
+    screen_px: Annotated[int | None, typer.Option(help="Screen pixels of a cell, for a PNG; 2 if not given.")] = None,
 ) -> None:
     """The chart to print, photograph, and measure a lens with; its seed is in the file."""
     from dirtypixels.cli.calibrating import write_chart
 
-    write_chart(out, sensor, paper, dpi, cell_px, seed)
+    write_chart(out, sensor, paper, dpi, cell_px, seed, screen_px)

@@ -18,6 +18,7 @@ from dirtypixels.calibrate.imports.imported import ImportedNoise
 from dirtypixels.calibrate.noise import draw_residuals, noise_curve, photograph_curve
 from dirtypixels.calibrate.profile import noise_record, optics_record, record, with_noise, with_optics
 from dirtypixels.calibrate.psf import BernoulliChart, psf_field
+from dirtypixels.calibrate.psf.chart import SHARP_DOTS
 from dirtypixels.calibrate.psf.figures import draw_quality
 from dirtypixels.calibrate.rehearsal import rehearse, typical
 from dirtypixels.calibrate.sensor import sensor_of
@@ -149,19 +150,37 @@ def rehearse_calibration(out: Path, camera: str | None, size: str, seed: int) ->
     console.print(f"what a calibration should find in {out / 'truth.json'} and {out / 'truth'}.", soft_wrap=True)
 
 
-def write_chart(out: Path, sensor: str, paper: str | None, dpi: float, cell_px: float, seed: int) -> None:
-    """The chart as PDF or PNG, and how to use it."""
+def write_chart(
+    out: Path, sensor: str, paper: str | None, dpi: float | None, cell_px: float, seed: int, screen_px: int | None
+) -> None:
+    """The chart as PDF or PNG, and how to use it.
+
+    Raises:
+        ValueError: an option does not belong to the kind of file, or is out of range.
+    """
     width, height = parse_pair("sensor", sensor, "WIDTHxHEIGHT")
-    chart = BernoulliChart.for_sensor(width, height, cell_px=cell_px, seed=seed)
     printed = out.suffix.lower() == ".pdf"
+    apart = {"paper": paper, "dpi": dpi} if not printed else {"screen-px": screen_px}
+    for name, given in apart.items():
+        if given is not None:
+            raise ValueError(f"{name} is for a {'PNG' if printed else 'PDF'}; found {given} for {out.name!r}")
+    chart = BernoulliChart.for_sensor(width, height, cell_px=cell_px, seed=seed)
+    dots = 600.0 if dpi is None else dpi
     if printed and paper is not None:
-        chart = chart.on_paper(paper, dpi)
-    chart.save(out, dpi=dpi, paper=paper if printed else None)
+        chart = chart.on_paper(paper, dots)
+    chart.save(out, dpi=dots, paper=paper, cell_px=2 if screen_px is None else screen_px)
     console = Console()
     down, across = chart.size_mm
     console.print(f"Wrote {out}: {chart.rows} x {chart.columns} blocks of noise, seed {chart.seed}.", soft_wrap=True)
     if printed:
         console.print(f"Print it at 100 %: the chart is {across:.1f} mm wide and {down:.1f} mm high.")
+        if chart.dots(dots) < SHARP_DOTS:
+            console.print(
+                f"warning: a cell has {chart.dots(dots):g} printer dots, fewer than {SHARP_DOTS} are hardly sharp; "
+                "take a larger paper, a finer printer, or a larger --cell-px",
+                style="yellow",
+                highlight=False,
+            )
     px = chart.cell_px(width, height)
     console.print(f"Where it just fills a frame of {width} x {height} pixels, a cell is {px:.2f} px wide.")
 

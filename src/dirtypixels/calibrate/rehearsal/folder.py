@@ -81,9 +81,10 @@ def rehearse(
 ) -> Path:
     """Write all captures of a calibration, and what it should find.
 
-    `noise/` holds, for each gain, flat fields from nearly black to clipped in the frame's centre, each exposure `frames`
-    times; `darks/` as many frames with the lens cap on, exposed as long as the longest of them; `chart/` a capture for
-    each pose at the lowest gain; each folder with its `captures.csv`. `chart.png` is the chart, `truth/` the camera's profile, `truth.json` everything else that went in.
+    `noise/` holds, for each gain, flat fields from nearly black to clipped in the frame's centre, each exposure
+    `frames` times; `darks/` as many frames with the lens cap on, exposed as long as the longest of them; `chart/` a
+    capture for each pose at the lowest gain; each folder with its `captures.csv`. `chart.png` is the chart, `truth/`
+    the camera's profile, `truth.json` everything else that went in.
 
     Args:
         folder: to make; it may be there if it is empty.

@@ -1,0 +1,82 @@
+"""Two profiles beside each other: a calibration and the truth of a rehearsal, or two calibrations of one camera."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from dirtypixels import checks
+from dirtypixels.camera import POSITIONS, NoiseCurve, NoiseLevel, PsfField
+
+Floats = npt.NDArray[np.float64]
+
+PLACES = {**POSITIONS, "top edge": (0.0, 0.5), "left edge": (0.5, 0.0)}
+"""Where PSFs are compared, (row, column) on the sensor."""
+
+_MARGIN = 6  # pixels around a PSF that is moved by a part of a pixel, so that it does not come in on the other side
+
+
+class PsfDifference(NamedTuple):
+    """How far the PSFs of two profiles differ at a place.
+
+    Args:
+        error: (C,) ``|k - reference| / |reference|`` (l2) for each colour, after green's centroids are brought
+            together: a shift of all colours cannot be told from distortion.
+        shift_px: distance of the centroids, in samples of the PSFs.
+    """
+
+    error: Floats
+    shift_px: float
+
+
+def noise_difference(found: NoiseCurve, reference: NoiseCurve, iso: float) -> NoiseLevel:
+    """``alpha / reference - 1`` and ``sigma / reference - 1`` at a gain: arrays (1,), or (3,) where colours differ.
+
+    A reference of 0 gives infinity, and 0 against 0 gives 0.
+
+    Raises:
+        ValueError: iso is not finite or not above 0.
+    """
+    checks.in_range("iso", iso)
+    if iso <= 0:
+        raise ValueError(f"iso must be above 0; found {iso:g}")
+    pair = [one.at_iso(float(iso)) for one in (found, reference)]
+    differences = []
+    for value, other in zip(*pair, strict=True):
+        mine, theirs = (np.atleast_1d(np.asarray(v, dtype=np.float64)) for v in (value, other))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            differences.append(np.where(mine == theirs, 0.0, mine / theirs - 1))
+    return NoiseLevel(*np.broadcast_arrays(*differences))
+
+
+def psf_difference(found: PsfField, reference: PsfField, place: tuple[float, float]) -> PsfDifference:
+    """How far the PSFs of two fields differ at (row, column) on the sensor.
+
+    Where one of the two has one channel, it is compared with the other's green.
+
+    Raises:
+        ValueError: the place is none in [0, 1]^2.
+    """
+    mine, theirs = (one.at(place).double().numpy() for one in (found, reference))
+    if len(mine) != len(theirs):
+        mine, theirs = (psfs[len(psfs) // 2][None] for psfs in (mine, theirs))
+    side = max(*mine.shape[1:], *theirs.shape[1:]) + _MARGIN
+    (mine, here), (theirs, there) = (centred(psfs, side + 1 - side % 2) for psfs in (mine, theirs))
+    error = np.linalg.norm(mine - theirs, axis=(1, 2)) / np.linalg.norm(theirs, axis=(1, 2))
+    return PsfDifference(error, float(np.hypot(*(here - there))))
+
+
+def centred(psfs: Floats, side: int) -> tuple[Floats, Floats]:
+    """PSFs (C, kh, kw) in a square of odd side with green's centroid in the middle, and where it was, (y, x).
+
+    By the Fourier shift theorem, which is exact for PSFs without detail beyond the Nyquist frequency.
+    """
+    down, across = ((side - n) // 2 for n in psfs.shape[1:])
+    whole = np.pad(psfs, ((0, 0), (down, down), (across, across)))
+    at, green = np.arange(side) - side // 2, whole[len(whole) // 2]
+    y, x = float(green.sum(1) @ at), float(green.sum(0) @ at)
+    f = np.fft.fftfreq(side)
+    turn = np.exp(2j * np.pi * (f[:, None] * y + f * x))
+    return np.asarray(np.fft.ifft2(np.fft.fft2(whole) * turn).real), np.array([y, x])
