@@ -110,6 +110,13 @@ class TestRecovery:
         assert_recovered(curve, known)
         assert (curve.black[100, "Gr"].value, curve.black[100, "Gb"].value) == (250, 262)
 
+    def test_greens_of_different_black_that_clip_in_the_dark(self, sensor: type) -> None:
+        """Read noise of 8 DN at black levels of 3 and 1 DN; floors taken for one made sigma a tenth too small."""
+        known = sensor(black=(3.0, 3.0, 1.0, 3.0))
+        curve = noise_curve(known.pairs(100, TIMES))
+        assert_recovered(curve, known)
+        assert curve.passed, curve.reason
+
     def test_black_taken_off_before_leaves_negative_values(self, sensor: type) -> None:
         known = sensor(cfa=None)
         frames = [

@@ -119,7 +119,7 @@ class TestPatchStack:
     def test_patches_are_the_blocks_themselves(self) -> None:
         known = noisy(200.0, 10.0, 2, (64, 64))
         found = survey(known, "Y", 16, 0.0, WHITE)
-        stack, available, spare = patch_stack([found], [0.0], WHITE, 100)
+        stack, _, available, spare = patch_stack([found], [0.0], WHITE, 100)
         assert stack.shape == (2, 16, 16, 16)
         assert available == 16
         assert spare == 0
@@ -131,12 +131,12 @@ class TestPatchStack:
         scene[:, 8:12] = 900
         scene[:16, 32:48] = 5000
         found = survey(noisy(scene, 5.0, 2, (64, 64)), "Y", 16, 0.0, WHITE)
-        stack, available, _ = patch_stack([found], [0.0], WHITE, 100)
+        stack, _, available, _ = patch_stack([found], [0.0], WHITE, 100)
         assert available == stack.shape[1] == 16 - 4 - 1
 
     def test_more_frames_make_more_patches(self) -> None:
         surveys = [survey(noisy(200.0, 5.0, n, (32, 32), n), "Y", 16, 0.0, WHITE) for n in (2, 5)]
-        stack, available, spare = patch_stack(surveys, [0.0, 0.0], WHITE, 100)
+        stack, _, available, spare = patch_stack(surveys, [0.0, 0.0], WHITE, 100)
         assert stack.shape == (2, 4 + 2 * 4, 16, 16)
         assert available == 12
         assert spare == 1
@@ -155,3 +155,12 @@ class TestPatchStack:
         assert signal[0].mean() == pytest.approx(100 / (WHITE - 64), rel=1e-6)
         assert signal[2].mean() == pytest.approx(100 / (WHITE - 74), rel=1e-6)
         assert stack[0, 1].max() == stack[0, 3].max() == WHITE
+
+    def test_all_planes_are_clipped_at_the_highest_floor(self) -> None:
+        values = np.random.default_rng(0).integers(0, 20, (2, 32, 64)).astype(float)
+        surveys = [survey(exposure(*values, cfa="RGGB"), plane, 16, 0.0, WHITE) for plane in ("Gr", "Gb")]
+        for step, expected in ((1.0, 2.0), (0.0, 3 - (WHITE - 3) / (WHITE - 1))):
+            stack, lowest, *_ = patch_stack(surveys, [3.0, 1.0], WHITE, 100, 0.0, step)
+            assert lowest == pytest.approx(expected, rel=1e-6)
+            assert stack[:, :2].min() == np.float32(lowest)
+            assert stack[:, 2:].min() == pytest.approx(lowest, abs=0.01)

@@ -92,11 +92,11 @@ def measure_gain(
                 f"{min(blacks):.0f} DN, below the least value there is, {floor:g}: the response is not linear, as of "
                 f"processed pictures. Record raw frames"
             )
-        stack, available, spare = patch_stack(surveys, blacks, white, settings.patches, floor)
+        stack, lowest, available, spare = patch_stack(surveys, blacks, white, settings.patches, floor, step)
         findings.extend(_choice_findings(name, stack.shape[1], available, stack.shape[0], spare))
         try:
             estimate = noise_level(
-                stack, black=blacks[0], white=white, floor=floor, step=step, confidence=settings.confidence
+                stack, black=blacks[0], white=white, floor=lowest, step=step, confidence=settings.confidence
             )
         except ValueError as error:
             raise ValueError(f"captures of {name} cannot be estimated from: {error}") from error

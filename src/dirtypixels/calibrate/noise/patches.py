@@ -170,22 +170,25 @@ def spread_over_levels(means: Array, limit: int, bins: int = 32) -> npt.NDArray[
 
 
 def patch_stack(
-    surveys: Sequence[Survey], blacks: Sequence[float], white: float, limit: int, floor: float = 0.0
-) -> tuple[npt.NDArray[np.float32], int, int]:
+    surveys: Sequence[Survey], blacks: Sequence[float], white: float, limit: int, floor: float = 0.0, step: float = 0.0
+) -> tuple[npt.NDArray[np.float32], float, int, int]:
     """Patches of one gain and one colour channel, from all of its exposures and planes.
 
     A plane with another black level than the first is brought to the first one's by a linear map that leaves white
-    where it is; what lies beyond floor and white is brought to them.
+    where it is. That moves its floor, too, so all are clipped at the highest floor: clipping what was clipped lower is
+    as good as clipping once.
 
     Args:
         surveys: of the channel's planes at each exposure.
         blacks: black level of each survey's plane, DN.
         white, floor: DN at which the sensor clips.
         limit: how many patches at most, spread over the levels.
+        step: distance of the codes, DN; the floor of all is one of them.
 
     Returns:
         (F, P, size, size) stack in DN, where F is the smallest number of frames of an exposure: more frames make more
-        patches; how many blocks there were to choose from; and how many frames of them did not fill a stack.
+        patches; the floor at which it is clipped; how many blocks there were to choose from; and how many frames of
+        them did not fill a stack.
     """
     frames = min(len(s.exposure.frames) for s in surveys)
     candidates: list[tuple[Survey, float, int, int]] = []
@@ -198,6 +201,12 @@ def patch_stack(
     size = surveys[0].size
     stack = np.empty((frames, len(chosen), size, size), dtype=np.float32)
     target = blacks[0]
+    lowest = floor
+    if np.isfinite(floor):
+        lowest = max(target + (floor - black) * (white - target) / (white - black) for black in blacks)
+        if step:
+            lowest = floor + step * np.ceil((lowest - floor) / step - 0.01)  # white is far, so maps hardly stretch
+        lowest = float(np.float32(lowest))
     planes: dict[int, list[npt.NDArray[Any]]] = {}
     for place, index in enumerate(chosen):
         known, black, first, block = candidates[index]
@@ -208,6 +217,6 @@ def patch_stack(
             values = planes[id(known)][first + f][window].astype(np.float64)
             if black != target:
                 values = target + (values - black) * (white - target) / (white - black)
-            stack[f, place] = np.clip(values, floor, white)
+            stack[f, place] = np.clip(values, lowest, white)
     spare = sum(len(s.exposure.frames) % frames for s in surveys)
-    return stack, len(candidates), spare
+    return stack, lowest, len(candidates), spare
