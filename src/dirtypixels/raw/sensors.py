@@ -11,6 +11,7 @@ import rawpy
 
 from dirtypixels.raw.frames import CFA_PATTERNS
 from dirtypixels.raw.metadata import DNG_VERSION, Stated, Tags, black_of_dng, stated_by
+from dirtypixels.raw.quiet import quiet
 
 #: how the names of raw files end
 SENSOR_SUFFIXES = frozenset(
@@ -38,7 +39,7 @@ def read_sensor_file(path: Path, tags: Tags | None) -> tuple[npt.NDArray[np.uint
         ValueError: LibRaw cannot read it, or its samples are not one value a pixel under a Bayer pattern or none.
     """
     try:
-        with rawpy.imread(str(path)) as raw:
+        with quiet(), rawpy.imread(str(path)) as raw:
             return _unpack(raw, tags)
     except rawpy.LibRawFileUnsupportedError as error:
         raise ValueError(

@@ -1,0 +1,47 @@
+"""Libraries that write to standard error by themselves."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dirtypixels.raw.quiet import quiet
+from dirtypixels.raw.reading import read_frame
+
+
+def test_what_is_written_within_is_lost_and_what_comes_after_is_not(capfd: pytest.CaptureFixture[str]) -> None:
+    sys.stderr.write("before ")
+    with quiet():
+        os.write(2, b"within ")
+    os.write(2, b"after")
+    assert capfd.readouterr().err == "before after"
+
+
+def test_exceptions_come_through(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ZeroDivisionError), quiet():
+        _ = 1 / 0
+    os.write(2, b"after")
+    assert capfd.readouterr().err == "after"
+
+
+def test_no_files_are_left_open() -> None:
+    before = len(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").exists() else 0
+    for _ in range(3):
+        with quiet():
+            pass
+    assert before == (len(os.listdir("/proc/self/fd")) if before else 0)
+
+
+def test_a_truncated_raw_file_is_told_by_the_exception_alone(
+    write_dng: Callable[..., Path], capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = write_dng("a.dng", np.random.default_rng(0).integers(100, 4000, (60, 80)).astype(np.uint16))
+    path.write_bytes(path.read_bytes()[:4000])
+    with pytest.raises(ValueError, match="cannot be taken as a raw frame"):
+        read_frame(path)
+    assert capfd.readouterr().err == ""
