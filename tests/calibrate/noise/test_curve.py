@@ -92,10 +92,13 @@ class TestRecovery:
     def test_levels_by_light_in_place_of_time(self, sensor: type) -> None:
         known = sensor(cfa=None)
         frames = [known.frame(100, 0.01, 100 * light) for light in TIMES for _ in range(2)]
-        curve = noise_curve(frames, light=[light for light in TIMES for _ in range(2)])
+        curve = noise_curve(frames, light=np.repeat(TIMES, 2), confidence=0.3)
         assert_recovered(curve, known)
         assert curve.black[100, "Y"].source == "dark frames"
         assert "linearity" in kinds(curve)
+        assert curve.estimates[100, "Y"].confidence == 0.3
+        with_darks = noise_curve(frames[2:], light=np.repeat(TIMES[1:], 2), darks=frames[:2])
+        assert_recovered(with_darks, known)
 
     def test_one_exposure_of_a_scene_with_many_grays(self, sensor: type) -> None:
         known = sensor(cfa=None, shape=(256, 512), shading=0.0)
@@ -318,8 +321,9 @@ class TestRefusals:
 
     def test_arguments(self, sensor: type) -> None:
         frames: list[Frame] = sensor(cfa=None).pairs(100, (0.1, 0.5))
-        with pytest.raises(ValueError, match="confidence"):
-            noise_curve(frames, confidence=1.5)
+        for confidence in (0.0, 1.0, 1.5):
+            with pytest.raises(ValueError, match=r"confidence must be in \(0, 1\)"):
+                noise_curve(frames, confidence=confidence)
         with pytest.raises(ValueError, match="patches must be at least 16; found 3"):
             noise_curve(frames, patches=3)
         with pytest.raises(ValueError, match="block must be a multiple of 4"):

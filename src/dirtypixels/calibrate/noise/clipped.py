@@ -18,6 +18,8 @@ _REACH = 12.0  # standard deviations beyond which the normal distribution is tak
 _FINE = 8.0  # from this many steps to the standard deviation on, rounding adds step^2 / 12 and nothing else
 _MOST_CODES = 4096  # beyond it, summing code by code costs more than it tells
 _MORE = 1.02  # by this factor sigma^2 is raised for the derivatives by it
+_OFFSET = 0.3  # standard deviations that an offset is moved by for its slopes
+_FEW = 1.5  # photons' steps to the Gaussian deviation below which they stand out
 _MARGIN = 7.0  # standard deviations from the clipping points beyond which clipping is taken as absent
 
 
@@ -217,6 +219,7 @@ class Response:
 
     def __init__(self, alpha: float, variance: float, bounds: Range) -> None:
         self.alpha, self.variance, self.bounds = alpha, variance, bounds
+        self._moved: tuple[float, Response, Response] | None = None
         self._pieces: list[tuple[float, float, CubicSpline]] = []
         for low, high, grid in self._grids():
             here, more = (np.stack(clipped_moments(grid, alpha, v, bounds)) for v in (variance, _MORE * variance))
@@ -244,6 +247,26 @@ class Response:
             if derivative:
                 result[:, inside != level] = 0.0
         return result
+
+    def offset(self, level: Array, derivative: int = 0) -> tuple[Array, Array, Array]:
+        """Mean and variance (2, ...), and their first and second slope over an offset, which leaves the Poisson noise
+        as it is: ``f(level, o) = f(level; low - o, high - o) + o``. Derivatives by the level as of a call."""
+        if self._moved is None:
+            by, (low, high, step) = _OFFSET * math.sqrt(self.variance), self.bounds
+            up, down = (Response(self.alpha, self.variance, Range(low - o, high - o, step)) for o in (by, -by))
+            self._moved = by, up, down
+        by, up, down = self._moved
+        here, above, below = (response(level, derivative)[:2] for response in (self, up, down))
+        if derivative == 0:
+            above[0] += by
+            below[0] -= by
+        return here, (above - below) / (2 * by), (above - 2 * here + below) / by**2
+
+    @property
+    def few_photons(self) -> bool:
+        """Whether single photons stand out of the Gaussian noise beside a clipping point: the moments bend sharply at
+        no light."""
+        return math.isfinite(self.bounds.low) and self.variance < (_FEW * self.alpha) ** 2
 
     @property
     def lowest(self) -> float:

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from dirtypixels import checks
 from dirtypixels.calibrate.findings import Finding, verdict
 from dirtypixels.calibrate.noise.black import BlackLevel
 from dirtypixels.calibrate.noise.exposures import exposures_of
 from dirtypixels.calibrate.noise.gain import GainResult, Settings, measure_gain
-from dirtypixels.calibrate.noise.level import NoiseEstimate
+from dirtypixels.calibrate.noise.level import NoiseEstimate, check_confidence
 from dirtypixels.camera.noise import ExposureRule, NoiseCurve
 from dirtypixels.raw.folders import read_frames
 from dirtypixels.raw.frames import Frame
@@ -79,7 +80,7 @@ def noise_curve(
     captures: Captures,
     *,
     darks: Captures | None = None,
-    light: Sequence[float] | None = None,
+    light: Sequence[float] | npt.NDArray[Any] | None = None,
     black: float | None = None,
     white: float | None = None,
     confidence: float = 0.95,
@@ -121,12 +122,13 @@ def noise_curve(
 
     Source: Foi et al. 2008; Foi 2009; EMVA Standard 1288, Release 4.0 (linearity, dark current, pairs of frames).
     """
-    checks.in_range("confidence", confidence, 0.5, 0.9999)
+    check_confidence(confidence)
     if patches < 16:
         raise ValueError(f"patches must be at least 16; found {patches}")
     lit = _frames(captures, black, white)
     dark = [] if darks is None else _frames(darks, black, white)
-    brightness = None if light is None and not dark else [*(light or [1.0] * len(lit)), *[0.0] * len(dark)]
+    lights = [1.0] * len(lit) if light is None else [float(value) for value in light]
+    brightness = None if light is None and not dark else [*lights, *[0.0] * len(dark)]
     if light is not None and len(light) != len(lit):
         raise ValueError(f"light must be {len(lit)} numbers, one a capture; found {len(light)}")
     exposures, found = exposures_of([*lit, *dark], brightness)

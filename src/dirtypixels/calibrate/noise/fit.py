@@ -21,6 +21,7 @@ _STEADY = 0.002  # of the noise's variance: less drift does not change what clip
 _FULL_STEPS = 6
 _STEPS = 40
 _SMALL = 3e-3  # standard errors: a step that ends the iteration
+_AT_KINK = 0.03  # and one that is damped because it goes to and fro about a kink
 _RISE = 1e-2  # relative step of theta for derivatives
 
 
@@ -85,21 +86,23 @@ def fitted(groups: Groups, bounds: Range, start: Array) -> Fit:
     """
     near = _near_an_edge(groups, bounds, start)
     here = _state(groups, bounds, start, near)
-    converged = False
+    converged, damping, last = False, 1.0, np.zeros(2)
     for count in range(_STEPS):
         slope = _slope(groups, bounds, near, here)
         information, score = _equations(groups, here, slope)
         step = _solved(information, score)
         size = math.sqrt(max(float(step @ information @ step), 0.0))
-        # Where offsets end and light begins the response has a kink; full steps may go to and fro about it.
-        factor, before = 1.0 if count < _FULL_STEPS else 0.5, _misfit(groups, here, here)
+        # Where offsets end and light begins the response has a kink; steps may go to and fro about it for ever.
+        if count == _FULL_STEPS or (count > _FULL_STEPS and step @ information @ last < 0):
+            damping /= 2
+        factor, before, last = damping, _misfit(groups, here, here), step
         while True:
             there = _state(groups, bounds, here.theta + factor * step, near, here)
             if factor < 1e-3 or _misfit(groups, there, here) <= 1.1 * before + 1:
                 break
             factor /= 2
         here = there
-        if size < _SMALL:
+        if size < _SMALL or (damping < 0.5 and damping * size < _AT_KINK):
             converged = True
             break
     slope = _slope(groups, bounds, near, here)

@@ -19,6 +19,8 @@ from dirtypixels.camera.noise import NoiseLevel
 
 Array = npt.NDArray[np.float64]
 
+_ALIKE = 8.0  # standard errors of a patch's mean: a larger range of means is no chance, be they thousands
+
 
 @dataclass(frozen=True)
 class PatchTable:
@@ -137,12 +139,19 @@ def noise_level(
     for _ in range(3):
         groups = grouped(signal, used, bounds)
         _check_codes(groups, bounds)
+        _check_lights(groups)
         fit = fitted(groups, bounds, _start(groups))
         better = used & ~defects(signal, groups, fit)
         if (better == used).all():
             break
         used = better
     return _estimate(signal, used, groups, fit, bounds, (black, white), confidence)
+
+
+def check_confidence(confidence: float) -> None:
+    """Raise ValueError unless intervals can be of this confidence."""
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence must be in (0, 1); found {confidence:g}")
 
 
 def _checked(
@@ -165,8 +174,7 @@ def _checked(
         raise ValueError(f"stack must be finite; found {bad} NaN or infinite of {values.size} values")
     if not (np.isfinite(black) and np.isfinite(white) and floor <= black < white):
         raise ValueError(f"floor <= black < white must hold; found {floor:g}, {black:g} and {white:g}")
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence must be between 0 and 1; found {confidence:g}")
+    check_confidence(confidence)
     if step is not None and not 0 <= step < white - black:
         raise ValueError(f"step must be at least 0 and below white - black; found {step:g}")
     low, high = float(values.min()), float(values.max())
@@ -190,6 +198,17 @@ def _check_codes(groups: Groups, bounds: Range) -> None:
             f"stack must have noise of at least half the distance of its levels, which are too few to show it; found "
             f"{typical:.2g} of the range, and levels {bounds.step:.2g} of it apart: take frames of more bits, or a "
             f"higher gain"
+        )
+
+
+def _check_lights(groups: Groups) -> None:
+    """Refuse patches whose means differ by chance alone."""
+    open_ = groups.clipped < 0.9
+    mean, error = groups.mean[open_], np.sqrt(groups.temporal[open_] / (groups.pixels[open_] * groups.frames))
+    if mean.size and np.ptp(mean) <= _ALIKE * float(error.max()):
+        raise ValueError(
+            f"stack must hold patches of different light, which tell shot from read noise; found means from "
+            f"{float(mean.min()):.3g} to {float(mean.max()):.3g} of the range, through which no line can be laid"
         )
 
 
@@ -218,12 +237,6 @@ def _estimate(
     confidence: float,
 ) -> NoiseEstimate:
     if not np.isfinite(fit.expected).any():
-        if bool((groups.clipped < 0.9).any()):
-            raise ValueError(
-                f"stack must hold patches of different light, which tell shot from read noise; found means from "
-                f"{float(groups.mean.min()):.3g} to {float(groups.mean.max()):.3g} of the range, through which no line "
-                f"can be laid"
-            )
         raise ValueError("stack must hold patches that are not clipped all through; found none")
     reach = float(norm.isf((1 - confidence) / 2))
     error = np.sqrt(np.maximum(np.diag(fit.covariance), 0.0))

@@ -23,6 +23,8 @@ TOLERANCE = 0.03
 FEW_LEVELS = 0.5
 #: Relative change of light from frame to frame; by chance it comes out as up to 0.05 in dim patches.
 DRIFT_NOTE, DRIFT_WARNING = 0.005, 0.05
+#: sigma over alpha below which clipping at black hides sigma: at a tenth estimates are a sixth too large.
+HIDDEN = 0.2
 _FALSE_ALARMS = 0.01  # expected number of sound pixels taken for defects, in a stack
 _STUCK = 8.0  # robust standard deviations of the pixels' means
 
@@ -110,6 +112,17 @@ def findings_of(
                 "failure",
                 f"the patches' levels are too few or too alike to tell shot from read noise: alpha is {alpha:.3g} "
                 f"[{low:.3g}, {high:.3g}]; add darker and brighter exposures",
+            )
+        )
+    dark = used & (patches["low"] > 0.05)
+    if dark.any() and alpha > 0 and float(fit.theta[1]) < (HIDDEN * alpha) ** 2:
+        found.append(
+            Finding(
+                "hidden-sigma",
+                "failure",
+                f"the Gaussian noise is less than a fifth of a photon's step, and dark patches are clipped at black, "
+                f"which hides it: sigma may be wrong by a fifth, and its interval too narrow. Give the sensor a black "
+                f"level above its noise (an offset), so that {int(dark.sum())} patches are not cut off",
             )
         )
     low, high = intervals["sigma"]

@@ -15,7 +15,7 @@ from torch import Tensor
 from dirtypixels.calibrate.noise.clipped import Range
 from dirtypixels.calibrate.noise.detail_response import MEDIAN, DetailResponse
 from dirtypixels.calibrate.noise.details import SMALLEST, Details, details
-from dirtypixels.calibrate.noise.level import NoiseEstimate, PatchTable
+from dirtypixels.calibrate.noise.level import NoiseEstimate, PatchTable, check_confidence
 from dirtypixels.calibrate.noise.level_fit import LevelFit, fit
 from dirtypixels.calibrate.noise.level_sets import LevelSets, Mask, level_sets, quiet, smooth
 from dirtypixels.calibrate.noise.photograph_findings import judge, judge_choice
@@ -89,8 +89,7 @@ def photograph_noise(
     independent details, the four shifts and the correction for what choosing does to noise that is not Gaussian are
     this package's.
     """
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence must be in (0, 1); found {confidence:g}")
+    check_confidence(confidence)
     if step is not None and not (step >= 0 and math.isfinite(step)):
         raise ValueError(f"step must be at least 0 and finite; found {step:g}")
     channels = _of_frame(capture, black, white) if isinstance(capture, Frame) else _of_plane(capture, black, white)

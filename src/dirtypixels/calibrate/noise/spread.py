@@ -182,6 +182,34 @@ class _Mixed:
 
 
 def _mixed(response: Response, level: Array, spread: Array, offsets: Mask) -> _Mixed:
+    few = offsets if response.few_photons else np.zeros_like(offsets)
+    parts = []
+    if not few.all():
+        parts.append((~few, _by_nodes(response, level[~few], spread[~few], offsets[~few])))
+    if few.any():
+        parts.append((few, _by_slopes(response, level[few], spread[few])))
+    values = np.empty((9, len(level)))
+    for where, part in parts:
+        values[:, where] = [part.mean, part.spatial, part.variance, *part.jacobian[0], *part.jacobian[1], *part.slope]
+    mean, spatial, variance, a, b, c, d, by_level, by_spread = values
+    return _Mixed(mean, spatial, variance, ((a, b), (c, d)), (by_level, by_spread))
+
+
+def _by_slopes(response: Response, level: Array, spread: Array) -> _Mixed:
+    """Offsets where single photons stand out, to first order in their spread: `_by_nodes` takes them for light that is
+    less noisy, which goes wrong about no light, where the moments of light bend and those of an offset do not."""
+    (mean, var), (mean_o, _), (mean_oo, var_oo) = response.offset(level)
+    (mean1, var1), (mean_o1, _), (mean_oo1, var_oo1) = response.offset(level, 1)
+    return _Mixed(
+        mean=mean + spread / 2 * mean_oo,
+        spatial=spread * mean_o**2,
+        variance=var + spread / 2 * var_oo,
+        jacobian=((mean1 + spread / 2 * mean_oo1, mean_oo / 2), (2 * spread * mean_o * mean_o1, mean_o**2)),
+        slope=(var1 + spread / 2 * var_oo1, var_oo / 2),
+    )
+
+
+def _by_nodes(response: Response, level: Array, spread: Array, offsets: Mask) -> _Mixed:
     off_level = np.sqrt(np.abs(spread))[:, None] * _NODES
     f0, f1, f2 = (response(level[:, None] + off_level, order) for order in (0, 1, 2))
     here, here1 = (response(level, order)[:2] for order in (0, 1))
