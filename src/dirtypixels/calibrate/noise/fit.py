@@ -8,8 +8,9 @@ from dataclasses import dataclass, fields
 import numpy as np
 import numpy.typing as npt
 
-from dirtypixels.calibrate.noise.clipped import Range, Response
+from dirtypixels.calibrate.noise.clipped import Range
 from dirtypixels.calibrate.noise.groups import Groups, Mask
+from dirtypixels.calibrate.noise.response import Response
 from dirtypixels.calibrate.noise.spread import Spread, covariance, drifting_variance, inverted, shape_variance
 
 Array = npt.NDArray[np.float64]

@@ -15,9 +15,10 @@ from torch import Tensor
 from dirtypixels.calibrate.noise.clipped import Range
 from dirtypixels.calibrate.noise.detail_response import MEDIAN, DetailResponse
 from dirtypixels.calibrate.noise.details import SMALLEST, Details, details
-from dirtypixels.calibrate.noise.level import NoiseEstimate, PatchTable, check_confidence
+from dirtypixels.calibrate.noise.level import NoiseEstimate, check_confidence
 from dirtypixels.calibrate.noise.level_fit import LevelFit, fit
 from dirtypixels.calibrate.noise.level_sets import LevelSets, Mask, level_sets, quiet, smooth
+from dirtypixels.calibrate.noise.patch_table import PatchTable
 from dirtypixels.calibrate.noise.photograph_findings import judge, judge_choice
 from dirtypixels.raw.frames import Frame
 from dirtypixels.raw.levels import check_levels

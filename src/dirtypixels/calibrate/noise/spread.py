@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from dirtypixels.calibrate.noise.clipped import Response
+from dirtypixels.calibrate.noise.response import Response
 
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
