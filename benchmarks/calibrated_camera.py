@@ -99,7 +99,7 @@ def rows(recipe: Recipe, args: argparse.Namespace, console: Console) -> list[dic
             answers[kind] = judged(workshop, condition, camera, recipe.finetuning.workers)
         for name in ("finetuned", "joint"):
             own, measured = (answers[kind][name].top1 for kind in ("own", "measured"))
-            gain = paired_difference(torch.from_numpy(measured), torch.from_numpy(own))
+            gain = paired_difference(torch.from_numpy(measured), torch.from_numpy(own), "own profile")
             result.append(
                 {
                     "condition": condition.name,

@@ -97,8 +97,8 @@ def test_what_goes_on_stays_a_psf() -> None:
     ("noise", "misfit", "expected"),
     [
         (0.02, 0.0, (6, 8)),  # nothing but noise
-        (0.02, 0.02, (6, 8)),  # (2 * 1)^(1/3) = 1.26 times the blocks: not worth the time
-        (0.02, 0.04, (8, 11)),  # (2 * 4)^(1/3) = 2 times the blocks
+        (0.02, 0.035, (6, 8)),  # (2 * 3.1)^(1/3) = 1.8 times the blocks: not worth the time
+        (0.02, 0.05, (9, 12)),  # (2 * 6.3)^(1/3) = 2.3 times the blocks
         (0.02, 10.0, (12, 16)),  # the finest
         (0.0, 0.0, (6, 8)),
     ],

@@ -143,7 +143,8 @@ class TestMeasured:
             "do not contain the pixel's aperture (a square of 1 pixels)",
         ):
             assert words in field.source
-        np.testing.assert_allclose(field.at((0.5 / 3, 0.5 / 4)).numpy(), field.blocks[0, 0], atol=1e-6)
+        middle = field.at((0.5 / 3, 0.5 / 4)).numpy()
+        assert np.linalg.norm(middle - field.blocks[0, 0]) < 0.02 * np.linalg.norm(middle)
 
     def test_several_captures_are_better_than_one(self) -> None:
         poses = (POSE, Pose(fill=1.04, rotation=-0.8))

@@ -19,7 +19,7 @@ FINEST_ROWS, FINEST_COLUMNS = 12, 16
 _FEWEST = 16.0
 """Samples of red or blue for each tap that even the finest blocks have."""
 
-_WORTH_MORE = 1.5
+_WORTH_MORE = 2.0
 _UNKNOWN = 1e3
 
 
@@ -60,7 +60,7 @@ class Blocks:
 
         Of so many times the blocks, the noise's part of the error is ``noise sqrt(r)``, that of the change
         ``misfit / r``, as it goes with the square of the side; the sum of their squares is least at
-        ``r = (2 misfit^2 / noise^2)^(1/3)``. Less than half as many again is not worth the time.
+        ``r = (2 misfit^2 / noise^2)^(1/3)``. The least is flat: less than twice as many are not worth the time.
 
         Args:
             size: of the PSFs.

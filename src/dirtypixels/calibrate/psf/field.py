@@ -15,7 +15,7 @@ from dirtypixels.calibrate.findings import Finding, verdict
 from dirtypixels.calibrate.psf.blocks import Blocks
 from dirtypixels.calibrate.psf.chart import BernoulliChart
 from dirtypixels.calibrate.psf.estimates import Estimates, estimate
-from dirtypixels.calibrate.psf.quality import Quality, block_findings, filled
+from dirtypixels.calibrate.psf.quality import MISFIT_SHARE, Quality, between, block_findings, filled
 from dirtypixels.calibrate.psf.shots import Shot, shoot
 from dirtypixels.camera import NoiseLevel, PsfField
 from dirtypixels.raw.agreement import check_same_camera, check_same_lens
@@ -151,7 +151,7 @@ def psf_field(
     grid = grid or Blocks.for_size(frame_size, side, step, _snr_db(shots))
     _check_samples(grid, side, step)
     found = estimate(shots, grid, side, aperture, noise, steps.of_pass(0))
-    if blocks is None and (finer := grid.refined(side, step, *found.quality.parts())) != grid:
+    if blocks is None and (finer := _finer(grid, side, step, found)) != grid:
         grid = finer
         found = estimate(shots, grid, side, aperture, noise, steps.of_pass(1))
     steps.done()
@@ -204,6 +204,17 @@ def _shot(frame: Frame, chart: BernoulliChart, black: Any, white: float | None, 
         if count == 1:
             raise
         raise ValueError(f"{frame.name}: {error}") from error
+
+
+def _finer(grid: Blocks, size: int, step: int, found: Estimates) -> Blocks:
+    """Finer blocks where the PSF's change within and between these is more than their noise."""
+    known = np.isfinite(found.quality.noise).all(-1)
+    if not known.any():
+        return grid
+    # Halfway it is largest; its root mean square over all places between two middles is sqrt(8 / 15) of that.
+    apart = math.sqrt(8 / 15) * between(filled(found.psfs, known), found.quality.error)
+    change = np.hypot(MISFIT_SHARE * found.quality.misfit, apart)[known]
+    return grid.refined(size, step, float(np.median(found.quality.noise[known])), float(np.median(change)))
 
 
 class _Steps:

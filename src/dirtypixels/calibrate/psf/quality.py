@@ -31,6 +31,9 @@ MISFIT_SHARE = 0.4
 MOST_CHANGE = 0.03
 """Error by the PSF's change within the blocks, median over the field, from which on it is worth a word."""
 
+MOST_BETWEEN = 0.05
+"""Error of interpolation between blocks, median over the field, from which on it is worth a word."""
+
 MOST_AT_BORDER = 0.02
 """Share of a PSF in its outermost taps from which on it was cut off."""
 
@@ -62,13 +65,6 @@ class Quality:
         """(R, C, channels) predicted relative l2 error of the PSF."""
         return np.asarray(np.hypot(self.noise, MISFIT_SHARE * self.misfit))
 
-    def parts(self) -> tuple[float, float]:
-        """Medians over the field of the error's parts, by noise and by misfit; 0 where none is known."""
-        known = np.isfinite(self.noise)
-        if not known.any():
-            return 0.0, 0.0
-        return float(np.median(self.noise[known])), MISFIT_SHARE * float(np.median(self.misfit[known]))
-
     def reasons(self) -> npt.NDArray[np.object_]:
         """(R, C) why a block is not to be trusted, in a few words; "" for one that is."""
         found = self.failed.copy()
@@ -96,6 +92,31 @@ class Quality:
                 )
                 found[place] = f"a predicted error of {100 * float(self.error[place][worst]):.0f} %: {cause}"
         return found
+
+
+def between(psfs: Floats, error: Floats) -> Floats:
+    """(R, C, channels) relative error of bilinear interpolation halfway from a block to its neighbours.
+
+    ``|D| / 8 / |k|``, D the second differences of the blocks' PSFs down and across, less the part that noise makes of
+    them; those of an outermost block are its neighbour's, and 0 where there are fewer than 3 blocks.
+
+    Args:
+        psfs: (R, C, channels, k, k) of the blocks.
+        error: (R, C, channels) their relative errors; NaN where a PSF is not the block's own.
+    """
+    size = np.linalg.norm(psfs, axis=(-2, -1))
+    noise = np.nan_to_num(error * size, nan=0.0) ** 2
+    total = np.zeros_like(size)
+    for axis in (0, 1):
+        if psfs.shape[axis] < 3:
+            continue
+        bend = (np.diff(psfs, 2, axis=axis) ** 2).sum((-2, -1))
+        first, middle, last = (np.take(noise, range(i, noise.shape[axis] - 2 + i), axis) for i in range(3))
+        seen = np.maximum(bend - first - 4 * middle - last, 0.0)
+        rim = [(0, 0)] * 3
+        rim[axis] = (1, 1)
+        total += np.pad(seen, rim, mode="edge")
+    return np.asarray(np.sqrt(total) / 8 / size)
 
 
 def filled(values: Floats, trusted: Bools) -> Floats:
@@ -166,6 +187,17 @@ def block_findings(quality: Quality, reasons: npt.NDArray[np.object_], psfs: Flo
                     f"{100 * change / MISFIT_SHARE:.0f} % of the chart's contrast are neither noise nor what the PSFs "
                     "explain: they change fast over the field (more blocks follow it, several captures make up for "
                     "the noise of small ones), or something moved",
+                )
+            )
+        apart = between(filled(psfs, trusted), np.where(trusted[..., None], quality.error, np.nan)).max(-1)
+        if np.median(apart) > MOST_BETWEEN:
+            found.append(
+                Finding(
+                    "psf-between",
+                    "warning",
+                    "between the blocks, where PSFs are interpolated, they are off by another "
+                    f"{100 * np.median(apart):.0f} % (median; up to {100 * apart.max():.0f} %), as they change fast "
+                    "from block to block; more blocks follow them better",
                 )
             )
         cut = _at_border(psfs[trusted]).max(-1)
