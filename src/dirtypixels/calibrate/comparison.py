@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dirtypixels import checks
-from dirtypixels.camera import POSITIONS, NoiseCurve, NoiseLevel, PsfField
+from dirtypixels.camera import POSITIONS, NoiseCurve, PsfField
 
 Floats = npt.NDArray[np.float64]
 
@@ -16,6 +16,13 @@ PLACES = {**POSITIONS, "top edge": (0.0, 0.5), "left edge": (0.5, 0.0)}
 """Where PSFs are compared, (row, column) on the sensor."""
 
 _MARGIN = 6  # pixels around a PSF that is moved by a part of a pixel, so that it does not come in on the other side
+
+
+class NoiseDifference(NamedTuple):
+    """``value / reference - 1`` of alpha and of sigma: (1,), or (3,) where colours differ."""
+
+    alpha: Floats
+    sigma: Floats
 
 
 class PsfDifference(NamedTuple):
@@ -31,8 +38,8 @@ class PsfDifference(NamedTuple):
     shift_px: float
 
 
-def noise_difference(found: NoiseCurve, reference: NoiseCurve, iso: float) -> NoiseLevel:
-    """``alpha / reference - 1`` and ``sigma / reference - 1`` at a gain: arrays (1,), or (3,) where colours differ.
+def noise_difference(found: NoiseCurve, reference: NoiseCurve, iso: float) -> NoiseDifference:
+    """How far the noise of two curves differs at a gain.
 
     A reference of 0 gives infinity, and 0 against 0 gives 0.
 
@@ -48,7 +55,8 @@ def noise_difference(found: NoiseCurve, reference: NoiseCurve, iso: float) -> No
         mine, theirs = (np.atleast_1d(np.asarray(v, dtype=np.float64)) for v in (value, other))
         with np.errstate(divide="ignore", invalid="ignore"):
             differences.append(np.where(mine == theirs, 0.0, mine / theirs - 1))
-    return NoiseLevel(*np.broadcast_arrays(*differences))
+    alpha, sigma = np.broadcast_arrays(*differences)
+    return NoiseDifference(alpha, sigma)
 
 
 def psf_difference(found: PsfField, reference: PsfField, place: tuple[float, float]) -> PsfDifference:

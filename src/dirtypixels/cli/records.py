@@ -84,8 +84,8 @@ def _blocks(optics: MeasuredOptics) -> Iterator[str | Table]:
     alignment = f"alignment {optics.alignment_rms_px:.3f} px rms"
     yield f"  {trusted} of {blocks} blocks of the field trusted{filled}; {alignment}."
     yield "  Predicted relative error of each block's PSF, %:"
-    table = Table(show_header=False, box=SIMPLE)
+    table = Table.grid(padding=(0, 1))  # 16 columns fit a terminal of 80 letters
     for errors, trust in zip(optics.quality, optics.trusted, strict=True):
         row = [f"{100 * e:.1f}" if ok and e is not None else "–" for e, ok in zip(errors, trust, strict=True)]
-        table.add_row(*row)
+        table.add_row("  ", *row)
     yield table

@@ -208,7 +208,7 @@ def _shot(frame: Frame, chart: BernoulliChart, black: Any, white: float | None, 
 
 def _finer(grid: Blocks, size: int, step: int, found: Estimates) -> Blocks:
     """Finer blocks where the PSF's change within and between these is more than their noise."""
-    known = np.isfinite(found.quality.noise).all(-1)
+    known = np.asarray(np.isfinite(found.quality.noise).all(-1))
     if not known.any():
         return grid
     # Halfway it is largest; its root mean square over all places between two middles is sqrt(8 / 15) of that.
