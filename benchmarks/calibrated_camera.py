@@ -99,7 +99,11 @@ def rows(recipe: Recipe, args: argparse.Namespace, console: Console) -> list[dic
             answers[kind] = judged(workshop, condition, camera, recipe.finetuning.workers)
         for name in ("finetuned", "joint"):
             own, measured = (answers[kind][name].top1 for kind in ("own", "measured"))
-            gain = paired_difference(torch.from_numpy(measured), torch.from_numpy(own), "own profile")
+            lost = paired_difference(torch.from_numpy(measured), torch.from_numpy(own), "own profile")
+            gains = [
+                paired_difference(*(torch.from_numpy(answers[kind][n].top1) for n in (name, "finetuned"))).model_dump()
+                for kind in ("own", "measured")
+            ]
             result.append(
                 {
                     "condition": condition.name,
@@ -107,7 +111,9 @@ def rows(recipe: Recipe, args: argparse.Namespace, console: Console) -> list[dic
                     "count": len(own),
                     "own": wilson(int(own.sum()), len(own)).model_dump(),
                     "measured": wilson(int(measured.sum()), len(own)).model_dump(),
-                    "difference": gain.model_dump(),
+                    "difference": lost.model_dump(),
+                    "gain_own": gains[0],
+                    "gain_measured": gains[1],
                 }
             )
             console.print(result[-1])
@@ -126,15 +132,18 @@ def table(found: list[dict[str, Any]], recipe: Recipe, args: argparse.Namespace)
         f"    python {shlex.join(sys.argv)}",
         "",
         f"Top-1 in %, 95 % intervals, on the same captures of the camera {args.camera}: models trained with the "
-        "camera's own profile, and with the one that a calibration of it gave; the difference is paired, in points.",
+        "camera's own profile, and with the one that a calibration of it gave. Differences are paired, in points: of "
+        "the two profiles, and of the joint model and the fine-tuned classifier, each with the same profile.",
         "",
-        "| condition | method | own profile | measured profile | measured less own |",
-        "| --- | --- | ---: | ---: | ---: |",
+        "| condition | method | own profile | measured profile | measured less own | joint less fine-tuned, own | "
+        "measured |",
+        "| --- | --- |" + " ---: |" * 5,
     ]
     for row in found:
+        gains = [percent(row[f"gain_{kind}"], "+") if row["method"] == "joint" else "" for kind in ("own", "measured")]
         lines.append(
             f"| {row['condition']} | {row['method']} | {percent(row['own'])} | {percent(row['measured'])} | "
-            f"{percent(row['difference'], '+')} |"
+            f"{percent(row['difference'], '+')} | {' | '.join(gains)} |"
         )
     named = ", ".join(f"{name} {version}" for name, version in versions().items())
     lines += [

@@ -1,6 +1,6 @@
 """Time and memory of the low-level unit beside the classifier that it serves, and beside plain PyTorch.
 
-    python benchmarks/unit_speed.py [--size 128] [--batch 16] [--runs 9] [--json FILE]
+    python benchmarks/unit_speed.py [--size 128] [--batch 16] [--runs 9] [--device cpu] [--json FILE]
 
 Each contender runs in a process of its own, so that its peak memory is its own. Forward and backward, in turn over
 several rounds, so that a drift of the machine's speed meets all of them. Prints medians with quartiles; the ratio is
@@ -45,19 +45,20 @@ class PlainUnit(nn.Module):
         return nn.functional.conv_transpose2d(z, self.filters, padding=2).view_as(image)
 
 
-def contender(name: str, size: int, batch: int) -> Callable[[], None]:
+def contender(name: str, size: int, batch: int, device: str) -> Callable[[], None]:
     """A forward and backward pass of one contender."""
     torch.manual_seed(0)
     scene = torch.rand(batch, 3, size, size)
     observation = Camera.load("nexus-6p-rear").capture(scene, lux=3, generator=torch.Generator().manual_seed(0))
+    observation = observation.to(device)
     if name.startswith("unit"):
-        unit = Denoiser(UnrolledHQS(int(name.split()[1])))
+        unit = Denoiser(UnrolledHQS(int(name.split()[1]))).to(device)
         return lambda: unit(observation).square().mean().backward()
     if name == "plain PyTorch layer":
-        plain = PlainUnit()
+        plain = PlainUnit().to(device)
         return lambda: plain(observation.signal).square().mean().backward()
     layout = torch.channels_last if name.endswith("channels-last") else torch.contiguous_format
-    network = timm.create_model("tf_efficientnet_lite0").train().to(memory_format=layout)
+    network = timm.create_model("tf_efficientnet_lite0").train().to(device, memory_format=layout)
     signal = observation.signal.to(memory_format=layout)
     return lambda: network(signal).square().mean().backward()
 
@@ -70,24 +71,32 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=128)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--runs", type=int, default=9)
+    parser.add_argument("--device", default="cpu", help="cpu, or cuda")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    makers = {name: partial(contender, name, arguments.size, arguments.batch) for name in NAMES}
+    makers = {name: partial(contender, name, arguments.size, arguments.batch, arguments.device) for name in NAMES}
     found = in_turn(makers, arguments.runs)
     seconds = {name: [s for s, _ in rounds] for name, rounds in found.items()}
     yardstick = min(NAMES[:2], key=lambda name: statistics.median(seconds[name]))
-    title = f"forward + backward, {arguments.batch} x 3 x {arguments.size}^2, {arguments.runs} rounds, {hardware()}"
+    where = f"on {arguments.device}, {hardware()}"
+    title = f"forward + backward, {arguments.batch} x 3 x {arguments.size}^2, {arguments.runs} rounds, {where}"
     table = Table("", "median s", "quartiles", f"ratio to {yardstick}", "peak MiB", title=title)
     record = {}
     for name, times in seconds.items():
         low, middle, high = statistics.quantiles(times, n=4)
         ratio = statistics.median(a / b for a, b in zip(times, seconds[yardstick], strict=True))
         memory = max(m for _, m in found[name])
-        table.add_row(name, f"{middle:.3f}", f"{low:.3f} to {high:.3f}", f"{ratio:.2f}", f"{memory:.0f}")
+        table.add_row(name, f"{middle:.3g}", f"{low:.3g} to {high:.3g}", f"{ratio:.2f}", f"{memory:.0f}")
         record[name] = {"median_s": middle, "quartiles_s": [low, high], "ratio": ratio, "peak_mib": memory}
     Console(width=120).print(table)
     if arguments.json:
-        content = {"yardstick": yardstick, "hardware": hardware(), "versions": versions(), "contenders": record}
+        content = {
+            "yardstick": yardstick,
+            "device": arguments.device,
+            "hardware": hardware(),
+            "versions": versions(),
+            "contenders": record,
+        }
         arguments.json.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
