@@ -1,12 +1,13 @@
 """What a calibration's errors cost the task: models trained with a measured profile, judged on the camera itself.
 
     python benchmarks/calibrated_camera.py RECIPE --camera NAME --measured PROFILE -o FOLDER [--conditions NAME ...]
+    python benchmarks/calibrated_camera.py --join FILE ... -o FOLDER
 
 Everybody who trains for a real camera trains on captures simulated from its measured profile, and runs the model on
 captures of the camera. Here both are known: for each condition of the recipe the classifier and the joint model are
 trained once with the camera's own profile and once with the measured one, equal in all else. All are judged on the same
 captures of the camera, which carry the noise figures and the PSF of the profile that the model was trained with, as
-raw files would. The difference is paired. With -o: `calibrated_camera.md` and `.json`, and the trained models.
+raw files would. The difference is paired. In FOLDER: `calibrated_camera.md` and `.json`, and the trained models.
 """
 
 from __future__ import annotations
@@ -120,36 +121,38 @@ def rows(recipe: Recipe, args: argparse.Namespace, console: Console) -> list[dic
     return result
 
 
-def table(found: list[dict[str, Any]], recipe: Recipe, args: argparse.Namespace) -> str:
-    """Markdown."""
+def table(contents: list[dict[str, Any]]) -> str:
+    """Markdown of one or several runs."""
 
     def percent(value: dict[str, float], sign: str = "") -> str:
         return f"{100 * value['value']:{sign}.1f} [{100 * value['low']:{sign}.1f}, {100 * value['high']:{sign}.1f}]"
 
+    first = contents[0]
     lines = [
         "# What a calibration's errors cost the task",
         "",
-        f"    python {shlex.join(sys.argv)}",
+        *(f"    {content['command']}" for content in contents),
         "",
-        f"Top-1 in %, 95 % intervals, on the same captures of the camera {args.camera}: models trained with the "
+        f"Top-1 in %, 95 % intervals, on the same captures of the camera {first['camera']}: models trained with the "
         "camera's own profile, and with the one that a calibration of it gave. Differences are paired, in points: of "
         "the two profiles, and of the joint model and the fine-tuned classifier, each with the same profile.",
         "",
-        "| condition | method | own profile | measured profile | measured less own | joint less fine-tuned, own | "
-        "measured |",
-        "| --- | --- |" + " ---: |" * 5,
+        "| condition | method | seed | own profile | measured profile | measured less own | joint less fine-tuned, "
+        "own | measured |",
+        "| --- | --- |" + " ---: |" * 6,
     ]
-    for row in found:
+    rows = [(content["seed"], row) for content in contents for row in content["rows"]]
+    for seed, row in sorted(rows, key=lambda one: (one[1]["condition"], one[1]["method"], one[0])):
         gains = [percent(row[f"gain_{kind}"], "+") if row["method"] == "joint" else "" for kind in ("own", "measured")]
         lines.append(
-            f"| {row['condition']} | {row['method']} | {percent(row['own'])} | {percent(row['measured'])} | "
+            f"| {row['condition']} | {row['method']} | {seed} | {percent(row['own'])} | {percent(row['measured'])} | "
             f"{percent(row['difference'], '+')} | {' | '.join(gains)} |"
         )
-    named = ", ".join(f"{name} {version}" for name, version in versions().items())
+    named = ", ".join(f"{name} {version}" for name, version in first["versions"].items())
     lines += [
         "",
-        f"{found[0]['count']} judged photographs of {recipe.name!r}, {recipe.head.network}, "
-        f"{recipe.finetuning.epochs} epochs, seed {recipe.seed}; {hardware()}; {named}.",
+        f"{first['rows'][0]['count']} judged photographs of {first['study']!r}, {first['network']}, "
+        f"{first['epochs']} epochs; {first['hardware']}; {named}.",
         "",
     ]
     return "\n".join(lines)
@@ -157,21 +160,36 @@ def table(found: list[dict[str, Any]], recipe: Recipe, args: argparse.Namespace)
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("recipe", type=Path)
-    parser.add_argument("--camera", required=True, help="the camera: a profile's name or path")
-    parser.add_argument("--measured", required=True, type=Path, help="the profile that a calibration of it gave")
+    parser.add_argument("recipe", type=Path, nargs="?")
+    parser.add_argument("--camera", help="the camera: a profile's name or path")
+    parser.add_argument("--measured", type=Path, help="the profile that a calibration of it gave")
     parser.add_argument("--conditions", nargs="+", default=[], help="names of conditions; all noisy ones if not given")
     parser.add_argument("--set", action="append", default=[], dest="changes", metavar="KEY=VALUE")
+    parser.add_argument("--join", nargs="+", type=Path, default=[], help="results of several runs, for one table")
     parser.add_argument("-o", "--out", required=True, type=Path)
     args = parser.parse_args()
-    console = Console(stderr=True)
-    recipe = load_recipe(args.recipe, args.changes)
-    found = rows(recipe, args, console)
-    text = table(found, recipe, args)
+    if args.join:
+        contents = [json.loads(path.read_text(encoding="utf-8")) for path in args.join]
+    else:
+        if None in (args.recipe, args.camera, args.measured):
+            parser.error("recipe, --camera and --measured must be given, or --join")
+        recipe = load_recipe(args.recipe, args.changes)
+        content = {
+            "command": f"python {shlex.join(sys.argv)}",
+            "camera": args.camera,
+            "study": recipe.name,
+            "network": recipe.head.network,
+            "epochs": recipe.finetuning.epochs,
+            "seed": recipe.seed,
+            "rows": rows(recipe, args, Console(stderr=True)),
+            "hardware": hardware(),
+            "versions": versions(),
+        }
+        write_text(args.out / "calibrated_camera.json", json.dumps(content, indent=2) + "\n")
+        contents = [content]
+    text = table(contents)
     print(text)
     write_text(args.out / "calibrated_camera.md", text)
-    content = {"rows": found, "hardware": hardware(), "versions": versions()}
-    write_text(args.out / "calibrated_camera.json", json.dumps(content, indent=2) + "\n")
 
 
 if __name__ == "__main__":

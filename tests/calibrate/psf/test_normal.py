@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from dirtypixels.calibrate.psf.normal import normal_equations, right_side
+from dirtypixels.calibrate.psf.normal import normal_equations, packed, right_side, unpacked
 
 Floats = npt.NDArray[np.float64]
 
@@ -91,3 +91,13 @@ def test_raises(change: dict[str, object], message: str) -> None:
     arguments = {"sharp": np.ones((9, 9)), "measured": np.ones((7, 7)), "size": 3} | change
     with pytest.raises(ValueError, match=message):
         normal_equations(**arguments)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("side", [1, 2, 9])
+def test_packed_matrices_come_back(side: int) -> None:
+    half = np.random.default_rng(side).random((side, side))
+    matrix = half + half.T
+    found = unpacked(packed(matrix))
+    assert packed(matrix).shape == (side * (side + 1) // 2,)
+    np.testing.assert_array_equal(found, found.T)
+    np.testing.assert_allclose(found, matrix, rtol=1e-7)

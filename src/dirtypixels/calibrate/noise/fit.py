@@ -32,7 +32,7 @@ class Fit:
 
     Args:
         theta: (2,) alpha and sigma^2, unconstrained.
-        covariance: (2, 2) of theta, from the pixels' own scatter.
+        covariance: (2, 2) of theta, from the pixels' own scatter, and no less than the model expects.
         level: mean before clipping.
         expected: temporal variance that theta gives, clipped and rounded.
         variance: of ``temporal - expected`` by chance at this theta.
@@ -208,12 +208,20 @@ def _misfit(groups: Groups, there: _State, weights: _State) -> float:
 
 
 def _sandwich(groups: Groups, here: _State, slope: Array) -> Array:
-    """Covariance of theta from the scatter of what each pixel adds to the equations."""
+    """Covariance of theta from the scatter of what each pixel adds to the equations.
+
+    That sees what the model does not know of, but is itself uncertain where few patches decide, and then intervals that
+    happen to come out short miss the truth more often. So no standard error is below that of the model.
+    """
     known = here.known & np.isfinite(slope).all(1)
     weighted = slope[known] / here.variance[known, None]
-    bread = _solved(weighted.T @ slope[known], np.eye(2))
-    meat = weighted.T @ (weighted * _scatter(groups, here)[known, None])
-    return np.asarray(bread @ meat @ bread.T)
+    # Levels that are all alike leave nothing to solve for; what comes out is told by its intervals.
+    with np.errstate(over="ignore", invalid="ignore"):
+        bread = _solved(weighted.T @ slope[known], np.eye(2))
+        meat = weighted.T @ (weighted * _scatter(groups, here)[known, None])
+        found = bread @ meat @ bread.T
+    wider = np.sqrt(np.maximum(np.diag(bread) / np.maximum(np.diag(found), 1e-300), 1.0))
+    return np.asarray(found * np.outer(wider, wider))
 
 
 def _scatter(groups: Groups, here: _State) -> Array:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
@@ -14,7 +14,7 @@ from dirtypixels.calibrate.psf import variation
 from dirtypixels.calibrate.psf.blocks import Blocks
 from dirtypixels.calibrate.psf.displaced import displaced
 from dirtypixels.calibrate.psf.mapping import Mapping
-from dirtypixels.calibrate.psf.normal import Normal, normal_equations, right_side
+from dirtypixels.calibrate.psf.normal import Normal, normal_equations, packed, right_side, unpacked
 from dirtypixels.calibrate.psf.quality import MOST_RESIDUAL, Quality, filled
 from dirtypixels.calibrate.psf.shots import Piece, Shot
 from dirtypixels.calibrate.psf.solve import Estimate, solve
@@ -57,7 +57,7 @@ class Estimates:
 
 
 class _Block:
-    """What is known of a block: its pieces of the captures, and for each colour equations and PSF.
+    """What is known of a block: its pieces of the captures, and for each colour the equations' matrix and the PSF.
 
     Its `middle` is that of the pieces, (row, column) in the frame: the place that its first PSFs belong to.
     """
@@ -67,7 +67,8 @@ class _Block:
         area = [float(np.prod(piece.shape)) for _, piece in pieces] or [1.0]
         places = [np.add(piece.start, np.subtract(piece.shape, 1) / 2) for _, piece in pieces] or [np.zeros(2)]
         self.middle = np.average(places, 0, area)
-        self.normals: dict[int, Normal] = {}
+        self.matrices: dict[int, npt.NDArray[np.float32]] = {}
+        self.counts: dict[int, int] = {}
         self.found: dict[int, Estimate] = {}
         self.extrapolated: dict[int, float] = {}
         self.failed = ""
@@ -187,16 +188,17 @@ def _usable(blocks: dict[Place, _Block]) -> set[Place]:
 def _solved_alone(pieces: list[tuple[Shot, Piece]], size: int) -> _Block:
     """A block with equations and PSF of each colour, the PSF taken to be the same all over it."""
     block = _Block(pieces)
+    normals: dict[int, Normal] = {}
     for shot, piece in block.pieces:
         for samples in shot.samples(piece):
             normal = normal_equations(piece.sharp, samples.values, size, samples.place, samples.step)
             channel = COLOURS[samples.plane[0]]
-            block.normals[channel] = normal if channel not in block.normals else block.normals[channel] + normal
+            normals[channel] = normal if channel not in normals else normals[channel] + normal
     if not block.pieces:
         block.failed = "no part of it lies on the chart"
-    for channel, normal in block.normals.items():
-        # Single precision: all matrices of a field are kept, and rounding is far below the noise.
-        block.normals[channel] = replace(normal, matrix=np.ascontiguousarray(normal.matrix, dtype=np.float32))
+    for channel, normal in normals.items():
+        # All matrices of a field are kept; rounding to single precision is far below the noise.
+        block.matrices[channel], block.counts[channel] = packed(normal.matrix), normal.count
         try:
             block.found[channel] = solve(normal, 1)
         except ValueError as error:
@@ -224,7 +226,7 @@ def _solved_beside(place: Place, blocks: dict[Place, _Block], usable: set[Place]
             before = sides.get(channel, (np.zeros_like(vector), 0.0))
             sides[channel] = (before[0] + vector, before[1] + energy)
     for channel, (vector, energy) in sides.items():
-        normal = replace(block.normals.pop(channel), vector=vector, energy=energy)
+        normal = Normal(unpacked(block.matrices.pop(channel)), vector, energy, block.counts[channel])
         try:
             found = solve(normal, 1, block.found[channel])
         except ValueError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,6 +43,19 @@ class Normal:
         """Sum of the squares of measured - fitted, for taps (K,) or (size, size); never below 0."""
         taps = psf.ravel()
         return max(float(self.energy - 2 * taps @ self.vector + taps @ self.matrix @ taps), 0.0)
+
+
+def packed(matrix: Floats) -> npt.NDArray[np.float32]:
+    """The lower triangle of a symmetric matrix (K, K), row by row, in single precision: a quarter of its memory."""
+    return matrix[np.tril_indices(len(matrix))].astype(np.float32)
+
+
+def unpacked(values: npt.NDArray[np.float32]) -> Floats:
+    """The symmetric matrix that was `packed`."""
+    side = (math.isqrt(8 * len(values) + 1) - 1) // 2
+    found = np.zeros((side, side))
+    found[np.tril_indices(side)] = values
+    return found + np.tril(found, -1).T
 
 
 def normal_equations(
