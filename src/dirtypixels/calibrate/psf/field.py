@@ -295,8 +295,8 @@ def _source(
         f"Least squares with non-negative taps for {size} x {size} pixels, {colours}, in each of {grid.rows} x "
         f"{grid.columns} blocks; each block's PSFs are about the centroid of green, lateral colour stays",
         f"They do not contain the pixel's aperture (a square of {aperture:g} pixels)",
-        "Nodes at the middles of the blocks have their PSFs; between them PSFs are interpolated bilinearly, and those "
-        "of the outermost blocks go on to the border",
+        "Nodes lie at the middles of the blocks, between them and at the border, from a parabola through the blocks; "
+        "beyond the outermost middles the change from block to block goes on",
     ]
     if len(bad):
         places = ", ".join(f"({i}, {j})" for i, j in bad)
