@@ -16,8 +16,9 @@ from scipy.ndimage import convolve
 from dirtypixels.calibrate.psf.blocks import Blocks
 from dirtypixels.calibrate.psf.chart import BernoulliChart
 from dirtypixels.calibrate.psf.estimates import centroid, estimate
-from dirtypixels.calibrate.psf.field import MeasuredField, psf_field
+from dirtypixels.calibrate.psf.field import psf_field
 from dirtypixels.calibrate.psf.mapping import scale_of
+from dirtypixels.calibrate.psf.measured_field import MeasuredField
 from dirtypixels.calibrate.psf.shots import shoot
 from dirtypixels.calibrate.rehearsal import ChartCamera, Pose
 from dirtypixels.camera import Camera, NoiseLevel, ProfileFile

@@ -10,8 +10,8 @@ from PIL import Image
 
 from dirtypixels.calibrate.findings import Finding
 from dirtypixels.calibrate.psf.blocks import Blocks
-from dirtypixels.calibrate.psf.field import MeasuredField
 from dirtypixels.calibrate.psf.figures import draw_quality
+from dirtypixels.calibrate.psf.measured_field import MeasuredField
 from dirtypixels.calibrate.psf.quality import Quality
 
 

@@ -11,7 +11,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from dirtypixels.calibrate.psf.field import MeasuredField
+from dirtypixels.calibrate.psf.measured_field import MeasuredField
 from dirtypixels.calibrate.psf.quality import MOST_ERROR, MOST_RESIDUAL
 from dirtypixels.calibrate.psf.solve import Floats
 from dirtypixels.drawing import INK, save
