@@ -90,6 +90,9 @@ def _parts(batch: Capture) -> list[Capture]:
 def rows(recipe: Recipe, args: argparse.Namespace, console: Console) -> list[dict[str, Any]]:
     """A row for each condition and method."""
     camera = Camera.load(args.camera)
+    noisy = [condition.name for condition in recipe.conditions if not condition.is_clean]
+    if unknown := [name for name in args.conditions if name not in noisy]:
+        raise ValueError(f"conditions must be of {noisy}; found {unknown}")
     result = []
     for condition in recipe.conditions:
         if condition.is_clean or (args.conditions and condition.name not in args.conditions):

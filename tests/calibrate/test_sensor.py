@@ -54,6 +54,18 @@ def test_colours_with_levels_of_their_own_are_told() -> None:
     assert "the mean of its colours' 63 to 65 DN" in sensor.source
 
 
+def test_levels_of_a_range_of_0_to_1_differ_by_less_than_half_a_dn() -> None:
+    measured = {(iso, "Y"): BlackLevel(b, (b, b), "dark frames") for iso, b in ((100.0, 0.0), (200.0, 0.3))}
+    sensor = found([frame(100, 0, 1), frame(200, 0, 1)], measured)
+    assert sensor.black_level == 0
+    assert "0 DN at ISO 100, 0.3 DN at ISO 200" in sensor.source
+
+
+def test_a_level_that_is_doubted_is_not_called_confirmed() -> None:
+    sensor = found([frame()], {(100.0, "Y"): BlackLevel(64, (80, 90), "intercept", 64, doubted=True)})
+    assert "Black level as stated, which the exposures do not confirm." in sensor.source
+
+
 def test_a_black_level_below_0_stays() -> None:
     assert found([frame()], {(100.0, "Y"): BlackLevel(-2.5, (-3, -2), "dark frames")}).black_level == -2.5
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from threading import Event, Thread
 
 import numpy as np
 import pytest
@@ -25,6 +26,29 @@ def test_what_is_written_within_is_lost_and_what_comes_after_is_not(capfd: pytes
 def test_exceptions_come_through(capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ZeroDivisionError), quiet():
         _ = 1 / 0
+    os.write(2, b"after")
+    assert capfd.readouterr().err == "after"
+
+
+def test_threads_that_overlap_give_it_back(capfd: pytest.CaptureFixture[str]) -> None:
+    first, second = Event(), Event()
+
+    def early() -> None:
+        with quiet():
+            first.set()
+            second.wait(5)
+
+    def late() -> None:
+        first.wait(5)
+        with quiet():
+            second.set()
+            os.write(2, b"within ")
+
+    threads = [Thread(target=one) for one in (early, late)]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
     os.write(2, b"after")
     assert capfd.readouterr().err == "after"
 

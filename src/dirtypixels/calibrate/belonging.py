@@ -14,7 +14,7 @@ from dirtypixels.raw.frames import Frame
 
 Part = Literal["noise", "optics"]
 
-_ROUNDING = 0.5  # DN by which levels may differ because files state them in whole numbers
+_ROUNDING, _SHARE = 0.5, 1e-3  # DN, and part of the white level, by which levels may differ that files state rounded
 
 
 def seen_in(frames: Sequence[Frame]) -> SeenCamera:
@@ -80,9 +80,11 @@ def _differences(record: Record, seen: SeenCamera, captures: Sequence[CaptureFil
     # cameras may have other levels at another gain, so that only those of one gain are compared
     old, new = ({capture.iso: capture for capture in reversed(each)} for each in (record.captures, captures))
     for iso in sorted(old.keys() & new.keys(), key=lambda gain: gain or 0.0):
+        whites = [one.white for one in (old[iso], new[iso]) if one.white is not None]
+        agree = min(_ROUNDING, _SHARE * max(whites, default=np.inf))
         for name in ("black", "white"):
             one, two = getattr(old[iso], name), getattr(new[iso], name)
-            if one is not None and two is not None and abs(one - two) > _ROUNDING:
+            if one is not None and two is not None and abs(one - two) > agree:
                 where = "" if iso is None else f" at ISO {iso:g}"
                 found.append(f"{name} levels of {one:g} and {two:g} DN{where}")
     return found

@@ -10,7 +10,7 @@ from dirtypixels.calibrate.noise.black import BlackLevel
 from dirtypixels.camera.schema import Sensor
 from dirtypixels.raw.frames import Frame
 
-_AGREE = 0.5  # DN, by which levels of different gains or colours may differ and be one
+_AGREE, _SHARE = 0.5, 1e-3  # DN, and part of the white level, by which levels may differ and be one
 
 _MEASURED = {
     "dark frames": "measured on dark frames",
@@ -42,8 +42,9 @@ def sensor_of(frames: Sequence[Frame], black: Mapping[tuple[float, str], BlackLe
     whites = {f.iso or 0.0: [f.white] for f in reversed(frames) if f.white is not None}
     if not levels or not whites:
         return None
-    dark, dark_note = _one_level(levels)
-    white, white_note = _one_level(whites)
+    agree = min(_AGREE, _SHARE * max(each[0] for each in whites.values()))
+    dark, dark_note = _one_level(levels, agree)
+    white, white_note = _one_level(whites, agree)
     return Sensor.model_validate(
         {
             "cfa": first.cfa,
@@ -58,25 +59,27 @@ def _how(level: BlackLevel) -> str:
     """How a black level was found, a phrase."""
     if level.given is None or level.source == "given":
         return _MEASURED[level.source]
+    if level.doubted:
+        return "as stated, which the exposures do not confirm"
     if level.value == level.given:
         return _CONFIRMED[level.source]
     return f"{_MEASURED[level.source]}, though {level.given:g} DN is stated"
 
 
-def _one_level(of_gain: Mapping[float, Sequence[float]]) -> tuple[float, str]:
-    """The level of all gains, or of the lowest where they differ; and what is to be said of it."""
+def _one_level(of_gain: Mapping[float, Sequence[float]], agree: float) -> tuple[float, str]:
+    """The level of all gains, or of the lowest where they differ by more than `agree`; and what is to be said of it."""
     means = {iso: float(np.mean(levels)) for iso, levels in of_gain.items()}
     least, most = min(means, key=lambda iso: means[iso]), max(means, key=lambda iso: means[iso])
     lowest = min(means)
     notes = []
     level = float(np.mean(list(means.values())))
-    if means[most] - means[least] > _AGREE:
+    if means[most] - means[least] > agree:
         level = means[lowest]
         notes.append(
             f"that of ISO {lowest:g}, as it differs between gains: {means[least]:g} DN at ISO {least:g}, "
             f"{means[most]:g} DN at ISO {most:g}"
         )
     colours = of_gain[lowest]
-    if max(colours) - min(colours) > _AGREE:
+    if max(colours) - min(colours) > agree:
         notes.append(f"the mean of its colours' {min(colours):g} to {max(colours):g} DN")
     return level, "".join(f", {note}" for note in notes)

@@ -57,8 +57,8 @@ def measure_noise(
         return
     dark = _read(darks, measured_black=True, **known) if darks else []
     frames = _read(captures, measured_black=method == "pairs", **known)
-    apart = {frame.path for frame in dark}
-    frames = [frame for frame in frames if frame.path not in apart]  # dark ones may lie among the others
+    apart = {_place(frame) for frame in dark}
+    frames = [frame for frame in frames if _place(frame) not in apart]  # dark ones may lie among the others
     every = [*frames, *dark]
     check_same_camera(every, levels_may_follow_iso=True)
     check_belongs(before, "noise", seen_in(every), [capture_file(f) for f in every], named=name is not None)
@@ -134,6 +134,9 @@ def import_eld(
     force: bool,
 ) -> None:
     """Noise of an ELD file into a profile."""
+    for option, value in (("iso", base_iso), ("range-dn", range_dn)):
+        if value is not None and not 0 < value < float("inf"):
+            raise ValueError(f"{option} must be finite and above 0; found {value:g}")
     before = existing(out)
     found = imports.eld(file, base_iso=base_iso, range_dn=RANGE_DN if range_dn is None else range_dn)
     _save_imported(found, before, out, name, exposure, force)
@@ -224,6 +227,11 @@ def _read(captures: list[Path], *, measured_black: bool = False, **known: Unpack
     check_mosaic(frames)
     check_levels(frame for frame in frames if frame.black is not None or not measured_black)
     return frames
+
+
+def _place(frame: Frame) -> Path | None:
+    """A frame's file, however its path was spelled."""
+    return None if frame.path is None else frame.path.resolve()
 
 
 def _source(captures: list[Path]) -> Path | list[Path]:

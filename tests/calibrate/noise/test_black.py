@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from dirtypixels.calibrate.noise.black import BlackLevel, black_level
+from dirtypixels.calibrate.noise.black import BlackLevel, _unclipped, _unclipped_variance, black_level
 from dirtypixels.calibrate.noise.exposures import Exposure
 from dirtypixels.calibrate.noise.intercept import intercept
 from dirtypixels.calibrate.noise.patches import Survey, survey
@@ -224,3 +224,21 @@ class TestUnitsOfTheSignal:
         assert abs(black.value) < 2 * 5 * 0.003 / 128 / np.sqrt(2)
         assert black.interval is not None
         assert black.interval[0] < 0 < black.interval[1]
+
+
+@pytest.mark.parametrize(
+    ("level", "deviation", "step"), [(-2, 3, 1), (0, 0.8, 1), (-0.3, 0.8, 1), (0, 2, 1), (1, 1, 1), (-1, 2, 0)]
+)
+def test_a_mean_is_found_behind_the_floor(level: float, deviation: float, step: float) -> None:
+    """Up to 84 % of the samples at the floor; within five of the standard errors that are stated."""
+    values = np.random.default_rng(3).normal(level, deviation, 40_000)
+    seen = np.maximum(np.round(values) if step else values, 0.0)
+    at_floor, mean = float((seen <= step / 4).mean()), float(seen.mean())
+    found = _unclipped(mean, at_floor, 0.0, step)
+    error = np.sqrt(_unclipped_variance(mean, float(seen.var()), at_floor, 0.0, step) / seen.size)
+    assert abs(found - level) < 5 * error
+    assert error < 0.1 * deviation
+
+
+def test_noise_that_only_reaches_the_next_code_is_taken_as_small() -> None:
+    assert _unclipped(0.2, 0.8, 0.0, 1.0) == pytest.approx(0.5, abs=0.01)

@@ -168,7 +168,7 @@ class TestFindings:
         severity, message = self.kinds(good(3, 5), psfs)["psf-between"]
         assert severity == "warning"
         # D = 2 (1, -1) in two taps: |D| = 2 sqrt(2), less 6 * 0.03^2 of noise
-        assert f"another {100 * np.sqrt(8 - 6 * 0.03**2) / 8:.0f} %" in message
+        assert f"may be off by another {100 * np.sqrt(8 - 6 * 0.03**2) / 8:.0f} %" in message
 
     def test_psfs_cut_off_warn(self) -> None:
         psfs = spot(3, 4, 3)

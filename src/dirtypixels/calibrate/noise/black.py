@@ -22,6 +22,7 @@ BlackSource = Literal["dark frames", "intercept", "given"]
 
 _CLIPPED = 5e-3  # fraction of dark samples at the floor from which their mean is no longer the black level
 _HIDDEN = 0.9  # and from which it cannot be told how far below it is
+_REACH = 9.0  # standard deviations beyond which the normal distribution is empty
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class BlackLevel:
         source: "dark frames", "intercept" (of the mean over exposure, extrapolated to no light), or "given".
         given: what the files or the caller stated; None where nothing was.
         dark_current: DN a second, and its interval; None without dark frames of three exposure times.
+        doubted: whether a stated level was kept though what was measured does not confirm it.
     """
 
     value: float
@@ -41,6 +43,7 @@ class BlackLevel:
     source: BlackSource
     given: float | None = None
     dark_current: tuple[float, tuple[float, float]] | None = None
+    doubted: bool = False
 
 
 def black_level(
@@ -146,7 +149,7 @@ def black_level(
                 + "; take dark frames",
             )
         )
-        return BlackLevel(given, measured, source, given, current), tuple(findings)
+        return BlackLevel(given, measured, source, given, current, doubted=True), tuple(findings)
     else:
         findings.append(
             Finding(
@@ -193,20 +196,23 @@ def _from_dark(
 def _unclipped(mean: float, at_floor: float, floor: float, step: float) -> float:
     """Mean of a normal distribution before it was clipped at the floor and rounded to multiples of `step`.
 
-    ``P(x < floor + step / 2) = at_floor`` and ``E[max(x, floor)] = mean`` fix its two parameters.
+    ``P(x < floor + step / 2) = at_floor`` and ``floor + step sum_k P(x > floor + (k + 1/2) step) = mean`` fix its two
+    parameters; without rounding, the sum is an integral.
     """
     z = float(ndtri(min(at_floor, 1 - 1e-6)))  # (floor + step / 2 - m) / s
 
     def excess(deviation: float) -> float:
-        above = step / 2 / deviation - z
-        return float(deviation * (math.exp(-(above**2) / 2) / math.sqrt(2 * math.pi) + above * ndtr(above))) - (
-            mean - floor
-        )
+        if step:
+            codes = np.arange(math.ceil(max(_REACH - z, 0.0) * deviation / step) + 1)
+            return step * float(ndtr(-z - codes * step / deviation).sum()) - (mean - floor)
+        density = math.exp(-(z**2) / 2) / math.sqrt(2 * math.pi)
+        return float(deviation * (density - z * ndtr(-z))) - (mean - floor)
 
-    least = high = 1e-3 * (mean - floor)
-    while excess(high) < 0 and high < 1e9 * least:
+    low = high = 1e-3 * max(mean - floor, step)
+    while excess(high) < 0 and high < 1e9 * low:
         high *= 2
-    deviation = float(optimize.brentq(excess, least / 2, high))
+    # Where all that is not at the floor is at the next code, any smaller noise would do as well.
+    deviation = float(optimize.brentq(excess, low, high)) if excess(low) < 0 < excess(high) else low
     return floor + step / 2 - z * deviation
 
 

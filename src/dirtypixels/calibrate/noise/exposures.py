@@ -95,8 +95,8 @@ def exposures_of(
     if len(alone) == len(found_exposures):
         raise ValueError(
             f"captures must hold at least two frames of each exposure, so that what does not change between them "
-            f"cancels; found {len(alone)} exposures with one frame each. Take every exposure twice, or use the "
-            f"estimator for a single photograph"
+            f"cancels; found {len(alone)} exposures with one frame each. Take every exposure twice, or use "
+            f"photograph_curve (--from photograph), which takes single frames"
         )
     warnings = tuple(
         Finding(

@@ -111,8 +111,8 @@ def measure_gain(
 
 
 def _unsure_of_black(estimate: NoiseEstimate, black: BlackLevel) -> NoiseEstimate:
-    """The estimate, less sure of sigma where black was measured: an error e of black adds alpha e to sigma^2."""
-    if black.interval is None or black.value == black.given:
+    """The estimate, less sure of sigma where black was measured or is doubted: an error e adds alpha e to sigma^2."""
+    if black.interval is None or (black.value == black.given and not black.doubted):
         return estimate
     reach = float(norm.ppf((1 + estimate.confidence) / 2))
     error = (black.interval[1] - black.interval[0]) / 2 / reach / (estimate.white - estimate.black)

@@ -95,10 +95,12 @@ class Quality:
 
 
 def between(psfs: Floats, error: Floats) -> Floats:
-    """(R, C, channels) relative error of bilinear interpolation halfway from a block to its neighbours.
+    """(R, C, channels) relative error of interpolation halfway from a block to its neighbours, at most.
 
     ``|D| / 8 / |k|``, D the second differences of the blocks' PSFs down and across, less the part that noise makes of
-    them; those of an outermost block are its neighbour's, and 0 where there are fewer than 3 blocks.
+    them; those of an outermost block are its neighbour's, and 0 where there are fewer than 3 blocks. So far a straight
+    line is off, and so is the field of `Blocks.nodes` where the PSF changes in kinks or as fast as the blocks; of a
+    smooth change, whose parabola the nodes follow, a quarter of it is left.
 
     Args:
         psfs: (R, C, channels, k, k) of the blocks.
@@ -195,7 +197,7 @@ def block_findings(quality: Quality, reasons: npt.NDArray[np.object_], psfs: Flo
                 Finding(
                     "psf-between",
                     "warning",
-                    "between the blocks, where PSFs are interpolated, they are off by another "
+                    "between the blocks, where PSFs are interpolated, they may be off by another "
                     f"{100 * np.median(apart):.0f} % (median; up to {100 * apart.max():.0f} %), as they change fast "
                     "from block to block; more blocks follow them better",
                 )
