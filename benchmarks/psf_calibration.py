@@ -29,7 +29,7 @@ import torch
 from rich.console import Console
 from scipy.optimize import minimize
 
-from dirtypixels.calibrate.comparison import centred, psf_difference
+from dirtypixels.calibrate.comparison import centred, psf_difference, shifted
 from dirtypixels.calibrate.psf import BernoulliChart, MeasuredField, psf_field
 from dirtypixels.calibrate.psf.alignment import align
 from dirtypixels.calibrate.psf.figures import draw_quality
@@ -165,7 +165,7 @@ def errors(found: MeasuredField, camera: ChartCamera) -> tuple[Floats, Floats, F
         scale = np.linalg.norm(truth, axis=(1, 2))
 
         def off(by: Sequence[float], truth: Floats = truth, psfs: Floats = psfs, scale: Floats = scale) -> Floats:
-            return np.asarray(np.linalg.norm(psfs - _shifted(truth, by), axis=(1, 2)) / scale)
+            return np.asarray(np.linalg.norm(psfs - shifted(truth, by), axis=(1, 2)) / scale)
 
         best = minimize(
             lambda by, off=off: float((off(by) ** 2).sum()),
@@ -190,13 +190,6 @@ def place_errors(found: MeasuredField, camera: ChartCamera) -> dict[str, float]:
         error = psf_difference(found, camera.camera.optics, place).error
         result[name] = float(np.sqrt((error**2).mean()))
     return result
-
-
-def _shifted(psfs: Floats, by: Sequence[float]) -> Floats:
-    """PSFs (C, k, k) moved by (x, y) pixels, by the Fourier shift theorem."""
-    f = np.fft.fftfreq(psfs.shape[-1])
-    turn = np.exp(-2j * np.pi * (f[:, None] * by[1] + f * by[0]))
-    return np.asarray(np.fft.ifft2(np.fft.fft2(psfs) * turn).real)
 
 
 def misaligned(mapping: Any, camera: ChartCamera, chart: BernoulliChart, pose: Pose) -> Floats:

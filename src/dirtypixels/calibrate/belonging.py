@@ -11,10 +11,9 @@ from dirtypixels.calibrate.imports.names import same_camera
 from dirtypixels.camera import Camera
 from dirtypixels.camera.schema import CaptureFile, Record, SeenCamera
 from dirtypixels.raw.frames import Frame
+from dirtypixels.raw.levels import alike_within
 
 Part = Literal["noise", "optics"]
-
-_ROUNDING, _SHARE = 0.5, 1e-3  # DN, and part of the white level, by which levels may differ that files state rounded
 
 
 def seen_in(frames: Sequence[Frame]) -> SeenCamera:
@@ -81,7 +80,7 @@ def _differences(record: Record, seen: SeenCamera, captures: Sequence[CaptureFil
     old, new = ({capture.iso: capture for capture in reversed(each)} for each in (record.captures, captures))
     for iso in sorted(old.keys() & new.keys(), key=lambda gain: gain or 0.0):
         whites = [one.white for one in (old[iso], new[iso]) if one.white is not None]
-        agree = min(_ROUNDING, _SHARE * max(whites, default=np.inf))
+        agree = alike_within(max(whites, default=np.inf))
         for name in ("black", "white"):
             one, two = getattr(old[iso], name), getattr(new[iso], name)
             if one is not None and two is not None and abs(one - two) > agree:

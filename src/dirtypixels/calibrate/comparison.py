@@ -77,14 +77,20 @@ def psf_difference(found: PsfField, reference: PsfField, place: tuple[float, flo
 
 
 def centred(psfs: Floats, side: int) -> tuple[Floats, Floats]:
-    """PSFs (C, kh, kw) in a square of odd side with green's centroid in the middle, and where it was, (y, x).
-
-    By the Fourier shift theorem, which is exact for PSFs without detail beyond the Nyquist frequency.
-    """
+    """PSFs (C, kh, kw) in a square of odd side with green's centroid in the middle, and where it was, (y, x)."""
     down, across = ((side - n) // 2 for n in psfs.shape[1:])
     whole = np.pad(psfs, ((0, 0), (down, down), (across, across)))
     at, green = np.arange(side) - side // 2, whole[len(whole) // 2]
-    y, x = float(green.sum(1) @ at), float(green.sum(0) @ at)
-    f = np.fft.fftfreq(side)
-    turn = np.exp(2j * np.pi * (f[:, None] * y + f * x))
-    return np.asarray(np.fft.ifft2(np.fft.fft2(whole) * turn).real), np.array([y, x])
+    where = np.array([green.sum(1) @ at, green.sum(0) @ at])
+    return shifted(whole, -where), where
+
+
+def shifted(psfs: Floats, by: npt.ArrayLike) -> Floats:
+    """PSFs (C, k, k) moved by (y, x) samples; exact for PSFs without detail beyond the Nyquist frequency.
+
+    Source: the Fourier shift theorem.
+    """
+    y, x = np.asarray(by, dtype=np.float64)
+    f = np.fft.fftfreq(psfs.shape[-1])
+    turn = np.exp(-2j * np.pi * (f[:, None] * y + f * x))
+    return np.asarray(np.fft.ifft2(np.fft.fft2(psfs) * turn).real)

@@ -9,8 +9,7 @@ import numpy as np
 from dirtypixels.calibrate.noise.black import BlackLevel
 from dirtypixels.camera.schema import Sensor
 from dirtypixels.raw.frames import Frame
-
-_AGREE, _SHARE = 0.5, 1e-3  # DN, and part of the white level, by which levels may differ and be one
+from dirtypixels.raw.levels import alike_within
 
 _MEASURED = {
     "dark frames": "measured on dark frames",
@@ -42,7 +41,7 @@ def sensor_of(frames: Sequence[Frame], black: Mapping[tuple[float, str], BlackLe
     whites = {f.iso or 0.0: [f.white] for f in reversed(frames) if f.white is not None}
     if not levels or not whites:
         return None
-    agree = min(_AGREE, _SHARE * max(each[0] for each in whites.values()))
+    agree = alike_within(max(each[0] for each in whites.values()))
     dark, dark_note = _one_level(levels, agree)
     white, white_note = _one_level(whites, agree)
     return Sensor.model_validate(

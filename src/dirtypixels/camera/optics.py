@@ -119,10 +119,15 @@ def read_psfs(content: bytes) -> Tensor:
     return psfs if scaled and bool(((total - 1).abs() < 1e-4).all()) else psfs / total
 
 
+def content_of(psfs: Tensor) -> bytes:
+    """The shape of PSFs and every bit of them, to tell them from any others."""
+    values = psfs.contiguous().numpy()
+    return repr(values.shape).encode() + values.tobytes()
+
+
 def digest_of(psfs: Tensor) -> str:
-    """SHA-256 of PSFs, their shape and every bit as float32: a calibration's record belongs to these and no others."""
-    values = psfs.float().contiguous()
-    return sha256(repr(tuple(values.shape)).encode() + values.numpy().tobytes()).hexdigest()
+    """SHA-256 of PSFs as float32: a calibration's record belongs to these and no others."""
+    return sha256(content_of(psfs.float())).hexdigest()
 
 
 def seen_by(psfs: Tensor, channels: int) -> Tensor:

@@ -18,7 +18,7 @@ from dirtypixels import checks
 from dirtypixels.blur import Blur, FieldBlur
 from dirtypixels.camera.formation import Generators, Transfer, linear_scene, poisson_gaussian
 from dirtypixels.camera.noise import ExposureRule, NoiseCurve, NoiseLevel
-from dirtypixels.camera.optics import Position, PsfField, digest_of, read_psfs, seen_by
+from dirtypixels.camera.optics import Position, PsfField, content_of, digest_of, read_psfs, seen_by
 from dirtypixels.camera.schema import Optics, ProfileFile, explain
 from dirtypixels.camera.storage import FILES, packed_psfs, read_files, write_files
 from dirtypixels.observation import Observation
@@ -128,8 +128,7 @@ class Camera:
         }
         digest = sha256(json.dumps(figures, sort_keys=True).encode())
         if self.optics is not None:
-            psfs = self.optics.psfs.contiguous().numpy()
-            digest.update(repr(psfs.shape).encode() + psfs.tobytes())
+            digest.update(content_of(self.optics.psfs))
         return digest.hexdigest()[:16]
 
     def psf(self, position: Position) -> Tensor:

@@ -37,6 +37,11 @@ def rounding(frame: Frame, white: float) -> float:
     return 0.5 if whole and span >= _FEWEST_CODES else _ROUNDED * span
 
 
+def alike_within(white: float) -> float:
+    """By how much levels of one camera that files state may differ and be one, DN: half a DN, or 1e-3 of white."""
+    return min(0.5, 1e-3 * white)
+
+
 class _Exposed(NamedTuple):
     """One plane of a lit frame: what the line over exposure times needs of it."""
 

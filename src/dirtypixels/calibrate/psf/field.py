@@ -15,7 +15,7 @@ from dirtypixels.calibrate.psf.blocks import Blocks
 from dirtypixels.calibrate.psf.chart import BernoulliChart
 from dirtypixels.calibrate.psf.estimates import Estimates, estimate
 from dirtypixels.calibrate.psf.measured_field import MeasuredField
-from dirtypixels.calibrate.psf.quality import MISFIT_SHARE, between, block_findings, filled
+from dirtypixels.calibrate.psf.quality import between, block_findings, filled
 from dirtypixels.calibrate.psf.shots import Shot, shoot
 from dirtypixels.camera import NoiseLevel
 from dirtypixels.raw.agreement import check_same_camera, check_same_lens
@@ -166,7 +166,7 @@ def _finer(grid: Blocks, size: int, step: int, found: Estimates) -> Blocks:
         return grid
     # Halfway it is largest; its root mean square over all places between two middles is sqrt(8 / 15) of that.
     apart = math.sqrt(8 / 15) * between(filled(found.psfs, known), found.quality.error)
-    change = np.hypot(MISFIT_SHARE * found.quality.misfit, apart)[known]
+    change = np.hypot(found.quality.change, apart)[known]
     return grid.refined(size, step, float(np.median(found.quality.noise[known])), float(np.median(change)))
 
 

@@ -61,9 +61,14 @@ class Quality:
     failed: npt.NDArray[np.object_]
 
     @property
+    def change(self) -> Floats:
+        """(R, C, channels) predicted relative l2 error by what is not explained, the PSF's change within the block."""
+        return np.asarray(MISFIT_SHARE * self.misfit)
+
+    @property
     def error(self) -> Floats:
         """(R, C, channels) predicted relative l2 error of the PSF."""
-        return np.asarray(np.hypot(self.noise, MISFIT_SHARE * self.misfit))
+        return np.asarray(np.hypot(self.noise, self.change))
 
     def reasons(self) -> npt.NDArray[np.object_]:
         """(R, C) why a block is not to be trusted, in a few words; "" for one that is."""
@@ -87,7 +92,7 @@ class Quality:
                 worst = int(self.error[place].argmax())
                 cause = (
                     "too noisy"
-                    if self.noise[place][worst] > MISFIT_SHARE * self.misfit[place][worst]
+                    if self.noise[place][worst] > self.change[place][worst]
                     else "it changes too fast for so large a block, or something moved"
                 )
                 found[place] = f"a predicted error of {100 * float(self.error[place][worst]):.0f} %: {cause}"
@@ -180,14 +185,14 @@ def block_findings(quality: Quality, reasons: npt.NDArray[np.object_], psfs: Flo
                 f"block {100 * error.max():.1f} %",
             )
         )
-        change = MISFIT_SHARE * float(np.median(quality.misfit[trusted].max(-1)))
-        if change > MOST_CHANGE:
+        left = np.median(quality.misfit[trusted].max(-1))
+        if MISFIT_SHARE * left > MOST_CHANGE:
             found.append(
                 Finding(
                     "psf-changes",
                     "warning",
-                    f"{100 * change / MISFIT_SHARE:.0f} % of the chart's contrast are neither noise nor what the PSFs "
-                    "explain: they change fast over the field (more blocks follow it, several captures make up for "
+                    f"{100 * left:.0f} % of the chart's contrast are neither noise nor what the PSFs explain: "
+                    "they change fast over the field (more blocks follow it, several captures make up for "
                     "the noise of small ones), or something moved",
                 )
             )
