@@ -9,9 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from dirtypixels.raw.frames import Frame
+from dirtypixels.raw.tiles import MANY, SIDE, tiles
 
-_BLOCK = 16  # samples a side: 256 give a median that noise moves by 8 % of its deviation
-_BLOCKS = 4096  # of a plane, spread evenly: a million samples, looked at in a fraction of a second
 _OFFSET = 1e-3  # of the range: sensors' own black level wanders by up to half of this over gains and rows
 _START = 0.02  # of the range: what nominal exposure times can make of the level at no exposure
 _ROUNDED = 1e-4  # of the range, where samples are no whole numbers
@@ -115,21 +114,17 @@ def _check_white(frame: Frame, black: float, white: float) -> None:
 
 def _check_dark_patches(where: str, values: npt.NDArray[Any], black: float, offset: float) -> None:
     """Light only adds: no patch lies below black by more than noise and the sensor's own wandering, `offset`."""
-    rows, columns = (size // _BLOCK for size in values.shape)
-    if not rows or not columns:
+    if min(values.shape) < SIDE:
         return
-    step = max(1, int(np.ceil(np.sqrt(rows * columns / _BLOCKS))))
-    whole = values[: rows * _BLOCK, : columns * _BLOCK]
-    blocks = whole.reshape(rows, _BLOCK, columns, _BLOCK)[::step, :, ::step].swapaxes(1, 2)
-    flat = blocks.reshape(-1, _BLOCK * _BLOCK).astype(np.float32)
+    flat = tiles(values, MANY).swapaxes(1, 2).reshape(-1, SIDE * SIDE).astype(np.float32)
     medians = np.median(flat, axis=1)
     # not the darkest one alone, which may be a defect
     rank = min(medians.size - 1, max(2, medians.size // 1000))
     dark = int(np.argpartition(medians, rank)[rank])
     # from neighbours, so that a slope of the light is no noise; median, so that a defect is none
-    pairs = np.diff(flat[dark].reshape(_BLOCK, _BLOCK), axis=1)
+    pairs = np.diff(flat[dark].reshape(SIDE, SIDE), axis=1)
     noise = 1.4826 * float(np.median(np.abs(pairs))) / np.sqrt(2)
-    allowed = offset + 6 * 1.2533 * noise / _BLOCK
+    allowed = offset + 6 * 1.2533 * noise / SIDE
     if medians[dark] < black - allowed:
         raise ValueError(
             f"wrong black level: {where} states {black:g} DN, and its dark patches have a median of {medians[dark]:g} "

@@ -9,13 +9,13 @@ import numpy.typing as npt
 
 from dirtypixels.raw.frames import Frame
 from dirtypixels.raw.levels import rounding
+from dirtypixels.raw.tiles import tiles
 
 _UNLIKE = 0.2  # of the signal: colours of white light differ by more, places of one colour by a few hundredths
 _ALIKE = 0.05
 _NO_GREENS = 0.1  # greens differ by less even where light strikes the sensor aslant
 _SURE = 5.0  # and by so many times less than the places that are said to be green and are not
 _DARK = 5e-3  # of the range: too dark to tell
-_BLOCK = 16  # samples of a place along each side of a block
 
 
 def check_mosaic(frames: Iterable[Frame]) -> None:
@@ -66,7 +66,4 @@ def check_mosaic(frames: Iterable[Frame]) -> None:
 
 def _means(place: npt.NDArray[np.generic]) -> npt.NDArray[np.float64]:
     """Means over blocks; what does not fill a block is left out."""
-    size = min(_BLOCK, *place.shape)
-    rows, columns = (length // size for length in place.shape)
-    tiles = place[: rows * size, : columns * size].reshape(rows, size, columns, size)
-    return np.asarray(tiles.mean((1, 3), dtype=np.float64))
+    return np.asarray(tiles(place).mean((1, 3), dtype=np.float64))

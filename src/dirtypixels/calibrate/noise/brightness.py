@@ -7,8 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-_BLOCK = 16  # samples a side
-_BLOCKS = 4096  # of a plane, spread evenly
+from dirtypixels.raw.tiles import MANY, tiles
 
 
 class Brightness(NamedTuple):
@@ -27,12 +26,8 @@ class Brightness(NamedTuple):
 
 def brightness(values: npt.NDArray[Any]) -> Brightness:
     """Of a plane (H, W) or of a mosaic, from blocks spread over it."""
-    size = min(_BLOCK, *values.shape)
-    rows, columns = (length // size for length in values.shape)
-    step = max(1, int(np.ceil(np.sqrt(rows * columns / _BLOCKS))))
-    tiles = values[: rows * size, : columns * size].reshape(rows, size, columns, size)[::step, :, ::step]
-    tiles = tiles.astype(np.float32)
-    means, noise = tiles.mean((1, 3), dtype=np.float64), float(np.median(tiles.std((1, 3)))) / size
+    parts = tiles(values, MANY).astype(np.float32)
+    means, noise = parts.mean((1, 3), dtype=np.float64), float(np.median(parts.std((1, 3)))) / parts.shape[1]
     low, high = np.quantile(means, (0.05, 0.95))
     return Brightness(
         float(np.median(means)), noise / float(np.sqrt(means.size)), max(float(high - low) - 4 * noise, 0.0)
