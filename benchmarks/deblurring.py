@@ -25,12 +25,12 @@ from rich.console import Console
 from rich.progress import track
 from torch import Tensor
 
-from dirtypixels.camera import Camera, in_frame, realisation
+from dirtypixels.camera import Camera, in_frame, realization
 from dirtypixels.data import natural_patches
 from dirtypixels.data.pictures import list_pictures, read_picture
-from dirtypixels.drawing import save
 from dirtypixels.files import write_text
 from dirtypixels.observation import Observation
+from dirtypixels.plotting import save
 from dirtypixels.restore import Deblurrer, UnrolledHQS, classical
 from dirtypixels.restore.units import Weighting
 from dirtypixels.study.results import hardware, versions
@@ -47,17 +47,17 @@ def captured(
     camera: Camera, picture: Tensor, lux: float, position: str, key: str, seed: int
 ) -> tuple[Tensor, Observation]:
     """The scene inside of the frame, and its capture."""
-    observation = camera.capture(picture[None], lux, position, realisation(seed, key), beyond="crop")
+    observation = camera.capture(picture[None], lux, position, realization(seed, key), beyond="crop")
     return in_frame(picture[None], observation.signal), observation
 
 
 def pretrained(camera: Camera, lux: float, position: str, weighting: Weighting, args: argparse.Namespace) -> Deblurrer:
-    """A unit after L-BFGS on colour patches of the training pictures."""
+    """A unit after L-BFGS on color patches of the training pictures."""
     margin = max(camera.psf(position).shape[-2:]) // 2
     patches = natural_patches(args.patches, 64 + 2 * margin, gray=False, folder=args.data / "train", seed=args.seed)
-    observation = camera.capture(patches, lux, position, realisation(args.seed, "pretraining"), beyond="crop")
+    observation = camera.capture(patches, lux, position, realization(args.seed, "pretraining"), beyond="crop")
     torch.manual_seed(args.seed)
-    unit = Deblurrer(UnrolledHQS(colour="merged"), weighting=weighting)
+    unit = Deblurrer(UnrolledHQS(color="merged"), weighting=weighting)
     pretrain(unit, in_frame(patches, observation.signal), observation, args.iterations)
     return unit.eval()
 
@@ -170,7 +170,7 @@ def main() -> None:
             f"PSNR on {len(test)} test pictures of BSDS300, mean with 95 % interval (Student's t), and the lowest.",
             "", *lines, "",
             f"Camera {camera.name}; lens: {camera.optics.source}", "",
-            f"HQS tuned on {len(train)} training pictures; units pretrained on {args.patches} colour patches of 64 px, "
+            f"HQS tuned on {len(train)} training pictures; units pretrained on {args.patches} color patches of 64 px, "
             f"{args.iterations} iterations of L-BFGS, seed {args.seed}. {hardware()}. "
             + ", ".join(f"{k} {v}" for k, v in versions().items()) + ".", "",
             f"    {command}", "",

@@ -28,7 +28,7 @@ from rich.console import Console
 from rich.progress import track
 from torch import Tensor
 
-from dirtypixels.camera import Camera, realisation
+from dirtypixels.camera import Camera, realization
 from dirtypixels.data import natural_patches
 from dirtypixels.data.pictures import list_pictures, read_picture
 from dirtypixels.deploy.units import build_unit
@@ -51,7 +51,7 @@ GROUPS: dict[str, dict[str, Unit]] = {
         "U-Net": Unit(prior="unet"),
         "l1": Unit(prior="l1"),
     },
-    "colours": {"shared": Unit(), "own": Unit(colour="own"), "merged": Unit(colour="merged")},
+    "colors": {"shared": Unit(), "own": Unit(color="own"), "merged": Unit(color="merged")},
     "algorithms": {
         name: Unit.model_validate({"algorithm": name, "layers": 2})
         for name in ("hqs", "ista", "fista", "admm", "chambolle_pock", "prior_gradient")
@@ -60,7 +60,7 @@ GROUPS: dict[str, dict[str, Unit]] = {
 TITLES = {
     "layers": "Layers of unrolled half-quadratic splitting with the paper's CNN prior",
     "priors": "Priors in one layer of half-quadratic splitting",
-    "colours": "Colour in one layer of half-quadratic splitting with the paper's CNN prior",
+    "colors": "Color in one layer of half-quadratic splitting with the paper's CNN prior",
     "algorithms": "Algorithms, two layers each, with the paper's CNN prior",
 }
 YARDSTICK = Unit()
@@ -74,7 +74,7 @@ def judged(restore: Callable[[Any], Tensor], camera: Camera, args: argparse.Name
     with torch.inference_mode():
         for path in track(pictures, label, console=Console(stderr=True)):
             scene = read_picture(path)[None]
-            capture = camera.capture(scene, args.lux, generator=realisation(args.seed, path.name))
+            capture = camera.capture(scene, args.lux, generator=realization(args.seed, path.name))
             found.append(float(psnr(restore(capture).clamp(0, 1), scene)))
     return found
 
@@ -82,7 +82,7 @@ def judged(restore: Callable[[Any], Tensor], camera: Camera, args: argparse.Name
 def quality(unit: Unit, gray: bool, camera: Camera, args: argparse.Namespace, label: str) -> dict[str, Any]:
     """A unit after L-BFGS on patches of the training pictures: what it restores, and its curve."""
     patches = natural_patches(args.patches, args.size, gray=gray, folder=args.data / "train", seed=args.seed)
-    captured = camera.capture(patches, args.lux, generator=realisation(args.seed, "pretraining"))
+    captured = camera.capture(patches, args.lux, generator=realization(args.seed, "pretraining"))
     torch.manual_seed(args.seed)
     built = build_unit(unit)
     start = time.perf_counter()
@@ -225,12 +225,12 @@ def main() -> None:
             ),
         }
         for name, unit in GROUPS[group].items():
-            gray = group != "colours"  # all of those learn from patches in colour
+            gray = group != "colors"  # all of those learn from patches in color
             same = {1: "1-layer", 2: "2-layers"} if gray and unit == Unit(layers=unit.layers) else {}
-            file = same.get(unit.layers, f"{group}-{name}" if group in ("colours", "algorithms") else name)
+            file = same.get(unit.layers, f"{group}-{name}" if group in ("colors", "algorithms") else name)
             every[name] = measured(file, unit, gray, name)
         found = {name: one for name, one in every.items() if one is not None}
-        kind = "colour" if group == "colours" else "gray"
+        kind = "color" if group == "colors" else "gray"
         text = "\n".join(
             [
                 f"{TITLES[group]}: PSNR on {args.count} test pictures of BSDS300 at {args.lux:g} lux, "

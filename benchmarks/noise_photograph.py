@@ -4,7 +4,7 @@
 
 SHARED holds `bsds300/test`, `emva1288_ccd` and `raw/colorchart.dng`. A picture's linear light (sRGB undone, 1.2 times,
 so that some highlights clip) goes through a camera's lens or, "sharp", does not, then through its noise at each ISO to
-14 bits (black level 1024, white 16383), as a mosaic (three colours a photograph, planes of 240 x 160) or a monochrome
+14 bits (black level 1024, white 16383), as a mosaic (three colors a photograph, planes of 240 x 160) or a monochrome
 frame (480 x 320). With -o: `noise_photograph.md` and `noise_photograph.json`.
 """
 
@@ -52,7 +52,7 @@ KINDS = {
 
 @dataclass(frozen=True)
 class Outcome:
-    """One colour of one photograph; figures are relative errors, None where the photograph was refused."""
+    """One color of one photograph; figures are relative errors, None where the photograph was refused."""
 
     picture: str
     channel: str
@@ -90,7 +90,7 @@ def photographed(light: Array, mosaic: bool, noise: NoiseLevel, random: np.rando
 
 
 def one(job: tuple[str, Path | int, float], camera_name: str, seed: int) -> list[Outcome]:
-    """Photograph one picture at one gain and measure each colour."""
+    """Photograph one picture at one gain and measure each color."""
     torch.set_num_threads(1)
     kind, picture, iso = job
     name = picture.name if isinstance(picture, Path) else f"ramp {picture}"
@@ -100,8 +100,8 @@ def one(job: tuple[str, Path | int, float], camera_name: str, seed: int) -> list
     light = light_of(kind, picture if isinstance(picture, Path) else None, camera)
     frame = photographed(light, KINDS[kind][0], noise, np.random.default_rng(key))
     found = []
-    # each colour by itself, so that one that is refused does not take the others with it
-    for channel, plane in _colours(frame).items():
+    # each color by itself, so that one that is refused does not take the others with it
+    for channel, plane in _colors(frame).items():
         start = time.perf_counter()
         try:
             estimate = photograph_noise(plane)["Y"]
@@ -113,7 +113,7 @@ def one(job: tuple[str, Path | int, float], camera_name: str, seed: int) -> list
         middle = np.sqrt((estimate.alpha * MID_GRAY + estimate.sigma**2) / (alpha * MID_GRAY + sigma**2))
         pairs = ((alpha, estimate.alpha_interval), (sigma, estimate.sigma_interval))
         held = [bool(low <= true <= high) for true, (low, high) in pairs]
-        said = ", ".join(f"{f.kind} ({f.severity})" for f in estimate.findings if f.severity != "note")
+        said = ", ".join(f"{f.kind} ({f.severity})" for f in estimate.diagnostics if f.severity != "note")
         found.append(
             Outcome(
                 name, channel, estimate.alpha / alpha - 1, float(middle) - 1, (held[0], held[1]), estimate.passed,
@@ -123,7 +123,7 @@ def one(job: tuple[str, Path | int, float], camera_name: str, seed: int) -> list
     return found
 
 
-def _colours(frame: Frame) -> dict[str, Frame]:
+def _colors(frame: Frame) -> dict[str, Frame]:
     """Planes as monochrome frames; of green the first, which makes it as large as the others."""
     planes = frame.planes()
     names = ("R", "Gr", "B") if frame.cfa else ("Y",)
@@ -205,7 +205,7 @@ def flat_fields(folder: Path) -> FlatFields:
 
 
 def real(data: Path) -> tuple[list[str], dict[str, Any]]:
-    """Real noise: the CCD beside its photon transfer, and the DNG, colour by colour."""
+    """Real noise: the CCD next to its photon transfer, and the DNG, color by color."""
     ccd = flat_fields(data / "emva1288_ccd")
     estimate = photograph_noise(ccd.picture, black=ccd.black, white=4095)["Y"]
     span = estimate.white - estimate.black
@@ -236,7 +236,7 @@ def real(data: Path) -> tuple[list[str], dict[str, Any]]:
         f"The DNG ({frame.camera}, {frame.values.shape[1]} x {frame.values.shape[0]}, {frame.cfa}, no ISO and no "
         "NoiseProfile in the file), in DN:",
         "",
-        "| colour | alpha, DN an electron | sigma, DN | sigma, electrons | details | levels | chi^2/dof | verdict |",
+        "| color | alpha, DN an electron | sigma, DN | sigma, electrons | details | levels | chi^2/dof | verdict |",
         f"| --- |{' ---: |' * 6} --- |",
     ]
     for name, found in photograph_noise(frame).items():
@@ -285,12 +285,12 @@ def main() -> None:
     text = "\n".join(
         [
             f"Noise from single photographs: relative errors in %, median (10 % to 90 %), on {len(pictures)} "
-            f"{args.split} pictures of BSDS300, each colour plane by itself; 95 % intervals of what passed.",
+            f"{args.split} pictures of BSDS300, each color plane by itself; 95 % intervals of what passed.",
             "", *lines, "", *real_lines, "",
             f"Camera {args.camera}, exposure {EXPOSURE:g}, 14 bits, black {BLACK:g}, white {WHITE:g}, "
             f"seed {args.seed}. "
-            "Measured: not refused for want of smooth parts; passed: no finding is a failure. Ramps are light without "
-            f"any structure, 480 x 320. {hardware()}, {args.jobs} at once. "
+            "Measured: not refused for want of smooth parts; passed: no diagnostic is a failure. Ramps are light "
+            f"without any structure, 480 x 320. {hardware()}, {args.jobs} at once. "
             + ", ".join(f"{k} {v}" for k, v in versions().items()) + ".", "",
             f"    {shlex.join(['python', *sys.argv])}", "",
         ]

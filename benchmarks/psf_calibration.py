@@ -4,9 +4,9 @@
 
 Every row is one camera and one way to photograph the chart, with distortion, vignetting, black level, pixels that
 differ, and 10 or 12 bits; each is measured in a process of its own, so that its peak memory is its own. Errors are
-relative, ``|psf - truth| / |truth|`` (l2) for each trusted block and colour, the truth being the mean of the PSFs of
+relative, ``|psf - truth| / |truth|`` (l2) for each trusted block and color, the truth being the mean of the PSFs of
 the block's pixels. Chart SNR: 20 log10((white - black) / noise), the noise's standard deviation at the chart's mean,
-for green in the middle of the frame; vignetting makes it less outside, and so do colours that collect less light.
+for green in the middle of the frame; vignetting makes it less outside, and so do colors that collect less light.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ import torch
 from rich.console import Console
 from scipy.optimize import minimize
 
-from dirtypixels.calibrate.comparison import centred, psf_difference, shifted
+from dirtypixels.calibrate.comparison import centered, psf_difference, shifted
 from dirtypixels.calibrate.psf import BernoulliChart, MeasuredField, psf_field
 from dirtypixels.calibrate.psf.alignment import align
 from dirtypixels.calibrate.psf.figures import draw_quality
 from dirtypixels.calibrate.psf.green import full_green
-from dirtypixels.calibrate.rehearsal import POSES, ChartCamera, Pose, typical
+from dirtypixels.calibrate.simulate import POSES, ChartCamera, Pose, typical
 from dirtypixels.files import write_text
 from dirtypixels.raw.frames import Frame
 from dirtypixels.study.results import hardware, versions
@@ -58,12 +58,12 @@ class Case:
     Args:
         what: the row's name.
         snr_db: of the chart.
-        lens: None for the made-up one of `rehearsal.example_camera`, or a bundled profile.
+        lens: None for the made-up one of `simulate.example_camera`, or a bundled profile.
         bits: of the sensor.
         cfa: of the sensor; None for a monochrome one.
         captures: number of captures.
         filling: the chart reaches beyond the frame; otherwise it ends 1 to 3 % inside, and turned by 1 degree.
-        colour: light that red, green and blue collect, relative to green.
+        color: light that red, green and blue collect, relative to green.
         known: arguments of `psf_field`.
         large: a frame of the larger size.
     """
@@ -75,7 +75,7 @@ class Case:
     cfa: str | None = "RGGB"
     captures: int = 1
     filling: bool = True
-    colour: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    color: tuple[float, float, float] = (1.0, 1.0, 1.0)
     known: dict[str, Any] = field(default_factory=dict)
     large: bool = False
 
@@ -89,7 +89,7 @@ def cases() -> list[Case]:
         *(Case("10 bit", snr, bits=10) for snr in both),
         *(Case("12 bit, 3 captures", snr, captures=3) for snr in both),
         *(Case("monochrome, 12 bit", snr, cfa=None) for snr in both),
-        *(Case("red 0.6, blue 0.75 of green", snr, colour=(0.6, 1.0, 0.75)) for snr in both),
+        *(Case("red 0.6, blue 0.75 of green", snr, color=(0.6, 1.0, 0.75)) for snr in both),
         *(Case("chart ends inside the frame", snr, filling=False) for snr in both),
         *(Case("12 megapixels", snr, large=True) for snr in both),
         *(Case("12 megapixels, chart ends inside the frame", snr, filling=False, large=True) for snr in both),
@@ -112,7 +112,7 @@ def cases() -> list[Case]:
 def camera_of(case: Case, frame: tuple[int, int]) -> ChartCamera:
     """The simulated camera of a row."""
     levels: dict[str, Any] = {} if case.bits == 12 else {"black": 2**case.bits / 16, "white": 2.0**case.bits - 1}
-    return typical(case.lens, *frame, cfa=case.cfa, bits=case.bits, colour=case.colour, **levels)
+    return typical(case.lens, *frame, cfa=case.cfa, bits=case.bits, color=case.color, **levels)
 
 
 def photographed(case: Case, camera: ChartCamera, chart: BernoulliChart, seed: int) -> list[Frame]:
@@ -151,7 +151,7 @@ def errors(found: MeasuredField, camera: ChartCamera) -> tuple[Floats, Floats, F
     """Relative errors of trusted blocks (N, channels); after the shift that fits best; these shifts (N, 2).
 
     The truth is moved so that the centroid of green is in the middle, as the measured PSFs have it. The second error is
-    what is left if a block's colours may be moved together, which no measurement can tell from distortion.
+    what is left if a block's colors may be moved together, which no measurement can tell from distortion.
     """
     plain, moved, shifts = [], [], []
     for place in np.argwhere(found.trusted):
@@ -159,7 +159,7 @@ def errors(found: MeasuredField, camera: ChartCamera) -> tuple[Floats, Floats, F
         truth = camera.psf_over(*found.grid.of((i, j)))
         psfs = found.blocks[i, j]
         truth = truth[1:2] if len(psfs) == 1 else truth
-        truth = centred(truth, max(truth.shape[-1], psfs.shape[-1]) + 6)[0]
+        truth = centered(truth, max(truth.shape[-1], psfs.shape[-1]) + 6)[0]
         rim = (truth.shape[-1] - psfs.shape[-1]) // 2
         psfs = np.pad(psfs, ((0, 0), (rim, rim), (rim, rim)))
         scale = np.linalg.norm(truth, axis=(1, 2))
@@ -183,7 +183,7 @@ PLACES = {"center": (0.5, 0.5), "off-axis": (0.9, 0.9), "corner": (1.0, 1.0)}
 
 
 def place_errors(found: MeasuredField, camera: ChartCamera) -> dict[str, float]:
-    """Relative errors of the finished field at named places, rms of the colours; green's centroids brought together."""
+    """Relative errors of the finished field at named places, rms of the colors; green's centroids brought together."""
     result = {}
     assert camera.camera.optics is not None
     for name, place in PLACES.items():
@@ -252,18 +252,18 @@ def table(rows: list[dict[str, Any]], args: argparse.Namespace) -> str:
         "",
         f"    python {shlex.join(sys.argv)}",
         "",
-        "Relative l2 error of each trusted block and colour against the mean PSF of the block's pixels. The goal is 3 "
+        "Relative l2 error of each trusted block and color against the mean PSF of the block's pixels. The goal is 3 "
         "% at 40 dB and 8 % at 25 dB, and 0.05 px of alignment. Chart SNR: 20 log10((white - black) / noise), standard "
         "deviation at the chart's mean, green, middle of the frame. *Predicted* is the median of the errors that the "
         "calibration itself states. *Shift* is the error of alignment that PSFs have: the rms of the common shift of a "
-        "block's colours that would fit the truth best. *Map* is the distance of map and truth before PSFs are moved "
+        "block's colors that would fit the truth best. *Map* is the distance of map and truth before PSFs are moved "
         "onto their centroids. *Center, off-axis, corner*: relative error of the finished field at (0.5, 0.5), (0.9, "
-        "0.9) and (1, 1), all colours together; beyond the middles of the outermost blocks it is extrapolated. *MiB* "
+        "0.9) and (1, 1), all colors together; beyond the middles of the outermost blocks it is extrapolated. *MiB* "
         "is all that the process had at its peak. Distortion, 30 % vignetting, black level, 0.5 % pixel differences "
         "and hot pixels in all rows; the cells are "
         f"{CELL_PX:g} px wide. Frames of {args.frame[0]} x {args.frame[1]}, large ones of {args.large[0]} x "
-        f"{args.large[1]} pixels. The lens is the rehearsal's unless another is named. The chart reaches a little "
-        "beyond the frame, unless it ends inside, its border in the picture, as the walk-through asks.",
+        f"{args.large[1]} pixels. The lens is the simulated example's, unless another is named. The chart reaches a "
+        "little beyond the frame, unless it ends inside, its border in the picture, as the walk-through asks.",
         "",
         "| | SNR dB | blocks trusted | PSF px | median % | 95 % | worst | within the goal | predicted | center, "
         "off-axis, corner % | shift px rms | map px rms, worst | s | processor s | of it alignment s | MiB |",

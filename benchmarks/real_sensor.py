@@ -1,4 +1,4 @@
-"""The noise estimate of a real CCD beside its EMVA 1288 photon transfer, and what the sensor does beyond the model.
+"""The noise estimate of a real CCD against its EMVA 1288 photon transfer, and what the sensor does beyond the model.
 
     python benchmarks/real_sensor.py --data SHARED/emva1288_ccd [-o FOLDER] [--patches 8192]
 
@@ -142,11 +142,11 @@ def bend(transfer: Transfer) -> tuple[Array, Array]:
 
 
 def code_widths(levels: list[Level], period: int = 4) -> Array:
-    """How often each of `period` neighbouring codes comes, against the mean, in the level of most frames; (period,)."""
+    """How often each of `period` neighboring codes comes, against the mean, in the level of most frames; (period,)."""
     most = max((level for level in levels if level.photons), key=lambda level: len(level.files))
     counts = sum(np.bincount(frame.ravel(), minlength=4096) for frame in most.read()).astype(float)
-    centre = round(float(counts @ np.arange(4096) / counts.sum())) // period * period
-    near = counts[centre - 25 * period : centre + 25 * period].reshape(-1, period)
+    center = round(float(counts @ np.arange(4096) / counts.sum())) // period * period
+    near = counts[center - 25 * period : center + 25 * period].reshape(-1, period)
     share: Array = near.sum(0) / near.sum() * period - 1
     return share
 
@@ -209,8 +209,11 @@ def main() -> None:
     slope, offset = transfer.gain_with_offset()
     k, *_ = transfer.gain()
     estimate = curve.estimates[ISO, "Y"]
-    said = {finding.kind for finding in curve.findings}
-    findings = [*curve.findings, *(finding for finding in estimate.findings if finding.kind not in said)]
+    said = {diagnostic.kind for diagnostic in curve.diagnostics}
+    diagnostics = [
+        *curve.diagnostics,
+        *(diagnostic for diagnostic in estimate.diagnostics if diagnostic.kind not in said),
+    ]
     share = estimate.alpha * (estimate.white - estimate.black) / k - 1
     command = shlex.join(["python", *sys.argv])
     text = "\n".join(
@@ -225,7 +228,7 @@ def main() -> None:
             "",
             "What was found:",
             "",
-            *(f"- {finding.severity}, {finding.kind}: {finding.message}" for finding in findings),
+            *(f"- {diagnostic.severity}, {diagnostic.kind}: {diagnostic.message}" for diagnostic in diagnostics),
             "",
             "What the sensor does that the model does not, from the frames themselves:",
             "",
@@ -233,7 +236,7 @@ def main() -> None:
             f"range; a parabola through the means makes a fall of {predicted[0] - predicted[-1]:.1%}. What is left "
             f"scatters by {np.std(measured - predicted, ddof=2):.2%} from level to level, where chance is "
             f"{np.sqrt(2 / transfer.pixels):.2%}: the converter's slope differs from one range of codes to the next.",
-            f"- Its codes are not equally wide: of every four neighbours one after the other comes "
+            f"- Its codes are not equally wide: of every four neighbors one after the other comes "
             f"{', '.join(f'{v:+.1%}' for v in widths)} against the mean.",
             f"- Rows of a dark frame have {row_noise(levels):.2f} DN of noise in common.",
             f"- Slope of the photon transfer with an offset left free: {slope:.4f} DN an electron, offset {offset:.1f} "
@@ -256,7 +259,7 @@ def main() -> None:
             "white": estimate.white,
             "passed": curve.passed,
             "reason": curve.reason,
-            "findings": [vars(finding) for finding in findings],
+            "diagnostics": [vars(diagnostic) for diagnostic in diagnostics],
             "command": command,
             "hardware": hardware(),
             "versions": versions(),

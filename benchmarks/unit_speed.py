@@ -1,4 +1,4 @@
-"""Time and memory of the low-level unit beside the classifier that it serves, and beside plain PyTorch.
+"""Time and memory of the low-level unit compared with the classifier that it serves, and next to plain PyTorch.
 
     python benchmarks/unit_speed.py [--size 128] [--batch 16] [--runs 9] [--device cpu] [--json FILE]
 

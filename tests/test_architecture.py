@@ -14,7 +14,7 @@ import dirtypixels
 ROOT = Path(dirtypixels.__file__).parent
 
 # What every room may use; none of these stands on a room.
-SHARED = {"blur", "checks", "drawing", "files", "observation", "recipe"}
+SHARED = {"blur", "checks", "plotting", "files", "observation", "recipe"}
 
 # The design's table of rooms. A room stands on those in its row and on what they stand on.
 STANDS_ON = {

@@ -76,7 +76,7 @@ class TestBlur:
         def through_the_psf(raw):
             return Blur(raw / raw.sum((-2, -1), keepdim=True)).forward(x.detach())
 
-        # The check itself perturbs the kernel, which stays a PSF by its normalisation.
+        # The check itself perturbs the kernel, which stays a PSF by its normalization.
         assert torch.autograd.gradcheck(through_the_psf, raw)
 
     @pytest.mark.parametrize(
@@ -157,14 +157,14 @@ class TestFieldBlur:
         torch.testing.assert_close(blurred, torch.full_like(blurred, 0.4), rtol=0, atol=1e-13)
 
     def test_no_seam_in_a_smooth_scene(self):
-        """Along a ramp, pixels step by the ramp and by how far the PSFs' centres move between them, and no more."""
+        """Along a ramp, pixels step by the ramp and by how far the PSFs' centers move between them, and no more."""
         psfs = torch.zeros(3, 3, 1, 5, 5, dtype=torch.float64)
-        centres = torch.tensor([1, 3, 2])
+        centers = torch.tensor([1, 3, 2])
         for i in range(3):
-            psfs[i, :, 0, 2, centres[i]] = 1
+            psfs[i, :, 0, 2, centers[i]] = 1
         ramp = torch.arange(60, dtype=torch.float64).expand(1, 1, 60, 60)
         blurred = FieldBlur(psfs, "crop").forward(ramp)
-        # Weights change by (3 - 1) / 56 from row to row, and the centres of neighbouring nodes lie up to 2 apart.
+        # Weights change by (3 - 1) / 56 from row to row, and the centers of neighboring nodes lie up to 2 apart.
         assert float(blurred.diff(dim=-2).abs().max()) <= 2 / 56 * 2 + 1e-12
         torch.testing.assert_close(blurred.diff(dim=-1), torch.ones(1, 1, 56, 55, dtype=torch.float64))
 

@@ -1,4 +1,4 @@
-"""Rays through a lens prescription in DeepLens's format, traced by optiland. See trace_lens.py beside it."""
+"""Rays through a lens prescription in DeepLens's format, traced by optiland. See trace_lens.py next to it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ except ImportError:
 
 Array = NDArray[np.float64]
 
-WAVELENGTHS = (  # of R, G, B, micrometres
+WAVELENGTHS = (  # of R, G, B, micrometers
     (0.575, 0.59, 0.605, 0.62, 0.635),
     (0.51, 0.525, 0.54, 0.555, 0.57),
     (0.435, 0.45, 0.465, 0.48, 0.495),
@@ -33,7 +33,7 @@ GREEN = WAVELENGTHS[1][MIDDLE]
 RINGS = 64  # of rays in the stop: 12,352 rays
 NUDGE = 1e-5  # in the stop, of its radius
 
-# n^2 = a0 + a1 l^2 + a2 l^-2 + a3 l^-4 + a4 l^-6 + a5 l^-8, l in micrometres (Schott's formula): the glass catalogues
+# n^2 = a0 + a1 l^2 + a2 l^-2 + a3 l^-4 + a4 l^-6 + a5 l^-8, l in micrometers (Schott's formula): the glass catalogs
 # MISC.AGF and PLASTIC2022.AGF (OKP4) in vccimaging/DeepLens @7ffe129, which is how DeepLens reads these names.
 MATERIALS = {
     "pmma": (2.1864582, -2.4475348e-4, 1.4155787e-2, -4.4329781e-4, 7.7664259e-5, -2.9936382e-6),
@@ -46,7 +46,7 @@ MATERIALS = {
 
 @dataclass(frozen=True)
 class Prescription:
-    """A lens: the stop's radius, the surfaces behind it, the sensor's place and half diagonal (millimetres)."""
+    """A lens: the stop's radius, the surfaces behind it, the sensor's place and half diagonal (millimeters)."""
 
     stop_radius: float
     surfaces: tuple[dict[str, Any], ...]
@@ -149,7 +149,7 @@ def stop_rays(rings: int) -> tuple[Array, Array]:
 
 def trace(optic: Optic, lens: Prescription, angle: float, wavelength: float, x: Array, y: Array) -> Bundle:
     """Trace a collimated bundle, `angle` radians off the axis, from x, y in the stop (its radius 1) to the sensor."""
-    at_x, at_y = np.concatenate([x, x + NUDGE, x]), np.concatenate([y, y, y + NUDGE])  # with neighbours, for `density`
+    at_x, at_y = np.concatenate([x, x + NUDGE, x]), np.concatenate([y, y, y + NUDGE])  # with neighbors, for `density`
     one, zero = np.ones_like(at_x), np.zeros_like(at_x)
     height = at_y * lens.stop_radius
     rays = RealRays(

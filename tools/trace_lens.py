@@ -3,13 +3,13 @@
     python tools/trace_lens.py PRESCRIPTION.json -o psf.npz --pitch 1.55 --rows 11 --columns 11
 
 Run by hand where `optiland` is installed (see tools/README.md); the package does not need it. PRESCRIPTION.json is in
-DeepLens's format: millimetres, the stop first, surfaces with `d` (vertex), `c`, `k`, `ai`, `mat2`, and `d_sensor`.
+DeepLens's format: millimeters, the stop first, surfaces with `d` (vertex), `c`, `k`, `ai`, `mat2`, and `d_sensor`.
 
 For each place on a 4:3 sensor whose half diagonal is the lens's `r_sensor`, a collimated bundle (object at infinity)
 fills the stop, its chief ray at 540 nm landing on the place. Rays that an aperture of the prescription stops are lost.
 From the rays' paths and directions follows the scalar diffraction PSF; those of five wavelengths a channel are added,
 integrated over square pixels, and cut to k x k about the centroid of green: all channels about the same point, so
-lateral colour stays. Left out: Fresnel losses, stray light, tolerances, cover glass, the sensor's microlenses.
+lateral color stays. Left out: Fresnel losses, stray light, tolerances, cover glass, the sensor's microlenses.
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ def bundles(optic: Optic, lens: Prescription, height: float) -> list[list[Bundle
     if min(rays.arrived for channel in found for rays in channel) == 0:
         raise ValueError(f"no light reaches {height:.3f} mm off the axis")
     light = [(w * rays.arrived, rays.y.mean()) for w, rays in zip(WEIGHTS, found[1], strict=True)]
-    centre = sum(w * y for w, y in light) / sum(w for w, _ in light)
-    return [[replace(rays, y=rays.y - centre) for rays in channel] for channel in found]
+    center = sum(w * y for w, y in light) / sum(w for w, _ in light)
+    return [[replace(rays, y=rays.y - center) for rays in channel] for channel in found]
 
 
 def pixel_psf(
@@ -71,9 +71,9 @@ def pixel_psf(
 
     Args:
         channel: bundles of the wavelengths, weighted by WEIGHTS and by how much light arrived.
-        waves: their wavelengths, micrometres.
-        outward: (down, right), the unit vector from the picture's centre to the place.
-        pitch: of the pixels, micrometres.
+        waves: their wavelengths, micrometers.
+        outward: (down, right), the unit vector from the picture's center to the place.
+        pitch: of the pixels, micrometers.
         side: odd.
     """
     down, right = outward
@@ -121,7 +121,7 @@ def psf_field(
             psf, share = zip(
                 *(pixel_psf(b, w, outward, pitch, side) for b, w in zip(found, WAVELENGTHS, strict=True)), strict=True
             )
-            # The other three quadrants are mirror images: the lens is round, the grid even about its centre.
+            # The other three quadrants are mirror images: the lens is round, the grid even about its center.
             for row, flip_row in ((i, 1), (rows - 1 - i, -1)):
                 for column, flip_column in ((j, 1), (columns - 1 - j, -1)):
                     psfs[row, column] = np.stack(psf)[:, ::flip_row, ::flip_column]
@@ -131,7 +131,7 @@ def psf_field(
 
 
 def spot_table(lens: Prescription, shift: float) -> str:
-    """The geometric spots, without diffraction, at the axis, 0.8 and the whole of the half diagonal, in micrometres."""
+    """The geometric spots, without diffraction, at the axis, 0.8 and the whole of the half diagonal, in micrometers."""
     optic = build(lens, shift)
     lines = ["field  angle  channel  RMS radius  50 % diameter  90 % diameter  shift to G  rays arrived"]
     for share in (0.0, 0.8, 1.0):
@@ -141,13 +141,13 @@ def spot_table(lens: Prescription, shift: float) -> str:
             weight = np.concatenate([np.full(len(r.x), w) for w, r in zip(WEIGHTS, channel, strict=True)])
             weight /= weight.sum()
             x, y = (np.concatenate([getattr(r, axis) for r in channel]) * 1e3 for axis in "xy")
-            centre = weight @ y
-            radius = np.hypot(x, y - centre)
+            center = weight @ y
+            radius = np.hypot(x, y - center)
             order = np.argsort(radius)
             half, most = (2 * radius[order][np.searchsorted(np.cumsum(weight[order]), e)] for e in (0.5, 0.9))
             rms, arrived = np.sqrt(weight @ radius**2), np.average([r.arrived for r in channel], weights=WEIGHTS)
             lines.append(
-                f"{share:5.2f}  {angle:5.1f}  {name:>7}  {rms:10.1f}  {half:13.1f}  {most:13.1f}  {centre:+10.1f}"
+                f"{share:5.2f}  {angle:5.1f}  {name:>7}  {rms:10.1f}  {half:13.1f}  {most:13.1f}  {center:+10.1f}"
                 f"  {arrived:12.2f}"
             )
     return "\n".join(lines)
@@ -167,7 +167,7 @@ def provenance(args: argparse.Namespace, lens: Prescription, shift: float) -> st
         f"{importlib.metadata.version('optiland')}. Object at infinity; sensor {focus}; half diagonal "
         f"{lens.half_diagonal:.3f} mm, 4:3; {args.pitch:g} um pixels, their square aperture included; wavelengths "
         f"{waves} nm, weights 1:2:3:2:1; scalar diffraction; every channel about the centroid of "
-        f"green, so lateral colour is kept. Node (0, 0) is the top left corner of the upright picture."
+        f"green, so lateral color is kept. Node (0, 0) is the top left corner of the upright picture."
     )
 
 
@@ -197,7 +197,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("prescription", type=Path)
     parser.add_argument("-o", "--output", type=Path, required=True, help="psf.npz to write")
-    parser.add_argument("--pitch", type=float, required=True, help="distance of the pixels, micrometres")
+    parser.add_argument("--pitch", type=float, required=True, help="distance of the pixels, micrometers")
     parser.add_argument("--rows", type=int, default=11, help="grid nodes from top to bottom (default 11)")
     parser.add_argument("--columns", type=int, default=11, help="grid nodes from left to right (default 11)")
     parser.add_argument("--side", type=int, default=33, help="side of a PSF in pixels, odd (default 33)")

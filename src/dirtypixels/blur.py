@@ -14,7 +14,7 @@ Border = Literal["circular", "mirror", "crop"]
 
 
 def transfer_function(psf: Tensor, size: tuple[int, int]) -> Tensor:
-    """Real Fourier transform of a PSF whose centre stands at the origin of a circular image.
+    """Real Fourier transform of a PSF whose center stands at the origin of a circular image.
 
     Args:
         psf: (..., kh, kw), odd sizes.
@@ -37,7 +37,7 @@ def transfer_function(psf: Tensor, size: tuple[int, int]) -> Tensor:
 class Blur:
     """Convolution with a PSF.
 
-    ``y[p] = sum_q psf[q] x[p - q]``, q counted from the PSF's centre
+    ``y[p] = sum_q psf[q] x[p - q]``, q counted from the PSF's center
 
     Args:
         psf: (1|B, 1|C, kh, kw), odd sizes, >= 0, summing to 1.
@@ -225,7 +225,7 @@ def mirror_index(index: Tensor, size: int) -> Tensor:
 
 
 def _hat_weights(nodes: int, size: int, like: Tensor) -> Tensor:
-    """Linear interpolation's weight of each node at each pixel's centre, (nodes, size)."""
+    """Linear interpolation's weight of each node at each pixel's center, (nodes, size)."""
     pixel = torch.arange(size, dtype=like.dtype, device=like.device)
     at = (pixel + 0.5) / size * (nodes - 1)
     return (1 - (at - torch.arange(nodes, dtype=like.dtype, device=like.device)[:, None]).abs()).clamp_min(0)

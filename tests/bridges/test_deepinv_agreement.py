@@ -12,7 +12,7 @@ from torch import Tensor
 from dirtypixels.blur import Blur, transfer_function
 from dirtypixels.bridges.deepinv import DenoiserProx
 from dirtypixels.restore.algorithms import HQS
-from dirtypixels.restore.minimise import minimise
+from dirtypixels.restore.minimize import minimize
 from dirtypixels.restore.prox import Prox, SoftThreshold
 from dirtypixels.restore.terms import Gaussian
 
@@ -100,7 +100,7 @@ class TestHQS:
     def test_l1(
         self, iterations: int, kernel: tuple[int, int] | None, weight: float, coupling: float, sigma: float
     ) -> None:
-        """``minimise |A x - y|^2 / (2 sigma^2) + weight |x|_1``, coupled by ``coupling/2 |x - z|^2``."""
+        """``minimize |A x - y|^2 / (2 sigma^2) + weight |x|_1``, coupled by ``coupling/2 |x - z|^2``."""
         y = random(2, 3, 16, 19) - 0.3
         physics, term = problem(y, kernel, sigma)
         prior = deepinv.optim.L1Prior()
@@ -140,7 +140,7 @@ class TestHQS:
 
 @pytest.mark.parametrize(("theirs", "ours"), [("PGD", "admm"), ("FISTA", "fista")])
 def test_the_minimum(theirs: str, ours: Any) -> None:
-    """``minimise |A x - y|^2 / (2 sigma^2) + weight |x|_1`` with the algorithms of both, run to convergence."""
+    """``minimize |A x - y|^2 / (2 sigma^2) + weight |x|_1`` with the algorithms of both, run to convergence."""
     weight, sigma = 0.1, 0.7
     y = random(1, 1, 12, 15) - 0.3
     psf = torch.zeros(1, 1, 3, 3, dtype=torch.float64)
@@ -156,6 +156,6 @@ def test_the_minimum(theirs: str, ours: Any) -> None:
     )
     found = model(y, deepinv.physics.BlurFFT((1, *size), filter=psf))
     term = Gaussian(y, transfer_function(psf, size), torch.full((1, 1, 1, 1), sigma**-2, dtype=y.dtype))
-    expected = minimise(term, IDENTITY, SoftThreshold(weight), ours, tolerance=1e-8)
+    expected = minimize(term, IDENTITY, SoftThreshold(weight), ours, tolerance=1e-8)
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
     assert 0.1 < float((expected.abs() < 1e-6).double().mean()) < 0.9

@@ -81,10 +81,10 @@ class TestNoise:
             other = samples[i - 1].double().flatten()
             assert not torch.equal(one, other)
             # Five standard errors of a difference of two means, and of two variances (fourth central moment).
-            centred = one - one.mean()
-            variance = centred.square().mean()
+            centered = one - one.mean()
+            variance = centered.square().mean()
             assert (one.mean() - other.mean()).abs() < 5 * (2 * variance / one.numel()).sqrt()
-            spread = 2 * (centred.square().square().mean() - variance**2) / one.numel()
+            spread = 2 * (centered.square().square().mean() - variance**2) / one.numel()
             assert (one.var() - other.var()).abs() < 5 * spread.sqrt()
 
     def test_is_a_poisson_gaussian_noise_that_can_be_updated(self, camera: Camera) -> None:

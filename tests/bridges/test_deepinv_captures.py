@@ -180,7 +180,7 @@ class TestReconstructor:
         image = bridge.reconstructor(Deblurrer())(y, physics).detach()
         assert image.shape == x.shape
         assert physics.A(image).shape == y.shape
-        # In place, not shifted: nearer to the scene than any neighbouring placing of it.
+        # In place, not shifted: nearer to the scene than any neighboring placing of it.
         inner = (slice(None), slice(None), slice(8, -8), slice(8, -8))
         errors = {
             (i, j): float((image - x.roll((i, j), (-2, -1)))[inner].square().mean())
@@ -206,13 +206,13 @@ class TestReconstructor:
         x = scene(2, 1, 16, 16)
         y, model = physics(x), bridge.reconstructor(unit)
         assert {id(p) for p in model.parameters()} == {id(p) for p in unit.parameters()}
-        optimiser = torch.optim.Adam(model.parameters(), lr=0.01)
+        optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
         losses = []
         for _ in range(8):
             loss = (model(y, physics) - x).square().mean()
-            optimiser.zero_grad()
+            optimizer.zero_grad()
             loss.backward()
-            optimiser.step()
+            optimizer.step()
             losses.append(float(loss.detach()))
         assert losses[-1] < losses[0]
 

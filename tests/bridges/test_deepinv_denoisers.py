@@ -79,7 +79,7 @@ def test_a_filter_that_takes_no_level() -> None:
 
 
 def test_in_a_unit_it_takes_noise_away() -> None:
-    """Total variation in the stabilised domain, where the noise has standard deviation 1."""
+    """Total variation in the stabilized domain, where the noise has standard deviation 1."""
     scene = random(1, 3, 4, 5).float().repeat_interleave(8, -1).repeat_interleave(8, -2)
     camera = Camera.load("nexus-6p-rear")
     obs = camera.capture(scene, lux=20, generator=torch.Generator().manual_seed(0))

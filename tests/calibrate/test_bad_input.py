@@ -1,4 +1,4 @@
-"""What people get wrong, end to end: captures of a rehearsal spoiled in one way each, and what the command says."""
+"""What people get wrong, end to end: simulated captures spoiled in one way each, and what the command says."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from PIL import ExifTags, Image
 from scipy import ndimage
 
 from dirtypixels.calibrate.psf.chart import BernoulliChart
-from dirtypixels.calibrate.rehearsal import POSES, Pose, rehearse, typical
+from dirtypixels.calibrate.simulate import POSES, Pose, simulate_captures, typical
 from dirtypixels.cli.main import main
 from dirtypixels.raw.folders import read_frames, write_frames
 from dirtypixels.raw.frames import Frame
@@ -43,7 +43,7 @@ class Said(NamedTuple):
 def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Captures of one gain, on a small frame, and one of the chart."""
     folder = tmp_path_factory.mktemp("bad-input") / "good"
-    rehearse(folder, typical(height=HEIGHT, width=WIDTH), isos=(100,), exposures=4, poses=())
+    simulate_captures(folder, typical(height=HEIGHT, width=WIDTH), isos=(100,), exposures=4, poses=())
     darks = [replace(frame, exposure_s=0.0) for frame in read_frames(folder / "darks")]
     frames = [*read_frames(folder / "noise"), *darks]
     for part in ("noise", "darks"):
@@ -166,11 +166,11 @@ def chart_stating(**wrong: Any) -> Callable[[Path], None]:
 
 
 def chart_seen(change: Callable[[np.ndarray], np.ndarray]) -> Callable[[Path], None]:
-    """A capture of the chart whose light was changed on its way, alike in all colours."""
+    """A capture of the chart whose light was changed on its way, alike in all colors."""
 
     def make() -> Frame:
-        light = change(typical(colour=(1.0, 1.0, 1.0)).render(CHART, POSES[0]))
-        return CAMERA.expose(CAMERA.coloured(light), 100, torch.Generator().manual_seed(1), exposure_s=0.01)
+        light = change(typical(color=(1.0, 1.0, 1.0)).render(CHART, POSES[0]))
+        return CAMERA.expose(CAMERA.colored(light), 100, torch.Generator().manual_seed(1), exposure_s=0.01)
 
     return chart_frame(make)
 
@@ -292,13 +292,13 @@ NOISE = (
     Case("one exposure only", only("-flat3-"), 2, ("two exposures", "one only")),
     Case("single frames without pairs", without("-2.tiff"), 2, ("two frames of each exposure",)),
     Case("dark frames only", only("-dark-"), 2, ("dark frames only",)),
-    Case("mixed cameras", for_one(camera="another"), 2, ("one camera", "another", "rehearsal")),
-    Case("mixed colour patterns", for_one(cfa="GBRG"), 2, ("one camera", "GBRG", "RGGB")),
+    Case("mixed cameras", for_one(camera="another"), 2, ("one camera", "another", "simulated")),
+    Case("mixed color patterns", for_one(cfa="GBRG"), 2, ("one camera", "GBRG", "RGGB")),
     Case("ISO unknown", lambda f: (without("-flat4-")(f), without("-flat1-")(f), stated(iso="")(f)), 0,
          ("do not state their ISO",)),
     Case("ISO of one frame unknown", for_one(iso=""), 2, ("ISO", "iso100-flat3-1.tiff")),
-    Case("no colour pattern for a mosaic", stated(cfa=""), 2, ("cfa", "colour filters")),
-    Case("wrong colour pattern", stated(cfa="GRBG"), 2, ("cfa", "RGGB")),
+    Case("no color pattern for a mosaic", stated(cfa=""), 2, ("cfa", "color filters")),
+    Case("wrong color pattern", stated(cfa="GRBG"), 2, ("cfa", "RGGB")),
     Case("JPEG", one_file(lambda p: Image.fromarray(random_values((HEIGHT, WIDTH, 3), np.uint8)).save(p, "JPEG")), 2,
          ("JPEG", "10 to 16 bits", "iso100-flat3-1.tiff")),
     Case("PNG of 8 bits", one_file(lambda p: picture_of_8_bits(p), "a.png"), 2, ("8 bits", "a.png")),
@@ -346,8 +346,8 @@ PSF = (
     Case("chart's black level too high", chart_stating(black=(350.0,) * 4), 0, ("black level seems", "DN too high")),
     Case("chart's black level far too high", chart_stating(black=(1000.0,) * 4), 2,
          ("wrong black level", "chart-1.tiff", "1000 DN")),
-    Case("chart's colour pattern wrong", chart_stating(cfa="GRBG"), 2, ("cfa GRBG", "RGGB or BGGR")),
-    Case("chart's colour pattern missing", chart_stating(cfa=None), 2, ("states no cfa", "RGGB or BGGR")),
+    Case("chart's color pattern wrong", chart_stating(cfa="GRBG"), 2, ("cfa GRBG", "RGGB or BGGR")),
+    Case("chart's color pattern missing", chart_stating(cfa=None), 2, ("states no cfa", "RGGB or BGGR")),
     Case("chart through two lenses", two_lenses, 2,
          ("one lens", "chart-1.tiff and", "chart-2.tiff differ", "lens A and B", "aperture f/1.8 and f/11")),
     Case("chart file is a photograph", lambda f: Image.new("RGB", (64, 64)).save(f / "chart.png"), 2, ("chart.png",)),

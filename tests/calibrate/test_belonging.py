@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from dirtypixels.calibrate.belonging import capture_file, check_belongs, seen_in
-from dirtypixels.calibrate.findings import Finding
+from dirtypixels.calibrate.diagnostics import Diagnostic
 from dirtypixels.calibrate.profile import record, with_noise, with_optics
 from dirtypixels.camera import Camera, PsfField, gaussian_psf
 from dirtypixels.camera.schema import SeenCamera
 from dirtypixels.raw.frames import Frame
 
 FIELD = PsfField(gaussian_psf(0.5).expand(2, 3, 1, 5, 5).clone(), "measured on a chart", 1.4)
-NOTE = [Finding("drift", "note", "the light drifted by 0.1 %")]
+NOTE = [Diagnostic("drift", "note", "the light drifted by 0.1 %")]
 
 
 def frame(camera: str | None = "Bench One", cfa: str | None = "RGGB", size: tuple[int, int] = (4, 6), iso: float = 100,

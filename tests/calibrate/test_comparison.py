@@ -1,4 +1,4 @@
-"""Two profiles beside each other."""
+"""Two profiles next to each other."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from dirtypixels.calibrate.comparison import centred, noise_difference, psf_difference
+from dirtypixels.calibrate.comparison import centered, noise_difference, psf_difference
 from dirtypixels.camera import NoiseCurve, PsfField
 
 
@@ -21,7 +21,7 @@ def spot(size: int, y: float, x: float, spread: float = 1.2) -> Any:
 
 
 def field(*psfs: Any) -> PsfField:
-    """The same PSF of each colour all over."""
+    """The same PSF of each color all over."""
     return PsfField(torch.from_numpy(np.stack(psfs)).expand(2, 2, -1, -1, -1), "made up")
 
 
@@ -53,7 +53,7 @@ class TestPsf:
         assert found.shift_px == pytest.approx(0.5, abs=1e-3)
         np.testing.assert_allclose(found.error, 0.0, atol=2e-3)
 
-    def test_lateral_colour_is_no_shift_of_all(self) -> None:
+    def test_lateral_color_is_no_shift_of_all(self) -> None:
         plain = field(*[spot(15, 0, 0)] * 3)
         aside = field(spot(15, 0, 0.5), spot(15, 0, 0), spot(15, 0, 0))
         found = psf_difference(aside, plain, (0.5, 0.5))
@@ -61,13 +61,13 @@ class TestPsf:
         np.testing.assert_allclose(found.error, [expected, 0, 0], atol=1e-3)
 
     def test_other_sizes_and_one_channel(self) -> None:
-        gray, colour = field(spot(11, 0, 0)), field(spot(15, 0, 0, 2.0), spot(15, 0, 0), spot(15, 0, 0, 0.8))
-        for pair in ((gray, colour), (colour, gray)):
+        gray, color = field(spot(11, 0, 0)), field(spot(15, 0, 0, 2.0), spot(15, 0, 0), spot(15, 0, 0, 0.8))
+        for pair in ((gray, color), (color, gray)):
             found = psf_difference(*pair, (0.1, 0.9))
             assert found.error.shape == (1,)
             assert found.error[0] < 1e-3
 
-    def test_centred_moves_the_centroid_of_green(self) -> None:
-        moved, where = centred(np.stack([spot(13, 0.4, -0.2)] * 3), 21)
+    def test_centered_moves_the_centroid_of_green(self) -> None:
+        moved, where = centered(np.stack([spot(13, 0.4, -0.2)] * 3), 21)
         np.testing.assert_allclose(where, [0.4, -0.2], atol=1e-3)
         np.testing.assert_allclose(moved[1], spot(21, 0, 0), atol=1e-3)

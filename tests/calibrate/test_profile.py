@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from dirtypixels.calibrate.findings import Finding
+from dirtypixels.calibrate.diagnostics import Diagnostic
 from dirtypixels.calibrate.profile import record, with_noise, with_optics
 from dirtypixels.calibrate.sensor import sensor_of
 from dirtypixels.camera import Camera, ExposureRule, PsfField, gaussian_psf
@@ -17,8 +17,8 @@ from dirtypixels.camera.schema import MeasuredLevel, SeenCamera
 from dirtypixels.raw.frames import Frame
 
 FIELD = PsfField(gaussian_psf(0.5).expand(2, 3, 1, 5, 5).clone(), "measured on a chart", 1.4)
-NOTE = Finding("drift", "note", "the light drifted by 0.1 %")
-FAILURE = Finding("residual", "failure", "the fit misses what was measured by 12 %")
+NOTE = Diagnostic("drift", "note", "the light drifted by 0.1 %")
+FAILURE = Diagnostic("residual", "failure", "the fit misses what was measured by 12 %")
 
 
 def frame(**known: object) -> Frame:
@@ -55,7 +55,7 @@ def test_a_new_profile_of_noise(tmp_path: Path) -> None:
     assert kept.passed
     assert kept.captures[0].file == "a.dng"
     assert kept.captures[0].exif == {"Lens": "f/2"}
-    assert kept.findings[0].message == NOTE.message
+    assert kept.diagnostics[0].message == NOTE.message
 
 
 def test_noise_and_lens_do_not_harm_each_other() -> None:

@@ -47,11 +47,11 @@ def test_gains_that_agree_within_half_a_dn_have_their_mean() -> None:
     assert "differs" not in sensor.source
 
 
-def test_colours_with_levels_of_their_own_are_told() -> None:
+def test_colors_with_levels_of_their_own_are_told() -> None:
     measured = {(100.0, p): BlackLevel(b, None, "dark frames") for p, b in zip("RGB", (63.0, 64.0, 65.0), strict=True)}
     sensor = found([frame()], measured)
     assert sensor.black_level == 64
-    assert "the mean of its colours' 63 to 65 DN" in sensor.source
+    assert "the mean of its colors' 63 to 65 DN" in sensor.source
 
 
 def test_levels_of_a_range_of_0_to_1_differ_by_less_than_half_a_dn() -> None:

@@ -19,7 +19,7 @@ RECORD: dict[str, Any] = {
     "passed": True,
     "reason": "no check failed",
     "confidence": 0.95,
-    "findings": [{"kind": "drift", "severity": "note", "message": "the light drifted by 0.1 %"}],
+    "diagnostics": [{"kind": "drift", "severity": "note", "message": "the light drifted by 0.1 %"}],
     "captures": [{"file": "a.dng", "sha256": "ab", "iso": 100.0, "exposure_s": 0.01, "exif": {"Model": "X"}}],
     "levels": [
         {"iso": 100.0, "channel": c, "alpha": a, "sigma": s, **LEVEL}

@@ -10,7 +10,7 @@ import torch
 from scipy import stats
 
 from dirtypixels import Camera
-from dirtypixels.camera import linear_scene, poisson_gaussian, realisation
+from dirtypixels.camera import linear_scene, poisson_gaussian, realization
 
 STANDARD_ERRORS = 4.0
 
@@ -110,26 +110,26 @@ def test_a_photographs_noise_depends_on_seed_and_key_alone() -> None:
     keys = ["n01440764/a.jpg", "n01440764/b.jpg", "n02102040/a.jpg", "val/ä.png"]
 
     def signals(order: list[int]) -> torch.Tensor:
-        return camera.capture(scenes[order], lux=3, generator=[realisation(7, keys[i]) for i in order]).signal
+        return camera.capture(scenes[order], lux=3, generator=[realization(7, keys[i]) for i in order]).signal
 
     together = signals([0, 1, 2, 3])
     torch.testing.assert_close(signals([3, 1, 0, 2]), together[[3, 1, 0, 2]], rtol=0, atol=0)
     for i in range(4):
         torch.testing.assert_close(signals([i]), together[i : i + 1], rtol=0, atol=0)
     torch.testing.assert_close(
-        camera.capture(scenes[:1], lux=3, generator=realisation(7, keys[0])).signal, together[:1], rtol=0, atol=0
+        camera.capture(scenes[:1], lux=3, generator=realization(7, keys[0])).signal, together[:1], rtol=0, atol=0
     )
 
 
 def test_other_seeds_and_keys_give_other_noise() -> None:
     draws = {
-        (seed, key): tuple(torch.rand(4, generator=realisation(seed, key)).tolist())
+        (seed, key): tuple(torch.rand(4, generator=realization(seed, key)).tolist())
         for seed in range(-1, 3)
         for key in ("", "a", "b", "1/a", "a/1")
     }
     assert len(set(draws.values())) == len(draws)
     # Fixed for good: a study's stored numbers hang on it.
-    assert realisation(0, "a").initial_seed() == 6612858177627257344
+    assert realization(0, "a").initial_seed() == 6612858177627257344
 
 
 def test_without_a_generator_the_global_one_is_used() -> None:

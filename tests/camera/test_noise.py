@@ -145,7 +145,7 @@ class TestChannels:
         assert NoiseCurve([100], [[1e-4]], [[1e-3]]) == NoiseCurve([100], [1e-4], [1e-3])
 
     def test_two_channels_are_refused(self) -> None:
-        with pytest.raises(ValueError, match=r"alpha and sigma must both be \(N,\), or \(N, 3\) for colours"):
+        with pytest.raises(ValueError, match=r"alpha and sigma must both be \(N,\), or \(N, 3\) for colors"):
             NoiseCurve([100], [[1e-4, 1e-4]], [[1e-3, 1e-3]])
         with pytest.raises(ValueError, match=r"alpha and sigma must both be"):
             NoiseCurve([100], [1e-4], [[1e-3, 1e-3, 1e-3]])

@@ -143,7 +143,7 @@ class TestCapture:
         psf = camera.psf("offaxis")[None]
         torch.testing.assert_close(obs.signal, Blur(psf, "mirror").forward(scene).clamp(0, 1))
         torch.testing.assert_close(obs.psf, psf)
-        # With noise its variance is that of the blurred light, not a blurred noise: neighbours are uncorrelated.
+        # With noise its variance is that of the blurred light, not a blurred noise: neighbors are uncorrelated.
         flat = torch.full((1, 3, 200, 200), 0.4)
         noise = (
             camera.capture(flat, lux=100, position="offaxis", generator=torch.Generator().manual_seed(0)).signal - 0.4

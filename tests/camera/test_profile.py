@@ -15,7 +15,7 @@ from measured import MEASURED, OPTICS, PSFS
 from measured import camera as measured
 
 from dirtypixels import Camera
-from dirtypixels.camera import realisation
+from dirtypixels.camera import realization
 from dirtypixels.camera.optics import digest_of
 
 GOOD: dict[str, Any] = {
@@ -184,10 +184,10 @@ def test_capture_gives_an_observation(batch: int, channels: int, height: int, wi
 
 def test_every_image_may_have_its_own_light() -> None:
     lux = torch.tensor([3.0, 6.0, math.inf])
-    generators = [realisation(0, str(i)) for i in range(3)]
+    generators = [realization(0, str(i)) for i in range(3)]
     obs = CAMERA.capture(scene(), lux, generator=generators)
     for i in range(3):
-        alone = CAMERA.capture(scene()[i : i + 1], float(lux[i]), generator=[realisation(0, str(i))])
+        alone = CAMERA.capture(scene()[i : i + 1], float(lux[i]), generator=[realization(0, str(i))])
         for name in ("signal", "alpha", "sigma"):
             torch.testing.assert_close(getattr(obs, name)[i : i + 1], getattr(alone, name), rtol=0, atol=0)
     torch.testing.assert_close(obs.alpha.flatten(), CAMERA.noise.at_lux(lux).alpha)  # type: ignore[arg-type]

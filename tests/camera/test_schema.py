@@ -1,4 +1,4 @@
-"""Profiles of measured cameras: colour channels of their own, a lens without noise, the record of a calibration."""
+"""Profiles of measured cameras: color channels of their own, a lens without noise, the record of a calibration."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def test_each_channel_has_its_noise() -> None:
         ("noise.gains.0.alpha", 1e-3, "alpha and sigma must be one number, or three"),
         ("noise.gains.0.sigma", [4e-3, 5e-3, 7e-3], "they differ at ['ISO 100 B']"),
         ("calibration.noise.levels.1.iso", 200, "they differ at ['ISO 100 G', 'ISO 200 G']"),
-        ("calibration.noise.findings.0.severity", "failure", "passed must be false where a finding is a failure"),
+        ("calibration.noise.diagnostics.0.severity", "failure", "passed must be false where a diagnostic is a failure"),
         ("calibration.optics.optics.residual", [[1.0, 1.0]], "trusted, residual and quality must be maps of one shape"),
         ("calibration.noise.levels.0.alpha_interval", [5, 1], "alpha_interval must hold alpha 0.001; found [5, 1]"),
         ("calibration.noise.levels.2.sigma_interval", [0, 5e-3], "sigma_interval must hold sigma 0.006; found [0, 0.0"),
@@ -144,7 +144,7 @@ def test_each_channel_has_its_noise() -> None:
             False,
             "calibration.noise: Value error, passed must be false where a level did not pass; found true with ISO 100",
         ),
-        ("calibration.noise.passed", False, "passed must be true where no finding is a failure and all levels pass"),
+        ("calibration.noise.passed", False, "passed must be true where no diagnostic is a failure and all levels pass"),
         ("calibration.noise.date", "yesterday", "calibration.noise.date: Value error, must be a date as in ISO 8601"),
         ("schema_version", 1, "calibration needs schema_version 2"),
         ("exposure", None, "noise and exposure belong together"),

@@ -27,7 +27,7 @@ SOURCE = "Simulated from a design, not measured: a made-up lens, blurrier toward
 
 
 def field(rows: int = 4, columns: int = 5, channels: int = 3, size: int = 15) -> Tensor:
-    """Gaussians, wider with the distance from the centre; red wider than blue, each a little off the middle."""
+    """Gaussians, wider with the distance from the center; red wider than blue, each a little off the middle."""
     psfs = torch.zeros(rows, columns, channels, size, size)
     axis = torch.arange(size) - size // 2
     for i, j, c in itertools.product(range(rows), range(columns), range(channels)):
@@ -179,7 +179,7 @@ class TestPsfs:
             np.testing.assert_allclose(axes.images[0].get_array(), expected, rtol=1e-5)
             assert sorted(axes.images[0].get_extent()) == [-7.5, -7.5, 7.5, 7.5]
 
-    def test_places_are_marked_in_the_colour_of_their_enlargement(self, drawn: list[Any]) -> None:
+    def test_places_are_marked_in_the_color_of_their_enlargement(self, drawn: list[Any]) -> None:
         portrait.draw_psfs(camera(field()), "unused.png")
         sensor, *enlarged = drawn[0].axes
         squares = [patch for patch in sensor.patches if isinstance(patch, Rectangle)]
@@ -187,9 +187,9 @@ class TestPsfs:
         places = [(0.5, 0.5), (0.9, 0.9), (1, 1)]
         for middle, (row, column) in zip(middles, places, strict=True):
             assert middle == pytest.approx((row * 3, column * 4))
-        colours = [to_hex(s.get_edgecolor()) for s in squares]
-        assert len(set(colours)) == 3
-        assert colours == [to_hex(axes.spines["left"].get_edgecolor()) for axes in enlarged]
+        colors = [to_hex(s.get_edgecolor()) for s in squares]
+        assert len(set(colors)) == 3
+        assert colors == [to_hex(axes.spines["left"].get_edgecolor()) for axes in enlarged]
         assert sensor.get_ylim() == (3.5, -0.5)  # row 0 is on top
 
     def test_a_camera_without_a_lens(self, tmp_path: Path) -> None:

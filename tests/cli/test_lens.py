@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from dirtypixels.blur import Blur
-from dirtypixels.camera import Camera, realisation
+from dirtypixels.camera import Camera, realization
 from dirtypixels.cli.predict import _reduced
 from dirtypixels.data.pictures import read_picture
 from dirtypixels.deploy import ModelCard, load_model, save_model
@@ -55,7 +55,7 @@ def test_a_capture_carries_its_position_and_its_psf(captures: Path, pictures: Pa
     obs, note = read_capture(captures / folder / "photo.tiff")
     camera = Camera.load("nexus-6p-rear")
     scene = read_picture(pictures / "photo.png")[None]
-    expected = camera.capture(scene, 50, position, realisation(0, "photo.png"))
+    expected = camera.capture(scene, 50, position, realization(0, "photo.png"))
     torch.testing.assert_close(obs.signal, expected.signal, rtol=0, atol=1e-6)
     assert note.position == position
     if position == "field":
@@ -104,7 +104,7 @@ def test_predict_with_a_model_that_deblurs(captures: Path, commands: Callable[..
     found, said = load_model(tmp_path / "model")
     assert said == card
     assert isinstance(found.unit, Deblurrer)
-    assert (found.unit.weighting, found.unit.solver.colour) == ("image", "merged")
+    assert (found.unit.weighting, found.unit.solver.color) == ("image", "merged")
     obs, _ = read_capture(captures / "periphery" / "photo.tiff")
     assert torch.equal(found(obs), model(obs))
     fits, sharp = commands(

@@ -68,7 +68,7 @@ def failed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("failed") / "bench"
     record = copy.deepcopy(MEASURED)
     record["calibration"]["noise"] |= {"passed": False, "reason": "the light drifted by 20 %"}
-    record["calibration"]["noise"]["findings"][0]["severity"] = "failure"
+    record["calibration"]["noise"]["diagnostics"][0]["severity"] = "failure"
     camera(record).save(path)
     return path
 

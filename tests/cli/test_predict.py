@@ -167,7 +167,7 @@ BAD: dict[str, tuple[list[str], list[str]]] = {
     "damaged description": (["damaged", "captures/small.tiff"], ["model.json", "is not a valid model description"]),
     "damaged weights": (["cut", "captures/small.tiff"], ["model.safetensors", "does not fit model.json"]),
     "missing capture": (["model", "captures/none.tiff"], ["needs its picture", "none.tiff"]),
-    "picture without a note": (["model", "pictures/small.png"], ["the note beside it", "small.json"]),
+    "picture without a note": (["model", "pictures/small.png"], ["the note next to it", "small.json"]),
     "too small": (["model", "captures/tiny.tiff"], ["must be at least 32 pixels a side; found 31", "tiny.tiff"]),
     "damaged capture": (["model", "damaged/a.tiff"], ["a.tiff", "cannot be read"]),
     "classes in another order": (

@@ -12,7 +12,7 @@ import tifffile
 import torch
 from PIL import Image
 
-from dirtypixels.camera import Camera, realisation
+from dirtypixels.camera import Camera, realization
 from dirtypixels.data import read_picture
 from dirtypixels.raw import read_capture
 
@@ -71,7 +71,7 @@ class TestCaptures:
         for key in ("a.png", "b.bmp", "deep/er/c.png"):
             path = (out / depth / key).with_suffix(".png" if depth == "8" else ".tiff")
             found, note = read_capture(path)
-            expected = camera.capture(read_picture(pictures / key)[None], 6.0, generator=realisation(4, key))
+            expected = camera.capture(read_picture(pictures / key)[None], 6.0, generator=realization(4, key))
             assert float((found.signal - expected.signal).abs().max()) <= BOUNDS[depth]
             torch.testing.assert_close(found.alpha, expected.alpha)
             torch.testing.assert_close(found.sigma, expected.sigma)
@@ -97,7 +97,7 @@ class TestCaptures:
     def test_camera_light_and_transfer_are_the_users(self, out: Path, pictures: Path) -> None:
         camera = Camera.load("semco")
         scene = read_picture(pictures / "a.png")[None]
-        expected = camera.capture(scene, 3.0, generator=realisation(0, "a.png"), transfer="srgb")
+        expected = camera.capture(scene, 3.0, generator=realization(0, "a.png"), transfer="srgb")
         found, note = read_capture(out / "other" / "a.tiff")
         assert float((found.signal - expected.signal).abs().max()) <= BOUNDS["16"]
         assert (note.camera, note.lux, note.transfer) == ("semco", 3.0, "srgb")

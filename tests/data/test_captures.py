@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from dirtypixels.camera import Camera, linear_scene, realisation
+from dirtypixels.camera import Camera, linear_scene, realization
 from dirtypixels.data import Capture, Captures, Photo, join, loader, log_uniform
 
 CAMERA = Camera.load("nexus-6p-rear")
@@ -79,7 +79,7 @@ class TestNoiseIsThePhotographsOwn:
         for i, key in enumerate("abc"):
             scene = Shelf()[i].scene[None]
             name = f"train/0/{key}" if training else f"judge/{key}"
-            expected = CAMERA.capture(scene, 6.0, generator=realisation(3, name))
+            expected = CAMERA.capture(scene, 6.0, generator=realization(3, name))
             assert torch.equal(made[i].observation.signal, expected.signal)
 
     def test_another_seed_is_another_noise(self, training: bool) -> None:

@@ -17,7 +17,7 @@ COUNTS = {"train": {"n2": 5, "n1": 4, "n3": 3}, "val": {"n1": 2, "n2": 1, "n3": 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """Pictures of one colour each, which tells where they come from."""
+    """Pictures of one color each, which tells where they come from."""
     red = 0
     for split, classes in COUNTS.items():
         for name, count in classes.items():
@@ -48,11 +48,11 @@ class TestFolderPhotos:
         for i in range(len(photos)):
             photo = photos[i]
             with Image.open(root / photo.key) as image:
-                colour = torch.tensor(image.getpixel((0, 0))) / 255
+                color = torch.tensor(image.getpixel((0, 0))) / 255
             assert photo.scene.shape == (3, 8, 8)
             assert photo.scene.dtype == torch.float32
             # All pixels are equal, so resizing keeps their value but for the rounding of its weights.
-            torch.testing.assert_close(photo.scene, colour.view(3, 1, 1).expand(3, 8, 8), rtol=0, atol=1e-6)
+            torch.testing.assert_close(photo.scene, color.view(3, 1, 1).expand(3, 8, 8), rtol=0, atol=1e-6)
 
     def test_keys_do_not_depend_on_where_the_root_is(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.chdir(root.parent)

@@ -86,11 +86,11 @@ def test_patches_are_pieces_of_the_folders_pictures_in_turn(tmp_path: Path) -> N
 
 def test_gray_is_luma_and_reducing_is_averaging(tmp_path: Path) -> None:
     two_pictures(tmp_path)
-    colour = natural_patches(4, 20, gray=False, folder=tmp_path, seed=1)
-    luma = 0.299 * colour[:, 0] + 0.587 * colour[:, 1] + 0.114 * colour[:, 2]
+    color = natural_patches(4, 20, gray=False, folder=tmp_path, seed=1)
+    luma = 0.299 * color[:, 0] + 0.587 * color[:, 1] + 0.114 * color[:, 2]
     torch.testing.assert_close(natural_patches(4, 20, folder=tmp_path, seed=1)[:, 0], luma)
     halved = natural_patches(4, 10, gray=False, folder=tmp_path, reduce=2, seed=1)
-    quarters = colour[..., ::2, ::2] + colour[..., 1::2, ::2] + colour[..., ::2, 1::2] + colour[..., 1::2, 1::2]
+    quarters = color[..., ::2, ::2] + color[..., 1::2, ::2] + color[..., ::2, 1::2] + color[..., 1::2, 1::2]
     torch.testing.assert_close(halved, quarters / 4)
 
 

@@ -17,21 +17,21 @@ from PIL import Image
 
 from dirtypixels.data.pictures import SUFFIXES, list_pictures, read_picture, resize
 
-COLOUR = np.random.default_rng(0).random((5, 7, 3))
-EIGHT = (COLOUR * 255).round().astype(np.uint8)
-SIXTEEN = (COLOUR * 65535).round().astype(np.uint16)
+COLOR = np.random.default_rng(0).random((5, 7, 3))
+EIGHT = (COLOR * 255).round().astype(np.uint8)
+SIXTEEN = (COLOR * 65535).round().astype(np.uint16)
 
 
 def png16(values: npt.NDArray[np.uint16]) -> bytes:
-    """A PNG with 16 bits a colour, written by hand: Pillow writes none in colour."""
+    """A PNG with 16 bits a color, written by hand: Pillow writes none in color."""
     height, width, channels = values.shape
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
-    colour_type = {1: 0, 2: 4, 3: 2, 4: 6}[channels]
+    color_type = {1: 0, 2: 4, 3: 2, 4: 6}[channels]
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
-    header = struct.pack(">IIBBBBB", width, height, 16, colour_type, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", width, height, 16, color_type, 0, 0, 0)
     parts = chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(rows)), chunk(b"IEND", b"")
     return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
 
@@ -48,7 +48,7 @@ def check(path: Path, expected: npt.NDArray[Any], atol: float = 1e-7) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".png", ".bmp", ".tif", ".webp", ".PNG"])
-def test_8_bit_colour(tmp_path: Path, suffix: str) -> None:
+def test_8_bit_color(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"picture{suffix}"
     if suffix == ".tif":
         tifffile.imwrite(path, EIGHT)
@@ -60,7 +60,7 @@ def test_8_bit_colour(tmp_path: Path, suffix: str) -> None:
 def test_jpeg(tmp_path: Path) -> None:
     flat = np.full((16, 16, 3), (200, 100, 50), np.uint8)
     Image.fromarray(flat).save(tmp_path / "picture.jpg", quality=100)
-    check(tmp_path / "picture.jpg", flat / 255, atol=2 / 255)  # rounded in another colour space
+    check(tmp_path / "picture.jpg", flat / 255, atol=2 / 255)  # rounded in another color space
 
 
 @pytest.mark.parametrize("kind", ["L", "1", "P", "LA", "RGBA"])
@@ -86,10 +86,10 @@ def test_16_bit_gray_png_keeps_all_16_bits(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("channels", [2, 3, 4])
-def test_16_bit_colour_png_is_refused_rather_than_cut_to_8_bits(tmp_path: Path, channels: int) -> None:
+def test_16_bit_color_png_is_refused_rather_than_cut_to_8_bits(tmp_path: Path, channels: int) -> None:
     values = np.concatenate([SIXTEEN, 65535 - SIXTEEN[:, :, :1]], 2)[:, :, :channels]
     (tmp_path / "picture.png").write_bytes(png16(values))
-    with pytest.raises(ValueError, match="of its 16 bits a colour only 8 would be read; save it as TIFF"):
+    with pytest.raises(ValueError, match="of its 16 bits a color only 8 would be read; save it as TIFF"):
         read_picture(tmp_path / "picture.png")
 
 
@@ -98,7 +98,7 @@ def test_16_bit_colour_png_is_refused_rather_than_cut_to_8_bits(tmp_path: Path, 
 @pytest.mark.parametrize("gray", [False, True])
 def test_16_bit_and_float_files(tmp_path: Path, suffix: str, dtype: Any, gray: bool) -> None:
     top = np.iinfo(dtype).max if np.issubdtype(dtype, np.integer) else 1.0
-    values = (COLOUR * top).round(0 if top > 1 else 9).astype(dtype)
+    values = (COLOR * top).round(0 if top > 1 else 9).astype(dtype)
     values = values[:, :, 0] if gray else values
     path = tmp_path / f"picture{suffix}"
     if suffix == ".npy":
@@ -109,13 +109,13 @@ def test_16_bit_and_float_files(tmp_path: Path, suffix: str, dtype: Any, gray: b
 
 
 def test_numpy_files_may_have_the_channels_first(tmp_path: Path) -> None:
-    np.save(tmp_path / "picture.npy", COLOUR.transpose(2, 0, 1).astype(np.float32))
-    check(tmp_path / "picture.npy", COLOUR)
+    np.save(tmp_path / "picture.npy", COLOR.transpose(2, 0, 1).astype(np.float32))
+    check(tmp_path / "picture.npy", COLOR)
 
 
 @pytest.mark.parametrize("value", [-0.01, 1.01, np.nan, np.inf])
 def test_values_out_of_range_are_refused(tmp_path: Path, value: float) -> None:
-    values = COLOUR.astype(np.float32)
+    values = COLOR.astype(np.float32)
     values[1, 2, 0] = value
     np.save(tmp_path / "picture.npy", values)
     with pytest.raises(ValueError, match=r"picture '.*picture.npy' must have values in \[0, 1\]; found"):
@@ -125,7 +125,7 @@ def test_values_out_of_range_are_refused(tmp_path: Path, value: float) -> None:
 @pytest.mark.parametrize("shape", [(5, 7, 2), (2, 5, 7), (4, 5, 7, 3), (7,), (0, 7, 3), (0, 0)])
 def test_other_shapes_are_refused(tmp_path: Path, shape: tuple[int, ...]) -> None:
     np.save(tmp_path / "picture.npy", np.zeros(shape, np.float32))
-    with pytest.raises(ValueError, match=re.escape("must be gray or have 3 colours; found shape (")):
+    with pytest.raises(ValueError, match=re.escape("must be gray or have 3 colors; found shape (")):
         read_picture(tmp_path / "picture.npy")
 
 
@@ -145,7 +145,7 @@ def test_nothing_is_unpickled(tmp_path: Path) -> None:
 def whole_file(tmp_path: Path, suffix: str) -> bytes:
     path = tmp_path / f"whole{suffix}"
     if suffix == ".npy":
-        np.save(path, COLOUR)
+        np.save(path, COLOR)
     elif suffix == ".tif":
         tifffile.imwrite(path, EIGHT, compression="zlib")
     elif suffix == ".png":

@@ -34,10 +34,10 @@ class TestFaces:
         face = draw(name, 128)
         assert face.texture.shape == (4, 128, 128)
         assert face.texture.dtype == np.float32
-        colour, opacity = face.texture[:3], face.texture[3]
+        color, opacity = face.texture[:3], face.texture[3]
         assert float(face.texture.min()) >= 0
         assert float(opacity.max()) == 1
-        assert bool((colour <= opacity + 1e-6).all())
+        assert bool((color <= opacity + 1e-6).all())
         # The opaque area is the outline's, by the shoelace formula; 8-bit coverage errs by 1/255 a pixel of the edge.
         x, y = face.outline.T
         area = 0.5 * abs(float(np.dot(x, np.roll(y, 1)) - np.dot(y, np.roll(x, 1))))
@@ -53,7 +53,7 @@ class TestFaces:
     def test_left_and_right_are_mirror_images(self) -> None:
         for left, right in (("curve left", "curve right"), ("turn left ahead", "turn right ahead")):
             one, other = draw(left, 64).texture, draw(right, 64).texture
-            # The canvas has 8 bits and rounds up to one level off, in colour and in opacity.
+            # The canvas has 8 bits and rounds up to one level off, in color and in opacity.
             assert float(np.abs(one[:, :, ::-1] - other).max()) < 2.5 / 255
             assert float(np.abs(one - other).max()) > 0.5
 
@@ -178,7 +178,7 @@ class TestRoadSigns:
         assert float(np.sqrt(np.square(warped - np.roll(plain, 1, -1)).mean())) > 0.1
 
     def test_warping_does_not_alias(self) -> None:
-        # Stripes of one texel on, one off, where the sign is smallest: a pixel cannot show them, so it must be grey.
+        # Stripes of one texel on, one off, where the sign is smallest: a pixel cannot show them, so it must be gray.
         stripes = np.zeros((4, 128, 128), dtype=np.float32)
         stripes[..., ::2] = 1
         half = 0.5 * signs._COVERAGE[0] * 64

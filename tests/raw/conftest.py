@@ -62,7 +62,7 @@ def write_dng(
         50706: (BYTE, [1, 4, 0, 0]), 50707: (BYTE, [1, 1, 0, 0]), 50708: (TEXT, model),
     }  # fmt: skip
     if photometric == 32803:
-        content |= {33421: (SHORT, list(pattern_size)), 33422: (BYTE, ["RGB".index(colour) for colour in pattern])}
+        content |= {33421: (SHORT, list(pattern_size)), 33422: (BYTE, ["RGB".index(color) for color in pattern])}
     if exif is not None:
         content[34665] = (LONG, [8 + len(data)])
         data += _directory(exif, 8 + len(data))

@@ -92,7 +92,7 @@ class TestRoundTrip:
 
 
 @pytest.mark.parametrize("shape", [(2, 3, 4, 4), (1, 1, 4, 4), (0, 3, 4, 4)])
-def test_only_one_colour_capture_is_written(tmp_path: Path, shape: tuple[int, ...]) -> None:
+def test_only_one_color_capture_is_written(tmp_path: Path, shape: tuple[int, ...]) -> None:
     noise = torch.zeros(shape[0], 1, 1, 1)
     with pytest.raises(ValueError, match=r"signal must have shape \(1, 3, H, W\)") as raised:
         write_capture(Observation(torch.zeros(shape), noise, noise), note(), tmp_path)
@@ -110,11 +110,11 @@ class TestDamage:
         return write_capture(observation(), note(f"a{SUFFIXES[request.param]}"), tmp_path, request.param)
 
     def test_a_missing_part_is_named(self, path: Path) -> None:
-        beside = path.with_suffix(".json")
-        beside.rename(beside.with_suffix(".away"))
-        with pytest.raises(FileNotFoundError, match=r"the note beside it.* found no '.*a\.json'"):
+        note_file = path.with_suffix(".json")
+        note_file.rename(note_file.with_suffix(".away"))
+        with pytest.raises(FileNotFoundError, match=r"the note next to it.* found no '.*a\.json'"):
             read_capture(path)
-        beside.with_suffix(".away").rename(beside)
+        note_file.with_suffix(".away").rename(note_file)
         path.unlink()
         with pytest.raises(FileNotFoundError, match=rf"needs its picture.* found no '.*a\{path.suffix}'"):
             read_capture(path)
@@ -165,10 +165,10 @@ class TestDamage:
         ],
     )
     def test_a_note_that_is_damaged(self, path: Path, content: object, words: list[str]) -> None:
-        beside = path.with_suffix(".json")
+        note_file = path.with_suffix(".json")
         if isinstance(content, dict):
-            content = json.dumps(json.loads(beside.read_text()) | content)
-        beside.write_bytes(content if isinstance(content, bytes) else str(content).encode())
+            content = json.dumps(json.loads(note_file.read_text()) | content)
+        note_file.write_bytes(content if isinstance(content, bytes) else str(content).encode())
         with pytest.raises(ValueError, match=r"a\.json' is not a valid capture note") as raised:
             read_capture(path)
         assert all(word in str(raised.value) for word in words), str(raised.value)

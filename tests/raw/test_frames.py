@@ -71,7 +71,7 @@ class TestSmoke:
 
 class TestPlanes:
     @pytest.mark.parametrize("cfa", CFA_PATTERNS)
-    def test_each_sample_is_in_the_plane_of_its_colour(self, cfa: str) -> None:
+    def test_each_sample_is_in_the_plane_of_its_color(self, cfa: str) -> None:
         values = np.arange(24, dtype=np.uint16).reshape(4, 6)
         one = frame(values=values, cfa=cfa, black=(1.0, 2.0, 3.0, 4.0))
         planes = one.planes()
@@ -80,7 +80,7 @@ class TestPlanes:
             for x in range(6):
                 place = y % 2 * 2 + x % 2
                 name = cfa[place]
-                if name == "G":  # beside red in its row, or beside blue
+                if name == "G":  # next to red in its row, or next to blue
                     name = "Gr" if cfa[place ^ 1] == "R" else "Gb"
                 assert planes[name][y // 2, x // 2] == values[y, x]
                 assert one.black_of(name) == place + 1

@@ -17,8 +17,8 @@ def frame(pattern: str, cfa: str | None, light: dict[str, float] = LIGHT, size: 
     """A frame under a pattern that states another one."""
     draw = np.random.default_rng(0)
     values = np.empty((size, size))
-    for i, colour in enumerate(pattern):
-        values[i // 2 :: 2, i % 2 :: 2] = black + draw.poisson(light[colour], (size // 2, size // 2))
+    for i, color in enumerate(pattern):
+        values[i // 2 :: 2, i % 2 :: 2] = black + draw.poisson(light[color], (size // 2, size // 2))
     return Frame(values.astype(np.uint16), cfa, (black,) * 4, 4095.0, path=Path("a.tif"))
 
 
@@ -49,7 +49,7 @@ def test_red_and_blue_that_differ_by_little_are_no_greens(light: dict[str, float
         check_mosaic([stated])
 
 
-def test_a_colourful_scene_tells_though_its_medians_do_not() -> None:
+def test_a_colorful_scene_tells_though_its_medians_do_not() -> None:
     """Red and blue swap half-way, so that their medians over the frame are alike."""
     halves = [
         frame("RGGB", "GRBG", {"R": red, "G": 800.0, "B": blue}, size=64) for red, blue in ((700, 400), (400, 700))
@@ -83,7 +83,7 @@ def test_red_and_blue_alike_leave_all_patterns_open() -> None:
         check_mosaic([frame("RGGB", None, light)])
 
 
-def test_nothing_to_say_of_one_colour_of_darkness_or_of_a_single_row() -> None:
+def test_nothing_to_say_of_one_color_of_darkness_or_of_a_single_row() -> None:
     white = {"R": 500.0, "G": 500.0, "B": 500.0}
     check_mosaic([frame("RGGB", None, white), frame("RGGB", "GRBG", white)])
     dark = {"R": 1.0, "G": 15.0, "B": 1.0}

@@ -43,7 +43,7 @@ class TestSensorFile:
         assert found.black == (60.25, 61.0, 62.0, 63.0)
 
     @pytest.mark.parametrize("area", [(2, 2, 58, 78), (1, 2, 59, 77), (2, 1, 58, 77), (1, 1, 60, 80), (0, 0, 59, 79)])
-    def test_of_a_cropped_picture_each_sample_keeps_its_colour_and_level(
+    def test_of_a_cropped_picture_each_sample_keeps_its_color_and_level(
         self, write_dng: Any, mosaic: Samples, area: tuple[int, int, int, int]
     ) -> None:
         # in a DNG pattern and levels begin at the active area, wherever it lies
@@ -236,12 +236,12 @@ class TestRefusedPicture:
         [
             ("L", "a PNG of 8 bits: a raw frame"),
             ("1", "a PNG of 1 bits"),
-            ("RGB", r"with colours \(RGB\): a frame has one"),
-            ("P", r"with colours \(P\)"),
-            ("LA", r"with colours \(LA\)"),
+            ("RGB", r"with colors \(RGB\): a frame has one"),
+            ("P", r"with colors \(P\)"),
+            ("LA", r"with colors \(LA\)"),
         ],
     )
-    def test_a_png_of_8_bits_or_with_colours(self, tmp_path: Path, mode: str, message: str) -> None:
+    def test_a_png_of_8_bits_or_with_colors(self, tmp_path: Path, mode: str, message: str) -> None:
         Image.new(mode, (8, 8)).save(tmp_path / "a.png")
         with pytest.raises(ValueError, match=message):
             read_frame(tmp_path / "a.png")

@@ -65,7 +65,7 @@ def test_the_grid_goes_row_by_row(file: Path) -> None:
 def test_what_is_not_said_has_a_default(file: Path) -> None:
     recipe = load_recipe(file, ["grid=null"])
     assert recipe.grid is None
-    assert recipe.deblur == Deblur(layers=1, tied=False, filter_size=5, hidden=24, colour="merged", weighting="image")
+    assert recipe.deblur == Deblur(layers=1, tied=False, filter_size=5, hidden=24, color="merged", weighting="image")
     assert (recipe.pretraining.blur_patches, recipe.pretraining.blur_size) == (200, 64)
 
 
@@ -100,7 +100,7 @@ PLACES = "must be 'center', 'offaxis', 'periphery', or [row, column], each in [0
         ("grid.positions=[]", ["grid: ", "one or more values", "give []"]),
         ("grid.limit=0", ["grid.limit", "greater than or equal to 1"]),
         ("grid.size=3", ["grid.size", "the keys are lux, positions, limit"]),
-        ("deblur.colour=blue", ["deblur.colour", "'shared', 'own' or 'merged'"]),
+        ("deblur.color=blue", ["deblur.color", "'shared', 'own' or 'merged'"]),
         ("deblur.weighting=noise", ["deblur.weighting", "'none', 'image', 'pixel' or 'pixel_exact'"]),
     ],
 )

@@ -54,7 +54,7 @@ def test_the_imagenet_recipe_is_the_papers() -> None:
     recipe = load_recipe(next(path for path in RECIPES if path.stem == "imagenet"))
     assert (recipe.head.network, recipe.data.size, recipe.pretraining.patches) == ("inception_v4", 299, 2000)
     assert (recipe.pretraining.iterations, recipe.finetuning.epochs) == (400, 2)
-    assert recipe.finetuning.optimiser == "rmsprop"
+    assert recipe.finetuning.optimizer == "rmsprop"
     assert recipe.clean_training is None  # the weights of ImageNet are used as they come
 
 

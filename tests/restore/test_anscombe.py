@@ -53,7 +53,7 @@ def poisson_weights(x: Array, alpha: float) -> tuple[Array, Array]:
     return counts, stats.poisson.pmf(counts, rate[:, None])
 
 
-def stabilised_moments(x: Array, alpha: float, sigma: float, power: int = 1) -> Array:
+def stabilized_moments(x: Array, alpha: float, sigma: float, power: int = 1) -> Array:
     """``E[f(alpha P + sigma N)^power]`` without clipping: a sum over counts of a trapezoid over the Gaussian."""
     counts, weights = poisson_weights(x, alpha)
     z = np.linspace(-10, 10, 8001)
@@ -64,14 +64,14 @@ def stabilised_moments(x: Array, alpha: float, sigma: float, power: int = 1) -> 
 def clipped_mean(x: Array, alpha: float, sigma: float) -> Array:
     """``E[f(clip(alpha P + sigma N, 0, 1))]``: heaps of probability at 0 and 1, Simpson's rule between."""
     counts, weights = poisson_weights(x, alpha)
-    centre = alpha * counts
+    center = alpha * counts
     if sigma == 0:
-        return np.asarray(weights @ textbook(centre.clip(0, 1), alpha, sigma))
+        return np.asarray(weights @ textbook(center.clip(0, 1), alpha, sigma))
     y = np.linspace(0, 1, 2001)
-    density = stats.norm.pdf((y - centre[:, None]) / sigma) / sigma
+    density = stats.norm.pdf((y - center[:, None]) / sigma) / sigma
     ends = textbook(np.array([0.0, 1.0]), alpha, sigma)
     given_count = integrate.simpson(density * textbook(y, alpha, sigma), x=y, axis=1)
-    given_count += ends[0] * stats.norm.cdf(-centre / sigma) + ends[1] * stats.norm.sf((1 - centre) / sigma)
+    given_count += ends[0] * stats.norm.cdf(-center / sigma) + ends[1] * stats.norm.sf((1 - center) / sigma)
     return np.asarray(weights @ given_count)
 
 
@@ -96,7 +96,7 @@ def test_forward_where_the_root_ends() -> None:
 @pytest.mark.parametrize("ratio", [0.0, 0.5, 2.0])
 def test_variance_is_1_after_it(ratio: float) -> None:
     photons = np.array([10.0, 20.0, 50.0, 100.0])
-    variance = stabilised_moments(photons, 1.0, ratio, 2) - stabilised_moments(photons, 1.0, ratio) ** 2
+    variance = stabilized_moments(photons, 1.0, ratio, 2) - stabilized_moments(photons, 1.0, ratio) ** 2
     # Expanding f about the mean m leaves r^2 / (2 (m + r^2)^2) for the read noise and 1 / (16 m^2) without it
     # (Anscombe 1948), to be followed by a power of 1/m more: from 10 photons on twice that bounds it all.
     left = ratio**2 / (2 * (photons + ratio**2) ** 2) + 1 / (16 * photons**2)
@@ -110,7 +110,7 @@ def test_variance_is_1_after_it(ratio: float) -> None:
 @pytest.mark.parametrize("ratio", [0.0, 0.1, 0.3, 0.5, 1.0, 2.0, 2.5278, 5.0])
 def test_exact_inverse_undoes_the_mean(ratio: float) -> None:
     photons = np.geomspace(0.05, 100, 25)
-    mean = stabilised_moments(photons, 1.0, ratio)  # depends on x/alpha and sigma/alpha alone
+    mean = stabilized_moments(photons, 1.0, ratio)  # depends on x/alpha and sigma/alpha alone
     for alpha in (1e-6, 1e-3, 0.1):
         got = anscombe.inverse(row(mean), level(alpha), level(ratio * alpha)).flatten().numpy()
         assert (np.abs(got / alpha - photons) <= np.maximum(0.01 * photons, 0.005)).all()
@@ -181,9 +181,9 @@ def test_closed_form_is_makitalo_and_fois(alpha: float, sigma: float) -> None:
 def test_algebraic_inverse_gives_the_signal_back_in_single_precision(alpha: float, sigma: float) -> None:
     y = row(np.linspace(0, 1, 257), torch.float32)
     a, s = level(alpha, torch.float32), level(sigma, torch.float32)
-    stabilised = anscombe.forward(y, a, s)
-    back = anscombe.inverse(stabilised, a, s, "algebraic")
-    d = stabilised.double()
+    stabilized = anscombe.forward(y, a, s)
+    back = anscombe.inverse(stabilized, a, s, "algebraic")
+    d = stabilized.double()
     terms = 0.25 * alpha * d**2 + sigma * d + 0.375 * alpha
     # Either direction rounds about ten times, each time by half an eps of one of these terms.
     assert bool(((back - y).double().abs() <= 10 * torch.finfo(torch.float32).eps * terms.abs() + 1e-30).all())
@@ -197,11 +197,11 @@ def test_values_and_gradients_are_finite_over_the_whole_range(dtype: torch.dtype
     alpha, sigma = (
         torch.tensor(v, dtype=dtype).view(-1, 1, 1, 1).requires_grad_() for v in zip(*EXTREMES, strict=True)
     )
-    stabilised = anscombe.forward(signal, alpha, sigma)
+    stabilized = anscombe.forward(signal, alpha, sigma)
     # What a network makes of it can lie anywhere.
-    wild = torch.cat([stabilised, row([-1e3, -1.0, 0.0, 1e4], dtype).expand(len(EXTREMES), 1, 1, 4)], -1)
+    wild = torch.cat([stabilized, row([-1e3, -1.0, 0.0, 1e4], dtype).expand(len(EXTREMES), 1, 1, 4)], -1)
     image = anscombe.inverse(wild, alpha, sigma, **arguments)
-    for output in (stabilised, image):
+    for output in (stabilized, image):
         assert bool(output.isfinite().all())
         for gradient in torch.autograd.grad(output.sum(), (signal, alpha, sigma), retain_graph=True):
             assert bool(gradient.isfinite().all())
@@ -253,10 +253,10 @@ def test_parameters_per_sample_and_channel_equal_one_by_one(
 )
 @pytest.mark.parametrize("clipped", [False, True])
 def test_forward_and_exact_inverse_increase(alpha: float, sigma: float, clipped: bool) -> None:
-    stabilised = anscombe.forward(row(np.linspace(0, 1, 2001)), level(alpha), level(sigma))
-    assert bool((stabilised.diff() > 0).all())
+    stabilized = anscombe.forward(row(np.linspace(0, 1, 2001)), level(alpha), level(sigma))
+    assert bool((stabilized.diff() > 0).all())
     least = -2 * sigma / alpha if alpha else -20.0  # the transform gives nothing below
-    beyond = row(np.linspace(least, float(stabilised.max()) + 20, 4001))
+    beyond = row(np.linspace(least, float(stabilized.max()) + 20, 4001))
     image = anscombe.inverse(beyond, level(alpha), level(sigma), clipped=clipped)
     assert bool((image.diff() > 0).all())
     below = anscombe.inverse(row([least - 1, least]), level(alpha), level(sigma), clipped=clipped)
@@ -265,16 +265,16 @@ def test_forward_and_exact_inverse_increase(alpha: float, sigma: float, clipped:
 
 def test_single_precision_agrees_with_double() -> None:
     for alpha, sigma in EXTREMES:
-        stabilised = anscombe.forward(row(np.linspace(0, 1, 65)), level(alpha), level(sigma))
+        stabilized = anscombe.forward(row(np.linspace(0, 1, 65)), level(alpha), level(sigma))
         for clipped in (False, True):
-            double = anscombe.inverse(stabilised, level(alpha), level(sigma), clipped=clipped)
+            double = anscombe.inverse(stabilized, level(alpha), level(sigma), clipped=clipped)
             single = anscombe.inverse(
-                *(v.float() for v in (stabilised, level(alpha), level(sigma))),  # type: ignore[arg-type]
+                *(v.float() for v in (stabilized, level(alpha), level(sigma))),  # type: ignore[arg-type]
                 clipped=clipped,
             )
             eps = torch.finfo(torch.float32).eps
             # Rounding the argument by eps moves the image by eps d x'(d); both, and the correction, are of this size.
-            size = 0.5 * alpha * stabilised.square() + sigma * stabilised.abs() + alpha + sigma
+            size = 0.5 * alpha * stabilized.square() + sigma * stabilized.abs() + alpha + sigma
             assert bool(((single.double() - double).abs() <= 20 * eps * size).all())
 
 

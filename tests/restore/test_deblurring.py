@@ -11,7 +11,7 @@ from dirtypixels.data.pictures import list_pictures, read_picture
 from dirtypixels.restore import Deblurrer, UnrolledHQS, classical
 from dirtypixels.restore.algorithms import HQS
 from dirtypixels.restore.border import continue_blurred, wiener_filter
-from dirtypixels.restore.filters import analyse, dct_filters, gradient_filters, synthesise
+from dirtypixels.restore.filters import analyze, dct_filters, gradient_filters, synthesize
 from dirtypixels.restore.prox import PointwiseCNN, SoftThreshold
 from dirtypixels.restore.terms import Gaussian
 from dirtypixels.train import psnr
@@ -31,7 +31,7 @@ def scenes():
 
 
 EVERY_WEIGHTING = ("none", "image", "pixel", "pixel_exact")
-EVERY_UNIT = [(colour, weighting) for colour in ("merged", "shared") for weighting in EVERY_WEIGHTING]
+EVERY_UNIT = [(color, weighting) for color in ("merged", "shared") for weighting in EVERY_WEIGHTING]
 
 
 class TestExactInverse:
@@ -41,7 +41,7 @@ class TestExactInverse:
         """Against a dense solve of (lambda A^T A + beta C^T C) x = lambda A^T y + beta C^T z, channel by channel."""
         torch.manual_seed(0)
         filters = dct_filters(3).double()
-        layer = HQS(SoftThreshold(0.3), filters, beta=1.7, colour="merged").double()
+        layer = HQS(SoftThreshold(0.3), filters, beta=1.7, color="merged").double()
         with torch.no_grad():
             layer.log_lambda.fill_(0.4)
         psf = torch.rand(1, channels, 3, 5, dtype=torch.float64)
@@ -50,10 +50,10 @@ class TestExactInverse:
         otf = transfer_function(psf, size)
         found = layer(layer.start(x), Gaussian(y, otf)).x
         weight, beta = layer.log_lambda.exp(), layer.log_beta.exp()
-        z = SoftThreshold(0.3)(analyse(x.sum(1, keepdim=True), filters), beta) / channels
-        pulled = synthesise(z, filters)
+        z = SoftThreshold(0.3)(analyze(x.sum(1, keepdim=True), filters), beta) / channels
+        pulled = synthesize(z, filters)
         pixels = torch.eye(size[0] * size[1], dtype=torch.float64).reshape(-1, 1, *size)
-        energy = synthesise(analyse(pixels, filters), filters).flatten(1).T
+        energy = synthesize(analyze(pixels, filters), filters).flatten(1).T
         for c in range(channels):
             blur = Blur(psf[:, c : c + 1], "circular")
             gram = blur.adjoint(blur.forward(pixels)).flatten(1).T
@@ -61,7 +61,7 @@ class TestExactInverse:
             expected = torch.linalg.solve(weight * gram + beta * energy, right)
             torch.testing.assert_close(found[0, c].flatten(), expected.detach(), rtol=1e-9, atol=1e-9)
 
-    def test_wiener_filter_is_the_regularised_inverse(self):
+    def test_wiener_filter_is_the_regularized_inverse(self):
         psf = gaussian_psf(1.0)[None].double()
         variance = torch.full((1, 1, 1, 1), 0.01, dtype=torch.float64)
         y = torch.randn(1, 1, 8, 9, dtype=torch.float64)
@@ -70,7 +70,7 @@ class TestExactInverse:
         pixels = torch.eye(72, dtype=torch.float64).reshape(-1, 1, 8, 9)
         blur, gradient = Blur(psf, "circular"), gradient_filters().double()
         gram = blur.adjoint(blur.forward(pixels)).flatten(1).T
-        energy = synthesise(analyse(pixels, gradient), gradient).flatten(1).T
+        energy = synthesize(analyze(pixels, gradient), gradient).flatten(1).T
         expected = torch.linalg.solve(gram + 0.01 / 0.1**2 * energy, blur.adjoint(y).flatten())
         torch.testing.assert_close(found.flatten(), expected)
 
@@ -100,19 +100,19 @@ class TestBorder:
 
 
 class TestDeblurrer:
-    @pytest.mark.parametrize(("colour", "weighting"), EVERY_UNIT)
-    def test_improves_a_blurred_and_noisy_capture_before_any_training(self, scenes, colour, weighting):
+    @pytest.mark.parametrize(("color", "weighting"), EVERY_UNIT)
+    def test_improves_a_blurred_and_noisy_capture_before_any_training(self, scenes, color, weighting):
         obs = observe(scenes, disk_psf(2.5)[None], sigma=0.08, alpha=0.01)
         torch.manual_seed(0)
-        unit = Deblurrer(UnrolledHQS(colour=colour), weighting=weighting)
+        unit = Deblurrer(UnrolledHQS(color=color), weighting=weighting)
         with torch.no_grad():
             gain = psnr(unit(obs), scenes) - psnr(obs.signal, scenes)
         assert float(gain.mean()) > 0.5
 
-    @pytest.mark.parametrize(("colour", "weighting"), EVERY_UNIT)
-    def test_one_capture_does_not_see_the_others(self, scenes, colour, weighting):
+    @pytest.mark.parametrize(("color", "weighting"), EVERY_UNIT)
+    def test_one_capture_does_not_see_the_others(self, scenes, color, weighting):
         torch.manual_seed(0)
-        unit = Deblurrer(UnrolledHQS(2, colour=colour), weighting=weighting)
+        unit = Deblurrer(UnrolledHQS(2, color=color), weighting=weighting)
         with torch.no_grad():
             obs = observe(scenes[:2], disk_psf(2.0)[None], sigma=0.05, alpha=0.01)
             together = unit(obs)
@@ -134,10 +134,10 @@ class TestDeblurrer:
         wrong = classical.hqs_deconvolution(swapped, "tv", 2.0)
         assert bool((psnr(image, scenes[:2]) > psnr(wrong, scenes[:2]) + 3).all())
 
-    @pytest.mark.parametrize(("colour", "weighting"), EVERY_UNIT)
-    def test_gradcheck(self, colour, weighting):
+    @pytest.mark.parametrize(("color", "weighting"), EVERY_UNIT)
+    def test_gradcheck(self, color, weighting):
         torch.manual_seed(0)
-        solver = UnrolledHQS(filter_size=3, prox=lambda k: PointwiseCNN(k, 4), colour=colour).double()
+        solver = UnrolledHQS(filter_size=3, prox=lambda k: PointwiseCNN(k, 4), color=color).double()
         unit = Deblurrer(solver, weighting=weighting, passes=1).double()
         with torch.no_grad():
             for bias in solver.iterations[0].prox.biases:
@@ -177,8 +177,8 @@ class TestDeblurrer:
             Deblurrer(weighting="variance")
         with pytest.raises(ValueError, match="passes must be"):
             Deblurrer(passes=-1)
-        with pytest.raises(ValueError, match="colour must be"):
-            UnrolledHQS(colour="lab")
+        with pytest.raises(ValueError, match="color must be"):
+            UnrolledHQS(color="lab")
 
 
 class TestHqsDeconvolution:

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from dirtypixels.restore import filters
-from dirtypixels.restore.filters import analyse, dct_filters, map_patches, power_spectrum, synthesise
+from dirtypixels.restore.filters import analyze, dct_filters, map_patches, power_spectrum, synthesize
 
 SIZES = [(8, 8), (9, 7), (5, 12), (16, 33)]
 
@@ -40,7 +40,7 @@ def test_dct_filters_are_orthonormal_and_free_of_a_constant(size: int) -> None:
 @pytest.mark.parametrize("side", [1, 3, 5])
 def test_dot_product(height: int, width: int, side: int) -> None:
     bank, x, u = random(4, 2, side, side), random(3, 2, height, width, seed=1), random(3, 4, height, width, seed=2)
-    forward, adjoint = (analyse(x, bank) * u).sum(), (x * synthesise(u, bank)).sum()
+    forward, adjoint = (analyze(x, bank) * u).sum(), (x * synthesize(u, bank)).sum()
     torch.testing.assert_close(forward, adjoint, rtol=1e-10, atol=1e-10)
 
 
@@ -50,14 +50,14 @@ def test_both_directions_against_an_explicit_matrix(height: int, width: int, sid
     bank, x = random(2, 1, side, side), random(1, 1, height, width, seed=1)
     for k in range(2):
         matrix = circular_matrix(bank[k, 0], height, width)
-        forward = analyse(x, bank[k : k + 1]).flatten().numpy()
+        forward = analyze(x, bank[k : k + 1]).flatten().numpy()
         np.testing.assert_allclose(forward, matrix @ x.flatten().numpy(), rtol=0, atol=1e-12)
-        back = synthesise(x, bank[k : k + 1]).flatten().numpy()
+        back = synthesize(x, bank[k : k + 1]).flatten().numpy()
         np.testing.assert_allclose(back, matrix.T @ x.flatten().numpy(), rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize(("height", "width"), [(6, 5), (5, 8)])
-def test_power_spectrum_diagonalises_the_normal_matrix(height: int, width: int) -> None:
+def test_power_spectrum_diagonalizes_the_normal_matrix(height: int, width: int) -> None:
     bank = random(3, 1, 3, 3)
     normal = sum(m.T @ m for m in (circular_matrix(f[0], height, width) for f in bank))
     power = power_spectrum(bank, (height, width))[0].numpy()
@@ -113,7 +113,7 @@ def test_map_patches_equals_a_dense_reference(
 def test_map_patches_with_a_linear_map_is_synthesis_after_analysis() -> None:
     bank, x = random(4, 2, 3, 3), random(2, 2, 7, 8, seed=1)
     mapped = map_patches(lambda patches, a: a.T @ (a @ patches), x, 3, bank.flatten(1))
-    torch.testing.assert_close(mapped, synthesise(analyse(x, bank), bank), rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(mapped, synthesize(analyze(x, bank), bank), rtol=1e-12, atol=1e-12)
 
 
 def test_map_patches_gradcheck() -> None:

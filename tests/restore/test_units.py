@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from dirtypixels import Camera, Observation
-from dirtypixels.camera import realisation
+from dirtypixels.camera import realization
 from dirtypixels.restore import Denoiser, UnrolledHQS, anscombe
 from dirtypixels.restore.prox import PointwiseCNN
 
@@ -20,7 +20,7 @@ CAMERA = Camera.load("nexus-6p-rear")
 
 def observation(batch: int = 2, channels: int = 3, height: int = 12, width: int = 9, lux: float = 6) -> Observation:
     scene = torch.rand(batch, channels, height, width, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    return CAMERA.capture(scene, lux=lux, generator=[realisation(0, str(i)) for i in range(batch)])
+    return CAMERA.capture(scene, lux=lux, generator=[realization(0, str(i)) for i in range(batch)])
 
 
 def denoiser(layers: int = 1, **arguments: Any) -> Denoiser:
@@ -33,15 +33,15 @@ def denoiser(layers: int = 1, **arguments: Any) -> Denoiser:
     return unit
 
 
-def test_starts_near_the_exact_inverse_of_the_stabilised_signal() -> None:
+def test_starts_near_the_exact_inverse_of_the_stabilized_signal() -> None:
     torch.manual_seed(0)
     obs, unit = observation(), Denoiser().double()
-    stabilised = anscombe.forward(obs.signal, obs.alpha, obs.sigma)
+    stabilized = anscombe.forward(obs.signal, obs.alpha, obs.sigma)
     with torch.no_grad():
-        change = float((unit.solver(stabilised) - stabilised).square().mean().sqrt())
+        change = float((unit.solver(stabilized) - stabilized).square().mean().sqrt())
         image = unit(obs)
-        plain = anscombe.inverse(stabilised, obs.alpha, obs.sigma, clipped=True)
-        shifted = anscombe.inverse(stabilised + 0.01, obs.alpha, obs.sigma, clipped=True)
+        plain = anscombe.inverse(stabilized, obs.alpha, obs.sigma, clipped=True)
+        shifted = anscombe.inverse(stabilized + 0.01, obs.alpha, obs.sigma, clipped=True)
     assert 0 < change < 0.1  # of the noise's standard deviation
     steepest = float((shifted - plain).abs().max()) / 0.01
     assert float((image - plain).square().mean().sqrt()) <= 2 * steepest * change
@@ -61,11 +61,11 @@ def test_the_picture_of_a_flat_scene_has_no_bias(lux: float) -> None:
     obs = CAMERA.capture(scene, lux=lux, generator=torch.Generator().manual_seed(1))
     unit = Denoiser(Average())  # type: ignore[arg-type]
     image = unit(obs)[..., 0, 0].flatten()
-    stabilised = anscombe.forward(obs.signal, obs.alpha, obs.sigma)
-    spread = stabilised.std((-2, -1)).flatten() / math.sqrt(300 * 300)
-    centre = stabilised.mean((-2, -1), keepdim=True).requires_grad_()
-    mapped = anscombe.inverse(centre, obs.alpha, obs.sigma, clipped=True)
-    (slope,) = torch.autograd.grad(mapped.sum(), centre)
+    stabilized = anscombe.forward(obs.signal, obs.alpha, obs.sigma)
+    spread = stabilized.std((-2, -1)).flatten() / math.sqrt(300 * 300)
+    center = stabilized.mean((-2, -1), keepdim=True).requires_grad_()
+    mapped = anscombe.inverse(center, obs.alpha, obs.sigma, clipped=True)
+    (slope,) = torch.autograd.grad(mapped.sum(), center)
     allowed = 4 * spread * slope.flatten() + torch.maximum(0.01 * levels, 0.005 * obs.alpha.flatten())
     assert bool(((image - levels).abs() <= allowed).all())
 
@@ -168,7 +168,7 @@ class TestMissingSamples:
 
     def test_what_was_not_measured_does_not_matter(self) -> None:
         torch.manual_seed(0)
-        unit, signal, cfa = Denoiser(UnrolledHQS(2, colour="merged")), torch.rand(1, 3, 20, 24), bayer(20, 24)
+        unit, signal, cfa = Denoiser(UnrolledHQS(2, color="merged")), torch.rand(1, 3, 20, 24), bayer(20, 24)
         with torch.no_grad():
             image = unit(self.obs(signal, cfa))
             other = unit(self.obs(torch.where(cfa == 1, signal, torch.rand(1, 3, 20, 24)), cfa))

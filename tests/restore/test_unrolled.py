@@ -91,14 +91,14 @@ def test_the_solver_is_its_steps_on_the_continued_image(layers: int, tied: bool)
 
 
 class Quadratic(Prox):
-    """The prox of ``g(z) = |z|^2 / 2``, for which the objective has a minimiser in closed form."""
+    """The prox of ``g(z) = |z|^2 / 2``, for which the objective has a minimizer in closed form."""
 
     def forward(self, v: Tensor, penalty: Tensor) -> Tensor:
         return v * penalty / (1 + penalty)
 
 
-def test_many_layers_reach_the_minimiser_of_the_objective() -> None:
-    # With z minimised over as well, the objective is lambda/2 |x - y|^2 + beta/(1 + beta)/2 sum |C_i x|^2.
+def test_many_layers_reach_the_minimizer_of_the_objective() -> None:
+    # With z minimized over as well, the objective is lambda/2 |x - y|^2 + beta/(1 + beta)/2 sum |C_i x|^2.
     beta, y = 0.5, random(1, 1, 9, 8)
     layer = HQS(Quadratic(), dct_filters(3), beta).double()
     state, term = layer.start(y), Gaussian(y)
@@ -339,9 +339,9 @@ def conditioned(layers: int = 2, **arguments: Any) -> UnrolledHQS:
 NOISE = (torch.tensor([0.1, 0.003]).view(2, 1, 1, 1).double(), torch.tensor([0.05, 0.0]).view(2, 1, 1, 1).double())
 
 
-@pytest.mark.parametrize("colour", ["shared", "merged"])
-def test_each_image_of_a_batch_is_restored_by_its_own_noise(colour: Any) -> None:
-    unit, y = conditioned(colour=colour), random(2, 3, 9, 8)
+@pytest.mark.parametrize("color", ["shared", "merged"])
+def test_each_image_of_a_batch_is_restored_by_its_own_noise(color: Any) -> None:
+    unit, y = conditioned(color=color), random(2, 3, 9, 8)
     with torch.no_grad():
         together = unit(y, NOISE)
         for i in range(2):
@@ -372,9 +372,9 @@ def test_before_training_the_noise_makes_no_difference() -> None:
         torch.testing.assert_close(with_features(y, noise), plain(y), rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("colour", ["shared", "merged"])
-def test_gradcheck_with_features(colour: Any) -> None:
-    unit, y = conditioned(1, colour=colour), random(2, 2, 6, 5)
+@pytest.mark.parametrize("color", ["shared", "merged"])
+def test_gradcheck_with_features(color: Any) -> None:
+    unit, y = conditioned(1, color=color), random(2, 2, 6, 5)
     names, values = zip(*unit.named_parameters(), strict=True)
 
     def restored(y: Tensor, alpha: Tensor, sigma: Tensor, *parameters: Tensor) -> Tensor:

@@ -26,12 +26,12 @@ EVERY = pytest.mark.parametrize("name", ALGORITHMS)
 
 def fit(restore: Any, parameters: Any, clean: Tensor, steps: int = 8) -> list[float]:
     """The loss before each Adam step and after the last."""
-    optimiser, losses = torch.optim.Adam(parameters, 0.01), []
+    optimizer, losses = torch.optim.Adam(parameters, 0.01), []
     for _ in range(steps):
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss = (restore() - clean).square().mean()
         loss.backward()
-        optimiser.step()
+        optimizer.step()
         losses.append(float(loss.detach()))
     with torch.no_grad():
         return [*losses, float((restore() - clean).square().mean())]
@@ -40,12 +40,12 @@ def fit(restore: Any, parameters: Any, clean: Tensor, steps: int = 8) -> list[fl
 TRAINED = [*((name, "shared") for name in ALGORITHMS), ("hqs", "own"), ("hqs", "merged"), ("ista", "own")]
 
 
-@pytest.mark.parametrize(("name", "colour"), [*TRAINED, ("admm", "merged")])
-def test_trains(name: Any, colour: Any) -> None:
+@pytest.mark.parametrize(("name", "color"), [*TRAINED, ("admm", "merged")])
+def test_trains(name: Any, color: Any) -> None:
     torch.manual_seed(0)
     clean = 10 * natural_patches(4, 16, gray=False, seed=1)
     noisy = clean + torch.randn(clean.shape)
-    unit = Unrolled(name, 2, filter_size=3, gap=4, colour=colour)
+    unit = Unrolled(name, 2, filter_size=3, gap=4, color=color)
     losses = fit(lambda: unit(noisy), unit.parameters(), clean)
     assert losses[-1] < 0.97 * losses[0]
     assert {n for n, p in unit.named_parameters() if p.grad is None} == set()
@@ -63,13 +63,13 @@ def test_units_take_any_solver(name: Any) -> None:
     losses = fit(lambda: denoiser(obs), denoiser.parameters(), clean)
     assert losses[-1] < losses[0]
     for weighting in ("image", "pixel"):
-        deblurrer = Deblurrer(Unrolled(name, 2, filter_size=3, colour="merged"), weighting=weighting)  # type: ignore[arg-type]
+        deblurrer = Deblurrer(Unrolled(name, 2, filter_size=3, color="merged"), weighting=weighting)  # type: ignore[arg-type]
         losses = fit(lambda d=deblurrer: d(obs), deblurrer.parameters(), clean, 4)
         assert losses[-1] < losses[0]
 
 
 def test_missing_samples_are_filled_in() -> None:
-    """Tiles of which most samples are missing: total variation keeps the edges that a mean of neighbours blurs."""
+    """Tiles of which most samples are missing: total variation keeps the edges that a mean of neighbors blurs."""
     generator = torch.Generator().manual_seed(0)
     clean = torch.rand(2, 3, 2, 2, generator=generator).repeat_interleave(8, -1).repeat_interleave(8, -2)
     mask = (torch.rand(2, 1, 16, 16, generator=generator) < 0.4).float()
@@ -135,7 +135,7 @@ def test_names_of_parameters_stay() -> None:
         ({"features": -1}, "features must be at least 0; found -1"),
         ({"filters": torch.zeros(2, 1, 17, 17)}, "gap must be at least the filter_size 17; found 16"),
         ({"filters": torch.zeros(2, 3, 3, 3)}, "filters must have shape (K, 1, 3, 3); found (2, 3, 3, 3)"),
-        ({"colour": "lab"}, "colour must be one of 'shared', 'own', 'merged'; found 'lab'"),
+        ({"color": "lab"}, "color must be one of 'shared', 'own', 'merged'; found 'lab'"),
     ],
 )
 def test_arguments_are_checked(arguments: dict[str, Any], message: str) -> None:
@@ -144,7 +144,7 @@ def test_arguments_are_checked(arguments: dict[str, Any], message: str) -> None:
 
 
 def test_images_with_another_number_of_channels_than_own_ones_are_refused() -> None:
-    unit = Unrolled(filter_size=3, colour="own", channels=2, prox=lambda channels: PointwiseCNN(channels, 3))
+    unit = Unrolled(filter_size=3, color="own", channels=2, prox=lambda channels: PointwiseCNN(channels, 3))
     assert unit(torch.rand(1, 2, 8, 8)).shape == (1, 2, 8, 8)
     with pytest.raises(ValueError, match="x must have 2 channels, each with its own prox; found 3"):
         unit(torch.rand(1, 3, 8, 8))

@@ -14,7 +14,7 @@ from PIL import Image
 from test_results import FOUR, synthetic_grid, synthetic_study
 
 from dirtypixels.study import figures, grid_figures, scatter
-from dirtypixels.study.styles import METHOD_COLOURS
+from dirtypixels.study.styles import METHOD_COLORS
 
 DRAW = {
     "bars": figures.accuracy_by_method, "scatter": scatter.psnr_against_accuracy, "heat": grid_figures.heat_map,
@@ -31,7 +31,7 @@ def test_bars_and_their_intervals_are_the_studys(tmp_path: Path, drawn: list[Any
     expected = [cells[key] for key in order if key in cells]
     bars = sorted(axes.patches, key=lambda bar: bar.get_x())
     assert [bar.get_height() for bar in bars] == [c.top1.value for c in expected]
-    assert [tuple(bar.get_facecolor()[:3]) for bar in bars] == [to_rgb(METHOD_COLOURS[c.method]) for c in expected]
+    assert [tuple(bar.get_facecolor()[:3]) for bar in bars] == [to_rgb(METHOD_COLORS[c.method]) for c in expected]
     spans = [segment[:, 1] for collection in axes.collections for segment in collection.get_segments()]
     assert np.allclose(spans, [(c.top1.low, c.top1.high) for c in expected])
     assert [text.get_text() for text in axes.get_xticklabels()] == ["clean", "6 lux", "3 lux"]
@@ -58,7 +58,7 @@ def test_groups_that_do_not_fit_side_by_side_go_on_below(tmp_path: Path, drawn: 
     assert len(first.patches) + len(second.patches) == len(study.cells)
     assert first.get_xlim() == second.get_xlim()  # bars of one width
     legend = [text.get_text() for text in drawn[0].legends[0].get_texts()]
-    assert legend == [figures.method_name(method) for method in METHOD_COLOURS]
+    assert legend == [figures.method_name(method) for method in METHOD_COLORS]
     assert drawn[0].get_figwidth() < 12
 
 
@@ -85,7 +85,7 @@ def test_the_same_study_gives_the_same_bytes_and_leaves_matplotlib_alone(tmp_pat
         assert image.convert("RGB").getpixel((0, 0)) == (255, 255, 255)
 
 
-def test_a_method_without_a_colour_gets_one_of_its_own(tmp_path: Path, drawn: list[Any]) -> None:
+def test_a_method_without_a_color_gets_one_of_its_own(tmp_path: Path, drawn: list[Any]) -> None:
     figures.accuracy_by_method(
         synthetic_study(chances={"3lux": {"joint": 0.7, "mine": 0.6, "yours": 0.5}}), tmp_path / "a.png"
     )

@@ -40,8 +40,8 @@ def test_every_field_of_the_heat_map_has_its_value(tmp_path: Path, drawn: list[A
 def test_values_can_be_read_on_their_ground(tmp_path: Path, drawn: list[Any]) -> None:
     grid_figures.heat_map(synthetic_study(grid=synthetic_grid()), tmp_path / "g.png")
 
-    def luminance(colour: Any) -> float:
-        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(colour)]
+    def luminance(color: Any) -> float:
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(color)]
         return float(np.dot([0.2126, 0.7152, 0.0722], linear))
 
     for axes in drawn[0].axes[:2]:
@@ -79,8 +79,8 @@ def test_lines_go_through_the_grids_points(tmp_path: Path, drawn: list[Any]) -> 
     assert np.allclose(spans, sorted((cell.top1.low, cell.top1.high) for cell in cells))
     legend = [text.get_text() for text in drawn[0].legends[0].get_texts()]
     assert legend == ["periphery", "off-axis", "center", "no blur"]
-    colours = np.array([to_rgb(line.get_color()) for line in lines])
-    assert len({tuple(colour) for colour in rgb_to_hsv(colours)}) == 4
+    colors = np.array([to_rgb(line.get_color()) for line in lines])
+    assert len({tuple(color) for color in rgb_to_hsv(colors)}) == 4
 
 
 @pytest.mark.parametrize("keep", [[None], [6.0], [3.0, 6.0]])

@@ -1,4 +1,4 @@
-"""Names beside lines: in order, apart, and as near to their lines as that allows."""
+"""Names next to lines: in order, apart, and as near to their lines as that allows."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from dirtypixels.study.labels import End, label_ends, spread
 NAMES = ("pretrained", "specialist 200 lux", "conditioned", "ensemble", "a", "finetuned, glyphs (gpqy)")
 
 
-def by_optimisation(places: npt.NDArray[np.float64], distance: float) -> npt.NDArray[np.float64]:
-    """The same problem for a general solver: the distances between neighbours in the given order."""
+def by_optimization(places: npt.NDArray[np.float64], distance: float) -> npt.NDArray[np.float64]:
+    """The same problem for a general solver: the distances between neighbors in the given order."""
     order = np.argsort(places, kind="stable")
     apart = [{"type": "ineq", "fun": lambda s, i=i: s[i + 1] - s[i] - distance} for i in range(len(places) - 1)]
     start = places[order] + distance * np.arange(len(places))
@@ -33,7 +33,7 @@ class TestSpread:
     def test_against_a_general_solver(self, seed: int) -> None:
         places = np.random.default_rng(seed).uniform(0, 5, 7)
         found = spread(places, 1.0)
-        assert np.allclose(found, by_optimisation(places, 1.0), atol=1e-4)
+        assert np.allclose(found, by_optimization(places, 1.0), atol=1e-4)
         assert np.diff(np.sort(found)).min() >= 1 - 1e-9
         assert np.array_equal(np.argsort(found), np.argsort(places))
 

@@ -72,7 +72,7 @@ class TestAccuracyOverLux:
         assert places == [(c.judged_lux, c.top1.value) for c in STUDY.cells if c.is_at_home]
         assert [text.get_text() for text in axes.get_xticklabels()] == [f"{lux:g}" for lux in LIGHTS]
 
-    def test_a_label_has_its_lines_colour_and_place_in_the_order(self, figures: dict[str, Any]) -> None:
+    def test_a_label_has_its_lines_color_and_place_in_the_order(self, figures: dict[str, Any]) -> None:
         (axes,) = figures["light"].axes
         last = {model: list(light_tables.cells_of(STUDY, model).values())[-1].top1.value for model in labels(axes)}
         assert set(last) == set(light_tables.models_of(STUDY))
@@ -90,7 +90,7 @@ class TestAccuracyOverLux:
         assert len(lines(axes)) == 5
         assert axes.get_title(loc="left") == ""
 
-    def test_models_of_one_kind_have_its_colour_and_other_dashes(self, tmp_path: Path, drawn: list[Any]) -> None:
+    def test_models_of_one_kind_have_its_color_and_other_dashes(self, tmp_path: Path, drawn: list[Any]) -> None:
         more = [
             c.model_copy(update={"model": f"{n}"}) for n in range(5) for c in STUDY.cells if c.kind == "conditioned"
         ]

@@ -93,7 +93,7 @@ def test_a_curve_of_one_confidence_is_one_point() -> None:
         (lambda: cell(temperature=0.0), "greater than 0"),
         (lambda: cell(calibration_error=1.1), "less than or equal to 1"),
         (lambda: cell(calibration_error_after=-0.1), "greater than or equal to 0"),
-        (lambda: cell(colour="red"), "Extra inputs"),
+        (lambda: cell(color="red"), "Extra inputs"),
         (lambda: cell(top1=statistics.mean_interval([20.0, 21.0])), "top1 must have the unit 'fraction'; found 'dB'"),
         (lambda: cell(count=5), r"difference.value must be .* = 0.2; found 0.25"),
         (lambda: cell(model="specialist 3 lux"), "difference.reference must be another model"),

@@ -1,4 +1,4 @@
-"""The paper's numbers, and ours beside them."""
+"""The paper's numbers, and ours next to them."""
 
 from __future__ import annotations
 

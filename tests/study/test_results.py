@@ -184,7 +184,7 @@ def test_the_file_holds_plain_numbers_of_full_precision(tmp_path: Path) -> None:
         (lambda: cell(count=200), r"difference.value must be .* = 0.025; found 0.05"),
         (lambda: cell(count=0), "greater than 0"),
         (lambda: cell(lux=0.0), "greater than 0"),
-        (lambda: cell(colour="red"), "Extra inputs are not permitted"),
+        (lambda: cell(color="red"), "Extra inputs are not permitted"),
         (lambda: synthetic_study(cells=[cell(), cell()]), r"must differ .* found \('3lux', 'joint', 0\)"),
         (lambda: synthetic_study(grid=[*synthetic_grid(), synthetic_grid()[0]]), r"grid must differ .*\(3.0, None\)"),
         (lambda: synthetic_study(grid=[cell()]), r"grid must be of the method 'pretrained'; found \['joint'\]"),

@@ -46,9 +46,9 @@ def test_labels_cover_neither_points_nor_each_other(
     for axes, cells in zip(drawn[0].axes, scatter.compared(study).values(), strict=True):
         boxes = [text.get_window_extent() for text in axes.texts if text.get_text()]
         assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
-        centres = axes.transData.transform([(c.psnr.value, c.top1.value) for c in cells if c.psnr])
+        centers = axes.transData.transform([(c.psnr.value, c.top1.value) for c in cells if c.psnr])
         for box in boxes:
-            assert not any(box.contains(*centre) for centre in centres)
+            assert not any(box.contains(*center) for center in centers)
             assert axes.bbox.x0 <= box.x0
             assert box.x1 <= axes.bbox.x1
 

@@ -192,7 +192,7 @@ def test_the_interval_holds_exactly_what_the_score_test_does_not_reject(only_a: 
 
 
 def brute_force_score(d: float, b: int, c: int, n: int) -> float:
-    """Tango's statistic with the most likely probabilities found by numerical maximisation, not by his formula."""
+    """Tango's statistic with the most likely probabilities found by numerical maximization, not by his formula."""
 
     def unlikely(q: float) -> float:
         chances = np.array([q + d, q, 1 - 2 * q - d])

@@ -1,4 +1,4 @@
-"""Colours and markers: every method has its own, whoever looks."""
+"""Colors and markers: every method has its own, whoever looks."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ VISION = {
 }  # fmt: skip
 
 
-def test_every_method_has_a_colour_and_a_marker_of_its_own() -> None:
-    for known in (styles.METHOD_COLOURS, styles.METHOD_MARKERS):
+def test_every_method_has_a_color_and_a_marker_of_its_own() -> None:
+    for known in (styles.METHOD_COLORS, styles.METHOD_MARKERS):
         assert list(known) == list(METHOD_NAMES)
         assert len(set(known.values())) == len(known)
-    for found in (styles.colours(["joint", "mine", "yours"]), styles.markers(["joint", "mine", "yours"])):
+    for found in (styles.colors(["joint", "mine", "yours"]), styles.markers(["joint", "mine", "yours"])):
         assert len(set(found.values())) == len(METHOD_NAMES) + 2
 
 
 @pytest.mark.parametrize("vision", VISION)
-def test_colours_can_be_told_apart(vision: str) -> None:
+def test_colors_can_be_told_apart(vision: str) -> None:
     # A CIEDE2000 difference of about 1 can just be seen side by side; bars and legend lie apart, so ask for ten.
-    rgb = np.array([to_rgb(colour) for colour in styles.METHOD_COLOURS.values()])
+    rgb = np.array([to_rgb(color) for color in styles.METHOD_COLORS.values()])
     linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
     seen = np.clip(linear @ np.array(VISION[vision]).T, 0, 1)
     lab = rgb2lab(np.where(seen <= 0.0031308, 12.92 * seen, 1.055 * seen ** (1 / 2.4) - 0.055))

@@ -139,7 +139,7 @@ class TestOwnership:
         message = str(raised.value)
         assert "seed is 0 there and 5 here" in message
         assert "finetuning.rate is 0.001 there and 0.5 here" in message
-        assert "clean_training is None there and {'optimiser'" in message
+        assert "clean_training is None there and {'optimizer'" in message
         assert "choose another folder" in message
         assert "camera" not in message
 
@@ -291,10 +291,10 @@ class TestModels:
         assert not folder.exists()
 
 
-@pytest.mark.parametrize("colour", ["own", "merged"])
-def test_a_unit_that_sees_colours_is_pretrained_in_colour(colour: str, folder: Path) -> None:
-    made = Workshop(recipe(unit={**TINY["unit"], "colour": colour}), folder)
+@pytest.mark.parametrize("color", ["own", "merged"])
+def test_a_unit_that_sees_colors_is_pretrained_in_color(color: str, folder: Path) -> None:
+    made = Workshop(recipe(unit={**TINY["unit"], "color": color}), folder)
     light, captured = made._patches(DARK)
     assert light.shape[1] == captured.signal.shape[1] == 3
     assert Workshop(recipe(), folder.with_name("gray"))._patches(DARK)[0].shape[1] == 1
-    assert made.unit(DARK).solver.colour == colour
+    assert made.unit(DARK).solver.color == color

@@ -58,7 +58,7 @@ def test_a_lens_without_noise_has_patches_too(workshop: Workshop) -> None:
 def test_the_unit_fits_the_condition(workshop: Workshop) -> None:
     unit = workshop.unit(BLURRED)
     assert isinstance(unit, Deblurrer)
-    assert (unit.weighting, unit.solver.colour) == ("pixel", "merged")
+    assert (unit.weighting, unit.solver.color) == ("pixel", "merged")
     assert isinstance(workshop.unit(RECIPE.conditions[1]), Denoiser)
     curve = workshop.curve(BLURRED)
     assert curve[-1][1] > curve[0][1]

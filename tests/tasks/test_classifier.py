@@ -1,4 +1,4 @@
-"""Classifiers: normalisation, final layers, where the weights come from, and what is refused."""
+"""Classifiers: normalization, final layers, where the weights come from, and what is refused."""
 
 from __future__ import annotations
 
@@ -48,18 +48,18 @@ def hub(monkeypatch: pytest.MonkeyPatch, network: nn.Module) -> list[str]:
     return asked
 
 
-def test_normalises_with_the_networks_own_mean_and_std() -> None:
+def test_normalizes_with_the_networks_own_mean_and_std() -> None:
     model = classifier("tf_efficientnet_lite0").eval()
     assert model.mean.flatten().tolist() == model.std.flatten().tolist() == [0.5, 0.5, 0.5]
     image = torch.rand(1, 3, 32, 32)
     torch.testing.assert_close(model(image), model.network(image * 2 - 1))
 
 
-def test_normalises_each_colour_by_itself(network: nn.Module) -> None:
+def test_normalizes_each_color_by_itself(network: nn.Module) -> None:
     model = Classifier(network, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
     image = torch.rand(2, 3, 32, 40)
-    colours = [(image[:, c] - m) / s for c, m, s in ((0, 0.485, 0.229), (1, 0.456, 0.224), (2, 0.406, 0.225))]
-    torch.testing.assert_close(model(image), network(torch.stack(colours, 1)))
+    colors = [(image[:, c] - m) / s for c, m, s in ((0, 0.485, 0.229), (1, 0.456, 0.224), (2, 0.406, 0.225))]
+    torch.testing.assert_close(model(image), network(torch.stack(colors, 1)))
 
 
 def test_gray_is_repeated() -> None:
@@ -76,7 +76,7 @@ def test_forward_leaves_module_and_image_as_they_were() -> None:
         torch.testing.assert_close(value, before[key], rtol=0, atol=0)
 
 
-def test_normalisation_is_saved_with_the_weights(network: nn.Module) -> None:
+def test_normalization_is_saved_with_the_weights(network: nn.Module) -> None:
     saved = Classifier(network, [0.1, 0.2, 0.3], [1, 2, 3]).state_dict()
     loaded = classifier(SMALL)
     loaded.load_state_dict(saved)
@@ -108,13 +108,13 @@ def test_image_size_is_checked_and_builds_transformers() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"mean": [0.5] * 2, "std": [0.5] * 3}, "mean must be 3 numbers, one a colour; found 2"),
+        ({"mean": [0.5] * 2, "std": [0.5] * 3}, "mean must be 3 numbers, one a color; found 2"),
         ({"mean": [0.5] * 3, "std": [0.5, 0.0, 0.5]}, "std must be at least"),
         ({"mean": [0.5, float("nan"), 0.5], "std": [0.5] * 3}, "mean must be finite"),
         ({"mean": [0.5] * 3, "std": [0.5] * 3, "image_size": 0}, "image_size must be at least 1"),
     ],
 )
-def test_normalisations_that_are_refused(arguments: dict[str, Any], message: str) -> None:
+def test_normalizations_that_are_refused(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Classifier(nn.Identity(), **arguments)
 

@@ -13,7 +13,7 @@ from dirtypixels.tasks import JointModel
 
 
 class Halve(nn.Module):
-    """A unit that uses what an Observation knows beside the signal, and has something to learn."""
+    """A unit that uses what an Observation knows besides the signal, and has something to learn."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -183,7 +183,7 @@ def test_logits_are_those_of_the_original_implementation(caplog: pytest.LogCaptu
         ("rocket", {657, 744, 812}),  # missile, projectile, space shuttle
     ],
 )
-def test_known_photographs_are_recognised(photograph: str, allowed: set[int]) -> None:
+def test_known_photographs_are_recognized(photograph: str, allowed: set[int]) -> None:
     data = pytest.importorskip("skimage.data")
     image = torch.from_numpy(getattr(data, photograph)().copy()).permute(2, 0, 1)[None].float() / 255
     side = min(image.shape[-2:])

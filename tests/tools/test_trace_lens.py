@@ -83,7 +83,7 @@ class TestRays:
         content["surfaces"][1]["r"] = 0.1  # half the stop's radius: a quarter of its area
         assert on_axis(rays, read(rays, tmp_path, content)).arrived == pytest.approx(0.25, abs=0.01)
 
-    def test_refocus_finds_the_focus_between_the_colours(self, rays: ModuleType, tmp_path: Path) -> None:
+    def test_refocus_finds_the_focus_between_the_colors(self, rays: ModuleType, tmp_path: Path) -> None:
         content = singlet(rays, None, aperture=1e-2)  # paraxial: the spot is linear in the distance to the focus
         content["d_sensor"] += 0.05
         lens = read(rays, tmp_path, content)
@@ -110,7 +110,7 @@ class TestRays:
 
 @pytest.fixture(scope="module")
 def bundles(tool: ModuleType, rays: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """Of a singlet with coma and lateral colour, off its axis."""
+    """Of a singlet with coma and lateral color, off its axis."""
     lens = read(rays, tmp_path_factory.mktemp("lens"), singlet(rays, 0.0, aperture=0.3))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tool, "RINGS", 24)  # enough for so small a spot
@@ -143,7 +143,7 @@ class TestPsf:
         assert reference.max() > 0.01
         assert not np.allclose(reference, reference[::-1], atol=1e-3)
 
-    def test_colours_part_along_the_radius(self, tool: ModuleType, rays: ModuleType, bundles: Any) -> None:
+    def test_colors_part_along_the_radius(self, tool: ModuleType, rays: ModuleType, bundles: Any) -> None:
         place = np.arange(33) - 16
         parted = []
         for channel, waves in zip(bundles, rays.WAVELENGTHS, strict=True):
@@ -154,7 +154,7 @@ class TestPsf:
         assert shift @ (0.6, 0.8) < -0.5  # blue is bent more: nearer to the axis
         assert across < 0.02
 
-    def test_field_is_whole_and_normalised(
+    def test_field_is_whole_and_normalized(
         self, tool: ModuleType, rays: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(tool, "RINGS", 12)

@@ -1,4 +1,4 @@
-"""Fine-tuning: what the optimisers do, what is trained, and that a stopped training goes on to the same weights."""
+"""Fine-tuning: what the optimizers do, what is trained, and that a stopped training goes on to the same weights."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def average_loss(made: JointModel) -> float:
 
 
 class TestLearning:
-    @pytest.mark.parametrize("how", [{"optimiser": "adamw", "rate": 0.03}, {"optimiser": "rmsprop", "rate": 0.5}])
+    @pytest.mark.parametrize("how", [{"optimizer": "adamw", "rate": 0.03}, {"optimizer": "rmsprop", "rate": 0.5}])
     def test_the_loss_falls(self, how: dict[str, Any]) -> None:
         made = model(dropout=0.0)
         before = average_loss(made)
@@ -140,15 +140,15 @@ class Watch:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, stop: tuple[int, int] | None = None) -> None:
         self.epochs: list[int] = []
         self.rates: list[list[float]] = []
-        self.optimiser: Any = None
+        self.optimizer: Any = None
         step = TaskTraining.training_step
 
         def watched(module: TaskTraining, batch: Capture, index: int) -> Tensor:
             if (module.trainer.current_epoch, index) == stop:
                 raise KeyError("stopped")
             self.epochs.append(module.trainer.current_epoch)
-            self.optimiser = module.trainer.optimizers[0]
-            self.rates.append([group["lr"] for group in self.optimiser.param_groups])
+            self.optimizer = module.trainer.optimizers[0]
+            self.rates.append([group["lr"] for group in self.optimizer.param_groups])
             return step(module, batch, index)
 
         monkeypatch.setattr(TaskTraining, "training_step", watched)
@@ -157,9 +157,9 @@ class Watch:
 class TestSchedules:
     def test_rmsprop_is_tensorflows_with_the_papers_figures(self, monkeypatch: pytest.MonkeyPatch) -> None:
         watch = Watch(monkeypatch)
-        train(model(), captures(), recipe(optimiser="rmsprop", rate=0.02, unit_rate=3, weight_decay=0.1, epochs=3))
-        assert isinstance(watch.optimiser, RMSpropTF)
-        head, unit = watch.optimiser.param_groups
+        train(model(), captures(), recipe(optimizer="rmsprop", rate=0.02, unit_rate=3, weight_decay=0.1, epochs=3))
+        assert isinstance(watch.optimizer, RMSpropTF)
+        head, unit = watch.optimizer.param_groups
         assert (head["alpha"], head["eps"], unit["alpha"], unit["eps"]) == (0.9, 1.0, 0.9, 1.0)
         assert (head["weight_decay"], unit["weight_decay"]) == (0.1, 0.0)
         assert watch.epochs == [0] * 3 + [1] * 3 + [2] * 3  # 40 photographs in batches of 16
@@ -172,7 +172,7 @@ class TestSchedules:
         reference = model(unit=False, dropout=0.0).train()
         whole = join([given[i] for i in range(len(given))])
         nn.functional.cross_entropy(reference(whole.observation), whole.label).backward()  # type: ignore[no-untyped-call]
-        how = recipe(optimiser="rmsprop", rate=0.5, weight_decay=0, epochs=1, batch=40)
+        how = recipe(optimizer="rmsprop", rate=0.5, weight_decay=0, epochs=1, batch=40)
         train(made, given, how)
         for (name, after), before in zip(made.named_parameters(), reference.parameters(), strict=True):
             g = before.grad
@@ -184,8 +184,8 @@ class TestSchedules:
     def test_adamw_warms_up_and_ends_near_0(self, monkeypatch: pytest.MonkeyPatch) -> None:
         watch = Watch(monkeypatch)
         train(model(), captures(), recipe(rate=0.004, unit_rate=0.5, warmup=0.25, epochs=8, weight_decay=0.2))
-        assert isinstance(watch.optimiser, torch.optim.AdamW)
-        head, unit = watch.optimiser.param_groups
+        assert isinstance(watch.optimizer, torch.optim.AdamW)
+        head, unit = watch.optimizer.param_groups
         assert (head["weight_decay"], unit["weight_decay"]) == (0.2, 0.0)
         total = 24
         cosine = [0.5 * (1 + math.cos(math.pi * k / total)) for k in range(total)]
@@ -197,22 +197,22 @@ class TestSchedules:
     def test_unit_and_head_have_groups_of_their_own(self, monkeypatch: pytest.MonkeyPatch) -> None:
         watch, made = Watch(monkeypatch), model()
         train(made, captures(), recipe(epochs=1))
-        groups = [{id(p) for p in group["params"]} for group in watch.optimiser.param_groups]
+        groups = [{id(p) for p in group["params"]} for group in watch.optimizer.param_groups]
         assert made.unit is not None
         assert groups == [{id(p) for p in part.parameters()} for part in (made.head, made.unit)]
         train(model(unit=False), captures(), recipe(epochs=1))
-        assert len(watch.optimiser.param_groups) == 1
+        assert len(watch.optimizer.param_groups) == 1
 
 
 class TestGoingOn:
     @pytest.mark.parametrize(
-        ("optimiser", "workers", "stop"),
+        ("optimizer", "workers", "stop"),
         [("adamw", 0, (1, 0)), ("adamw", 0, (2, 1)), ("rmsprop", 2, (1, 2)), ("adamw", 2, (2, 0))],
     )
     def test_a_training_that_was_stopped_ends_with_the_same_weights(
-        self, tmp_path: Path, optimiser: str, workers: int, stop: tuple[int, int]
+        self, tmp_path: Path, optimizer: str, workers: int, stop: tuple[int, int]
     ) -> None:
-        how = recipe(optimiser=optimiser, rate=0.01)
+        how = recipe(optimizer=optimizer, rate=0.01)
         whole = train(model(), captures(), how)
         checkpoint = tmp_path / "new" / "training.ckpt"
         with pytest.MonkeyPatch.context() as patch:
@@ -285,7 +285,7 @@ from test_finetune import captures, plain, recipe, train
 for name in ("first", "second"):
     file = Path(sys.argv[2]) / name
     if not file.exists():
-        how = recipe(optimiser="rmsprop", rate=0.01, batch=8, devices=2)
+        how = recipe(optimizer="rmsprop", rate=0.01, batch=8, devices=2)
         made = train(plain(), captures(), how, checkpoint=file.with_suffix(".ckpt"))
         torch.save(made.state_dict(), file)
 print("done")
@@ -301,7 +301,7 @@ def test_two_devices_train_as_one_with_batches_twice_as_large(tmp_path: Path) ->
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout == "done\n"  # the process of the second device ends with the training
     assert (tmp_path / "first.ckpt").is_file()
-    one = train(plain(), captures(), recipe(optimiser="rmsprop", rate=0.01, batch=16)).state_dict()
+    one = train(plain(), captures(), recipe(optimizer="rmsprop", rate=0.01, batch=16)).state_dict()
     start = plain().state_dict()
     for name in ("first", "second"):
         found = torch.load(tmp_path / name, weights_only=True)

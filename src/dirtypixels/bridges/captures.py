@@ -36,7 +36,7 @@ def _lens(physics: Any, y: Tensor) -> Tensor | None:
         return physics.psf(y)
     if isinstance(physics, (dip.Blur, dip.BlurFFT)):
         taps = _given("filter", physics.filter, physics)
-        # The tap at size // 2 is the centre, which an odd size has in its middle.
+        # The tap at size // 2 is the center, which an odd size has in its middle.
         down, across = ((size + 1) % 2 for size in taps.shape[-2:])
         psf: Tensor = torch.nn.functional.pad(taps, (0, across, 0, down)).to(y)
         return psf

@@ -41,7 +41,7 @@ def check_belongs(
 ) -> None:
     """Raise where new figures are of another camera than those that a profile holds already.
 
-    Names are compared with both parts' records. Colours, size, and the levels at gains that both have, with those of
+    Names are compared with both parts' records. Colors, size, and the levels at gains that both have, with those of
     the other part, which stays. What one of them does not know is no difference.
 
     Args:

@@ -1,4 +1,4 @@
-"""Two profiles beside each other: a calibration and the truth of a rehearsal, or two calibrations of one camera."""
+"""Two profiles compared: a calibration and the truth of a simulated one, or two calibrations of one camera."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MARGIN = 6  # pixels around a PSF that is moved by a part of a pixel, so that i
 
 
 class NoiseDifference(NamedTuple):
-    """``value / reference - 1`` of alpha and of sigma: (1,), or (3,) where colours differ."""
+    """``value / reference - 1`` of alpha and of sigma: (1,), or (3,) where colors differ."""
 
     alpha: Floats
     sigma: Floats
@@ -29,8 +29,8 @@ class PsfDifference(NamedTuple):
     """How far the PSFs of two profiles differ at a place.
 
     Args:
-        error: (C,) ``|k - reference| / |reference|`` (l2) for each colour, after green's centroids are brought
-            together: a shift of all colours cannot be told from distortion.
+        error: (C,) ``|k - reference| / |reference|`` (l2) for each color, after green's centroids are brought
+            together: a shift of all colors cannot be told from distortion.
         shift_px: distance of the centroids, in samples of the PSFs.
     """
 
@@ -71,12 +71,12 @@ def psf_difference(found: PsfField, reference: PsfField, place: tuple[float, flo
     if len(mine) != len(theirs):
         mine, theirs = (psfs[len(psfs) // 2][None] for psfs in (mine, theirs))
     side = max(*mine.shape[1:], *theirs.shape[1:]) + _MARGIN
-    (mine, here), (theirs, there) = (centred(psfs, side + 1 - side % 2) for psfs in (mine, theirs))
+    (mine, here), (theirs, there) = (centered(psfs, side + 1 - side % 2) for psfs in (mine, theirs))
     error = np.linalg.norm(mine - theirs, axis=(1, 2)) / np.linalg.norm(theirs, axis=(1, 2))
     return PsfDifference(error, float(np.hypot(*(here - there))))
 
 
-def centred(psfs: Floats, side: int) -> tuple[Floats, Floats]:
+def centered(psfs: Floats, side: int) -> tuple[Floats, Floats]:
     """PSFs (C, kh, kw) in a square of odd side with green's centroid in the middle, and where it was, (y, x)."""
     down, across = ((side - n) // 2 for n in psfs.shape[1:])
     whole = np.pad(psfs, ((0, 0), (down, down), (across, across)))

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dirtypixels.calibrate.belonging import capture_file, seen_in
-from dirtypixels.calibrate.findings import Finding, verdict
+from dirtypixels.calibrate.diagnostics import Diagnostic, verdict
 from dirtypixels.calibrate.noise.curve import MeasuredCurve
 from dirtypixels.calibrate.psf.chart import BernoulliChart
 from dirtypixels.calibrate.psf.measured_field import MeasuredField
@@ -25,7 +25,6 @@ from dirtypixels.camera.schema import (
     Noise,
     Optics,
     Record,
-    Remark,
     SeenCamera,
     Sensor,
 )
@@ -42,7 +41,7 @@ GIVEN_EXPOSURE = (
 
 def record(
     method: str,
-    findings: Iterable[Finding],
+    diagnostics: Iterable[Diagnostic],
     frames: Sequence[Frame] = (),
     *,
     camera: SeenCamera | None = None,
@@ -50,18 +49,18 @@ def record(
     levels: Sequence[MeasuredLevel] = (),
     optics: MeasuredOptics | None = None,
 ) -> Record:
-    """The record of a calibration made now with this version, its verdict taken from the findings.
+    """The record of a calibration made now with this version, its verdict taken from the diagnostics.
 
     Args:
         method: how it was measured, a phrase.
-        findings: of the measurement.
+        diagnostics: of the measurement.
         frames: that it was made from; their files, digests and EXIF are kept.
         camera: that the figures are of; None is the one that the frames show.
         confidence: of the intervals.
         levels: the noise, gain by gain and channel by channel.
         optics: the maps of the field's blocks.
     """
-    found = tuple(findings)
+    found = tuple(diagnostics)
     passed, reason = verdict(found)
     return Record(
         date=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -71,7 +70,7 @@ def record(
         reason=reason,
         camera=seen_in(frames) if camera is None and frames else camera,
         confidence=confidence,
-        findings=tuple(Remark(kind=f.kind, severity=f.severity, message=f.message) for f in found),
+        diagnostics=found,
         captures=tuple(capture_file(frame) for frame in frames),
         levels=tuple(levels),
         optics=optics,
@@ -94,11 +93,11 @@ def noise_record(curve: MeasuredCurve, frames: Sequence[Frame], confidence: floa
         )
         for (iso, channel), estimate in sorted(curve.estimates.items(), key=lambda item: _place(item[0]))
     ]
-    return record(curve.method, curve.findings, frames, confidence=confidence, levels=levels)
+    return record(curve.method, curve.diagnostics, frames, confidence=confidence, levels=levels)
 
 
 def optics_record(field: MeasuredField, chart: BernoulliChart, frames: Sequence[Frame]) -> Record:
-    """The record of a measured PSF field, block by block; of a block's colours the worst."""
+    """The record of a measured PSF field, block by block; of a block's colors the worst."""
     maps = MeasuredOptics(
         chart=chart.parameters(),
         alignment_rms_px=max(field.alignment_rms_px),
@@ -107,7 +106,7 @@ def optics_record(field: MeasuredField, chart: BernoulliChart, frames: Sequence[
         quality=_worst(field.quality),
         psf_sha256=digest_of(field.psfs),
     )
-    return record("a chart of Bernoulli noise, least squares in each block", field.findings, frames, optics=maps)
+    return record("a chart of Bernoulli noise, least squares in each block", field.diagnostics, frames, optics=maps)
 
 
 def with_noise(
@@ -128,7 +127,7 @@ def with_noise(
         gains: iso (N,), alpha (N,) or (N, 3), sigma likewise, in units of the signal.
         source: where the figures come from.
         measured: the record of their measurement.
-        sensor: colour filters and levels; None keeps what the profile says.
+        sensor: color filters and levels; None keeps what the profile says.
         exposure: the rule from light to gain; None keeps the profile's, or for a new one assumes the paper's.
     """
     iso, alpha, sigma = (np.asarray(values, dtype=float) for values in gains)
@@ -155,7 +154,7 @@ def with_optics(
         name: of the camera.
         field: PSFs over the sensor, with their source.
         measured: the record of their measurement.
-        sensor: colour filters and levels; they yield to those of noise that was measured. None keeps what the profile
+        sensor: color filters and levels; they yield to those of noise that was measured. None keeps what the profile
             says.
     """
     rows, columns = field.psfs.shape[:2]

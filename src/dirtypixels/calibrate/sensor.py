@@ -1,4 +1,4 @@
-"""The sensor as captures describe it: its colours, and its levels as stated or measured."""
+"""The sensor as captures describe it: its colors, and its levels as stated or measured."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def _one_level(of_gain: Mapping[float, Sequence[float]], agree: float) -> tuple[
             f"that of ISO {lowest:g}, as it differs between gains: {means[least]:g} DN at ISO {least:g}, "
             f"{means[most]:g} DN at ISO {most:g}"
         )
-    colours = of_gain[lowest]
-    if max(colours) - min(colours) > agree:
-        notes.append(f"the mean of its colours' {min(colours):g} to {max(colours):g} DN")
+    colors = of_gain[lowest]
+    if max(colors) - min(colors) > agree:
+        notes.append(f"the mean of its colors' {min(colors):g} to {max(colors):g} DN")
     return level, "".join(f", {note}" for note in notes)

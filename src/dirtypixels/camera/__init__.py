@@ -1,6 +1,6 @@
 """Cameras: profiles, noise curves and image formation."""
 
-from dirtypixels.camera.formation import in_frame, linear_scene, poisson_gaussian, realisation
+from dirtypixels.camera.formation import in_frame, linear_scene, poisson_gaussian, realization
 from dirtypixels.camera.kernels import disk_psf, gaussian_psf, motion_psf
 from dirtypixels.camera.noise import ExposureRule, NoiseCurve, NoiseLevel
 from dirtypixels.camera.optics import POSITIONS, PsfField
@@ -21,5 +21,5 @@ __all__ = [
     "linear_scene",
     "motion_psf",
     "poisson_gaussian",
-    "realisation",
+    "realization",
 ]

@@ -74,7 +74,7 @@ def in_frame(scene: Tensor, signal: Tensor) -> Tensor:
     return scene[..., top : top + height, left : left + width]
 
 
-def realisation(seed: int, key: str, device: torch.device | str = "cpu") -> torch.Generator:
+def realization(seed: int, key: str, device: torch.device | str = "cpu") -> torch.Generator:
     """The random generator of one photograph's noise: it depends on the study's seed and the photograph's key alone."""
     digest = hashlib.blake2b(f"{seed}/{key}".encode(), digest_size=8).digest()
     return torch.Generator(device).manual_seed(int.from_bytes(digest, "big") >> 1)

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-_SUBSAMPLES = 15  # a side of a pixel, odd, so that one lies at the pixel's centre
+_SUBSAMPLES = 15  # a side of a pixel, odd, so that one lies at the pixel's center
 
 
 def gaussian_psf(std: float) -> Tensor:
@@ -28,7 +28,7 @@ def gaussian_psf(std: float) -> Tensor:
     half = max(1, math.ceil(4 * std))
     edges = torch.arange(-half, half + 2, dtype=torch.float64) - 0.5
     line = torch.special.ndtr(edges / std).diff()
-    return _normalised(line[:, None] * line)
+    return _normalized(line[:, None] * line)
 
 
 def disk_psf(radius: float) -> Tensor:
@@ -45,7 +45,7 @@ def disk_psf(radius: float) -> Tensor:
     """
     _above_zero("radius", radius)
     row, column = _samples(math.ceil(radius))
-    return _normalised(_per_pixel((row**2 + column**2 <= radius**2).double()))
+    return _normalized(_per_pixel((row**2 + column**2 <= radius**2).double()))
 
 
 def motion_psf(length: float, angle: float = 0.0) -> Tensor:
@@ -75,7 +75,7 @@ def motion_psf(length: float, angle: float = 0.0) -> Tensor:
         for j, v in _shares(column):
             inside = (i >= 0) & (i <= 2 * half) & (j >= 0) & (j <= 2 * half)
             total.index_put_((i[inside], j[inside]), (u * v)[inside], accumulate=True)
-    return _normalised(total)
+    return _normalized(total)
 
 
 def _above_zero(name: str, value: float) -> None:
@@ -99,5 +99,5 @@ def _shares(at: Tensor) -> list[tuple[Tensor, Tensor]]:
     return [(low.long(), 1 - part), (low.long() + 1, part)]
 
 
-def _normalised(psf: Tensor) -> Tensor:
+def _normalized(psf: Tensor) -> Tensor:
     return (psf / psf.sum())[None].float()

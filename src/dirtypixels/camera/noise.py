@@ -18,7 +18,7 @@ class NoiseLevel(NamedTuple):
     """Poisson-Gaussian noise at one gain, in units of the signal (white level 1).
 
     ``variance = alpha * mean + sigma^2`` before clipping. Floats, or tensors shaped as the argument that gave them; one
-    more dimension at the end, of size C, where the curve knows each colour channel by itself.
+    more dimension at the end, of size C, where the curve knows each color channel by itself.
     """
 
     alpha: Number
@@ -49,7 +49,7 @@ class ExposureRule(NamedTuple):
 class NoiseCurve:
     """Noise over ISO: linear between the calibrated gains, proportional to ISO outside of them.
 
-    Both alpha and sigma scale with the gain applied before digitisation, which is why a curve with a single
+    Both alpha and sigma scale with the gain applied before digitization, which is why a curve with a single
     calibrated gain is a straight line through the origin.
 
     Args:
@@ -76,7 +76,7 @@ class NoiseCurve:
         if len({shape[:1] for shape in shapes}) > 1 or self.iso.ndim != 1 or not self.iso.size:
             raise ValueError(f"iso, alpha and sigma must be lists of one length, at least 1; found shapes {shapes}")
         if self.alpha.shape != self.sigma.shape or self.alpha.shape[1:] not in ((), (3,)):
-            raise ValueError(f"alpha and sigma must both be (N,), or (N, 3) for colours; found shapes {shapes[1:]}")
+            raise ValueError(f"alpha and sigma must both be (N,), or (N, 3) for colors; found shapes {shapes[1:]}")
         for name in ("iso", "alpha", "sigma"):
             checks.in_range(name, torch.from_numpy(getattr(self, name)), low=0.0)
         if self.iso[0] <= 0 or (np.diff(self.iso) <= 0).any():

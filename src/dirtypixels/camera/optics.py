@@ -31,7 +31,7 @@ class PsfField:
         psfs: (rows, columns, 1|C, kh, kw) at nodes spread evenly over the frame, corners included; odd sizes, >= 0,
             each summing to 1; at least 2 rows and 2 columns. Node (0, 0) is the top left corner of the picture.
         source: where the PSFs come from, e.g. "simulated from a design ...".
-        pitch_um: distance of the PSFs' samples on the sensor, micrometres, > 0; None where it is not known. No capture
+        pitch_um: distance of the PSFs' samples on the sensor, micrometers, > 0; None where it is not known. No capture
             depends on it.
 
     Raises:

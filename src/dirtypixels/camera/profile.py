@@ -115,7 +115,7 @@ class Camera:
     def hash(self) -> str:
         """Short digest of the figures that decide a capture; saved models, captures and studies carry it.
 
-        In it are the noise at each gain, the exposure rule, the sensor's colour filters and levels, and the PSFs with
+        In it are the noise at each gain, the exposure rule, the sensor's color filters and levels, and the PSFs with
         their grid. Names, sources, dates and the records of calibrations are not, so that cameras that take the same
         captures have the same hash.
         """
@@ -162,7 +162,7 @@ class Camera:
             lux: illuminance, > 0, a number or (B,); infinity for a capture without noise. Give lux or iso.
             position: where on the sensor the scene lies, all of it with the lens PSF there (see `psf`); "field" takes
                 the scene for the whole frame and blurs each place with its own PSF; None for a sharp lens.
-            generator: random generator for the batch, or a sequence of one for each image (see `realisation`).
+            generator: random generator for the batch, or a sequence of one for each image (see `realization`).
             iso: gain, >= 0, a number or (B,), in place of lux.
             transfer: "linear" takes the scene's values as light, "srgb" undoes the sRGB curve first.
             beyond: what the lens sees beyond the scene's border. "mirror": the scene reflected at its edge; "crop":

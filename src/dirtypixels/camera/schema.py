@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
+from pydantic.dataclasses import dataclass
 
 Severity = Literal["note", "warning", "failure"]
 Text = Annotated[str, Field(min_length=1)]
@@ -99,8 +100,9 @@ class Optics(Part):
     source: Text
 
 
-class Remark(Part):
-    """What a calibration found out about itself."""
+@dataclass(frozen=True)
+class Diagnostic:
+    """What a calibration found out about itself; `dirtypixels.calibrate.diagnostics` has the kinds."""
 
     kind: Text
     severity: Severity
@@ -117,7 +119,7 @@ class SeenCamera(Part):
 
 
 class CaptureFile(Part):
-    """A file that a calibration was made from, and what it stated; black is the mean of its colours."""
+    """A file that a calibration was made from, and what it stated; black is the mean of its colors."""
 
     file: Text
     sha256: Text
@@ -184,21 +186,31 @@ class Record(Part):
     reason: Text
     camera: SeenCamera | None = None
     confidence: Annotated[float, Field(gt=0, lt=1)] | None = None
-    findings: tuple[Remark, ...] = ()
+    diagnostics: tuple[Diagnostic, ...] = ()
     captures: tuple[CaptureFile, ...] = ()
     levels: tuple[MeasuredLevel, ...] = ()
     optics: MeasuredOptics | None = None
 
+    @model_validator(mode="before")
+    @classmethod
+    def _from_before(cls, content: Any) -> Any:
+        """Profiles measured before diagnostics had this name call them findings."""
+        if isinstance(content, dict) and "findings" in content:
+            return {"diagnostics" if key == "findings" else key: value for key, value in content.items()}
+        return content
+
     @model_validator(mode="after")
     def _verdicts_agree(self) -> Record:
-        failed = [remark.kind for remark in self.findings if remark.severity == "failure"]
+        failed = [diagnostic.kind for diagnostic in self.diagnostics if diagnostic.severity == "failure"]
         if self.passed and failed:
-            raise ValueError(f"passed must be false where a finding is a failure; found true with {', '.join(failed)}")
+            raise ValueError(
+                f"passed must be false where a diagnostic is a failure; found true with {', '.join(failed)}"
+            )
         levels = [f"ISO {level.iso:g} {level.channel}" for level in self.levels if not level.passed]
         if self.passed and levels:
             raise ValueError(f"passed must be false where a level did not pass; found true with {', '.join(levels)}")
         if not self.passed and not failed and not levels:
-            raise ValueError("passed must be true where no finding is a failure and all levels pass; found false")
+            raise ValueError("passed must be true where no diagnostic is a failure and all levels pass; found false")
         return self
 
 
@@ -212,7 +224,7 @@ class Calibration(Part):
 class ProfileFile(Part):
     """What `camera.json` holds; every group of figures names its source.
 
-    Version 1 holds figures from elsewhere; version 2 may have colour channels of their own, a lens without noise, and
+    Version 1 holds figures from elsewhere; version 2 may have color channels of their own, a lens without noise, and
     the record of a calibration.
     """
 

@@ -35,7 +35,7 @@ Name = Annotated[
 Force = Annotated[bool, typer.Option("--force", help="Replace a part that passed its checks by one that did not.")]
 Black = Annotated[float | None, typer.Option(help="Black level in digital numbers, where the files do not say it.")]
 White = Annotated[float | None, typer.Option(help="Digital number at which the sensor saturates.")]
-Cfa = Annotated[str | None, typer.Option(help="Colours of the top left 2 x 2 pixels, e.g. RGGB, or mono.")]
+Cfa = Annotated[str | None, typer.Option(help="Colors of the top left 2 x 2 pixels, e.g. RGGB, or mono.")]
 Iso = Annotated[float | None, typer.Option(help="ISO of all captures, where the files do not say it.")]
 Darks = Annotated[
     list[Path] | None,
@@ -75,7 +75,7 @@ def noise(
     base_iso: BaseIso = None,
     force: Force = False,
 ) -> None:
-    """Noise over gain, for each colour channel, with intervals and a verdict."""
+    """Noise over gain, for each color channel, with intervals and a verdict."""
     from dirtypixels.cli.calibrating import exposure_rule, measure_noise
 
     rule = exposure_rule(reference_lux, base_iso)
@@ -90,7 +90,7 @@ def psf(
     chart: Annotated[Path, typer.Option(help="The chart's file, as `dirtypixels chart` wrote it.", show_default=False)],
     out: Profile,
     pitch_um: Annotated[
-        float | None, typer.Option(help="Distance of the sensor's pixels in micrometres, to show sizes in them too.")
+        float | None, typer.Option(help="Distance of the sensor's pixels in micrometers, to show sizes in them too.")
     ] = None,
     size: Annotated[int | None, typer.Option(help="Side of the PSFs in pixels, odd.")] = None,
     blocks: Annotated[str | None, typer.Option(help="Blocks of the field, ROWSxCOLUMNS.")] = None,
@@ -101,7 +101,7 @@ def psf(
     cfa: Cfa = None,
     force: Force = False,
 ) -> None:
-    """The lens: a PSF for each part of the field and colour, from captures of the chart, with a verdict."""
+    """The lens: a PSF for each part of the field and color, from captures of the chart, with a verdict."""
     from dirtypixels.cli.calibrating import measure_psf
 
     measure_psf(captures, out, chart, pitch_um, size, blocks, partial, name, force, black=black, white=white, cfa=cfa)
@@ -151,14 +151,14 @@ def compare(
     profile: Annotated[str, typer.Argument(help="A profile's name or path.", show_default=False)],
     reference: Annotated[str, typer.Argument(help="The profile it is compared with.", show_default=False)],
 ) -> None:
-    """Two profiles beside each other: a calibration and the truth of a rehearsal, or two cameras of one kind."""
+    """Two profiles next to each other: a calibration and the truth of a simulated one, or two cameras of one kind."""
     from dirtypixels.cli.comparing import compare_cameras
 
     compare_cameras(profile, reference)
 
 
 @calibrate.command()
-def rehearse(
+def simulate(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the captures.", show_default=False)],
     camera: Annotated[
         str | None, typer.Option(help="The camera that is simulated: a profile's name or path; none is an example.")
@@ -167,9 +167,9 @@ def rehearse(
     seed: Annotated[int, typer.Option(help="Decides noise and chart.")] = 0,
 ) -> None:
     """Captures of a simulated camera, and what a calibration should find: to try it before you print and photograph."""
-    from dirtypixels.cli.calibrating import rehearse_calibration
+    from dirtypixels.cli.calibrating import simulate_calibration
 
-    rehearse_calibration(out, camera, size, seed)
+    simulate_calibration(out, camera, size, seed)
 
 
 def chart(

@@ -20,8 +20,8 @@ from dirtypixels.calibrate.profile import noise_record, optics_record, record, w
 from dirtypixels.calibrate.psf import BernoulliChart, psf_field
 from dirtypixels.calibrate.psf.chart import SHARP_DOTS
 from dirtypixels.calibrate.psf.figures import draw_quality
-from dirtypixels.calibrate.rehearsal import rehearse, typical
 from dirtypixels.calibrate.sensor import sensor_of
+from dirtypixels.calibrate.simulate import simulate_captures, typical
 from dirtypixels.camera import Camera, ExposureRule
 from dirtypixels.camera.schema import SeenCamera
 from dirtypixels.cli.profiles import existing, keep
@@ -142,12 +142,12 @@ def import_eld(
     _save_imported(found, before, out, name, exposure, force)
 
 
-def rehearse_calibration(out: Path, camera: str | None, size: str, seed: int) -> None:
+def simulate_calibration(out: Path, camera: str | None, size: str, seed: int) -> None:
     """Captures of a simulated camera."""
     width, height = parse_pair("size", size, "WIDTHxHEIGHT")
     console = Console()
     with console.status("photographing flat fields and the chart"):
-        rehearse(out, typical(camera, height, width), seed=seed)
+        simulate_captures(out, typical(camera, height, width), seed=seed)
     flats, darks, charts = (out / part for part in ("noise", "darks", "chart"))
     console.print(f"Captures in {flats}, {darks} and {charts}, the chart in {out / 'chart.png'},", soft_wrap=True)
     console.print(f"what a calibration should find in {out / 'truth.json'} and {out / 'truth'}.", soft_wrap=True)
@@ -220,7 +220,7 @@ def parse_pair(name: str, text: str, form: str) -> tuple[int, int]:
 
 
 def _read(captures: list[Path], *, measured_black: bool = False, **known: Unpack[Overrides]) -> list[Frame]:
-    """Frames whose levels and colours can be what they state; with `measured_black` it need not be stated."""
+    """Frames whose levels and colors can be what they state; with `measured_black` it need not be stated."""
     with _progress("reading") as report:
         frames = read_frames(_source(captures), progress=report, **known)
     check_same_camera(frames, levels_may_follow_iso=True)
@@ -248,7 +248,7 @@ def _save_imported(
 ) -> None:
     seen = SeenCamera(name=found.name)
     check_belongs(before, "noise", seen, named=name is not None)
-    measured = record("imported, not measured here", found.findings, camera=seen)
+    measured = record("imported, not measured here", found.diagnostics, camera=seen)
     gains = (found.iso, found.alpha, found.sigma)
     called = _name(name, before, found.name, out)
     keep(

@@ -16,11 +16,11 @@ from torch import Tensor
 
 from dirtypixels import checks
 from dirtypixels.camera import POSITIONS, Camera, NoiseLevel
-from dirtypixels.drawing import INK, save
+from dirtypixels.plotting import INK, save
 
 DPI = 160
-GREY = "#555555"
-# Okabe and Ito's palette, told apart with every kind of colour vision and on black as on white.
+gray = "#555555"
+# Okabe and Ito's palette, told apart with every kind of color vision and on black as on white.
 BLUE, ORANGE = "#0072B2", "#D55E00"
 PLACES = {"center": ("center", "#56B4E9"), "offaxis": ("off-axis", "#E69F00"), "periphery": ("periphery", "#CC79A7")}
 SIGNALS = {0.9: ("near white", "#b0b0b0"), 0.18: ("middle gray", "#666666"), 0.02: ("shadow", "#000000")}
@@ -79,9 +79,9 @@ def draw_noise(camera: Camera, path: Path | str, dimmest: float = 0.3, brightest
     figure = Figure(figsize=(11, 4.9), dpi=DPI, layout="constrained")
     left, right = figure.subplots(1, 2)
     known = np.geomspace(curve.iso[0], curve.iso[-1], 200)
-    for i, (name, colour, mark) in enumerate((("alpha, Poisson scale", BLUE, "o"), ("sigma, Gaussian", ORANGE, "s"))):
+    for i, (name, color, mark) in enumerate((("alpha, Poisson scale", BLUE, "o"), ("sigma, Gaussian", ORANGE, "s"))):
         figures = (curve.alpha, curve.sigma)[i].reshape(len(curve.iso), -1)
-        for c, shade in enumerate([colour] if curve.channels == 1 else CHANNELS[i]):
+        for c, shade in enumerate([color] if curve.channels == 1 else CHANNELS[i]):
             for gains, style in ((np.geomspace(low, high, 200), "--"), (known, "-")):
                 level = curve.at_iso(torch.from_numpy(gains))
                 values = torch.as_tensor(level[i]).reshape(len(gains), -1)[:, c].numpy()
@@ -94,11 +94,9 @@ def draw_noise(camera: Camera, path: Path | str, dimmest: float = 0.3, brightest
     left.set_title("Noise over gain; markers are the profile's gains", fontsize=10.5, color=INK, loc="left")
     left.legend(frameon=False, fontsize=9, loc="upper left")
     lux = np.geomspace(dimmest, brightest, 200)
-    for signal, (name, colour) in SIGNALS.items():
+    for signal, (name, color) in SIGNALS.items():
         values = np.array([snr_db(curve.at_lux(float(x)), signal) for x in lux])
-        right.plot(
-            lux, np.where(np.isfinite(values), values, np.nan), color=colour, lw=1.8, label=f"{signal:g}, {name}"
-        )
+        right.plot(lux, np.where(np.isfinite(values), values, np.nan), color=color, lw=1.8, label=f"{signal:g}, {name}")
     right.axhline(0, color=INK, lw=0.8, ls=":")
     right.set(xscale="log", xlim=(dimmest, brightest), xlabel="light on the scene, lux", ylabel="SNR, dB")
     right.xaxis.set_major_formatter("{x:g}")
@@ -115,12 +113,12 @@ def draw_noise(camera: Camera, path: Path | str, dimmest: float = 0.3, brightest
             axes.text(0.5, 0.6, "no noise at any gain", transform=axes.transAxes, ha="center", color=INK)
     figure.suptitle(camera.name, fontsize=13, color=INK, x=0.01, ha="left")
     notes = _notes({part: camera.sources[part] for part in ("Noise", "Exposure")}, 170)
-    figure.supxlabel("\n".join(notes), fontsize=8, color=GREY, x=0.01, ha="left")
+    figure.supxlabel("\n".join(notes), fontsize=8, color=gray, x=0.01, ha="left")
     save(figure, path)
 
 
 def draw_psfs(camera: Camera, path: Path | str) -> None:
-    """The PSFs as colour pictures on the sensor's grid, and three of them enlarged with their size, as PNG.
+    """The PSFs as color pictures on the sensor's grid, and three of them enlarged with their size, as PNG.
 
     Each PSF is divided by its own peak over the channels and shown to the power 1/3.
 
@@ -149,15 +147,15 @@ def draw_psfs(camera: Camera, path: Path | str) -> None:
     sensor.imshow(
         mosaic, extent=(-0.5, columns - 0.5, rows - 0.5, -0.5), aspect=height / width, interpolation="nearest"
     )
-    for i, (place, (name, colour)) in enumerate(PLACES.items()):
+    for i, (place, (name, color)) in enumerate(PLACES.items()):
         row, column = POSITIONS[place]
         x, y = column * (columns - 1), row * (rows - 1)
-        sensor.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, fill=False, ec=colour, lw=1.8, clip_on=False, zorder=3))
-        label: dict[str, Any] = {"s": name, "color": colour, "fontsize": 9}
+        sensor.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, fill=False, ec=color, lw=1.8, clip_on=False, zorder=3))
+        label: dict[str, Any] = {"s": name, "color": color, "fontsize": 9}
         if column < 1:
             behind = {"facecolor": "black", "alpha": 0.6, "edgecolor": "none", "pad": 0.8}
             sensor.text(x, y - 0.58, ha="center", va="bottom", bbox=behind, **label)
-        else:  # above the corner of the frame stands the square of its neighbour, beside it there is room
+        else:  # above the corner of the frame stands the square of its neighbor, next to it there is room
             sensor.text(columns - 0.4, y + 0.5, ha="left", va="bottom", rotation=90, **label)
         side = 1.73
         y = bottom + tall - side - i * (tall - side) / 2
@@ -170,25 +168,25 @@ def draw_psfs(camera: Camera, path: Path | str) -> None:
     stretch = f"divided by its own peak and shown to the power 1/{STRETCH}, so that the tails can be seen"
     sensor.set_title(f"{size} {stretch}" if wide > 8 else f"{size}\n{stretch}", fontsize=10.5, color=INK, loc="left")
     figure.suptitle(f"{camera.name}: the lens over the sensor", fontsize=13, color=INK, x=0.01, ha="left")
-    figure.text(0.01, 0.01, "\n".join(notes), fontsize=8, color=GREY, va="bottom")
+    figure.text(0.01, 0.01, "\n".join(notes), fontsize=8, color=gray, va="bottom")
     save(figure, path)
 
 
 def _enlarge(axes: Any, psf: Tensor, pitch_um: float | None, place: str) -> None:
-    name, colour = PLACES[place]
+    name, color = PLACES[place]
     row, column = POSITIONS[place]
     height, width = psf.shape[1:]
     axes.imshow(_shown(psf), extent=(-width / 2, width / 2, height / 2, -height / 2), interpolation="nearest")
-    axes.spines[:].set(color=colour, linewidth=2.5)
+    axes.spines[:].set(color=color, linewidth=2.5)
     axes.tick_params(labelsize=8, colors=INK)
     axes.set_xlabel("px", fontsize=8, labelpad=1)
     radii = rms_radius(psf)
     channels = ("R ", "G ", "B ") if len(radii) == 3 else ("",)
     um = ["" if pitch_um is None else f", {r * pitch_um:.1f} µm" for r in radii]
     lines = [f"{channel}{r:.2f} px{more}" for channel, r, more in zip(channels, radii, um, strict=True)]
-    beside: dict[str, Any] = {"transform": axes.transAxes, "color": INK, "va": "top"}
-    axes.text(1.1, 1, f"{name} ({row:g}, {column:g})", fontsize=10.5, weight="bold", **beside)
-    axes.text(1.1, 0.85, "\n".join(["RMS radius", *lines]), fontsize=9.5, linespacing=1.5, **beside)
+    style: dict[str, Any] = {"transform": axes.transAxes, "color": INK, "va": "top"}
+    axes.text(1.1, 1, f"{name} ({row:g}, {column:g})", fontsize=10.5, weight="bold", **style)
+    axes.text(1.1, 0.85, "\n".join(["RMS radius", *lines]), fontsize=9.5, linespacing=1.5, **style)
 
 
 def _shown(psf: Tensor) -> npt.NDArray[np.float32]:

@@ -80,5 +80,5 @@ def _record(camera: Camera, part: Part) -> Record | None:
 
 
 def _beside(out: Path, name: str) -> Path:
-    """A picture's place: in a profile's folder, or beside its zip."""
+    """A picture's place: in a profile's folder, or next to its zip."""
     return out.with_name(f"{out.stem}-{name}") if out.suffix == ".zip" else out / name

@@ -58,8 +58,8 @@ def show_record(part: str, record: Record, console: Console) -> None:
     if record.optics is not None:
         for part_of_it in _blocks(record.optics):
             console.print(part_of_it)
-    for remark in record.findings:
-        console.print(Text.assemble((f"  {remark.severity}: ", STYLES[remark.severity]), remark.message))
+    for diagnostic in record.diagnostics:
+        console.print(Text.assemble((f"  {diagnostic.severity}: ", STYLES[diagnostic.severity]), diagnostic.message))
 
 
 def _levels(record: Record) -> Table:
@@ -77,10 +77,10 @@ def _levels(record: Record) -> Table:
 
 
 def _blocks(optics: MeasuredOptics) -> Iterator[str | Table]:
-    """Predicted relative error of each block's PSF in percent; a dash for blocks filled from their neighbours."""
+    """Predicted relative error of each block's PSF in percent; a dash for blocks filled from their neighbors."""
     trusted = sum(map(sum, optics.trusted))
     blocks = len(optics.trusted) * len(optics.trusted[0])
-    filled = ", the others (–) filled from their neighbours" if trusted < blocks else ""
+    filled = ", the others (–) filled from their neighbors" if trusted < blocks else ""
     alignment = f"alignment {optics.alignment_rms_px:.3f} px rms"
     yield f"  {trusted} of {blocks} blocks of the field trusted{filled}; {alignment}."
     yield "  Predicted relative error of each block's PSF, %:"

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import track
 
 from dirtypixels import checks
-from dirtypixels.camera import POSITIONS, Camera, realisation
+from dirtypixels.camera import POSITIONS, Camera, realization
 from dirtypixels.camera.formation import Transfer
 from dirtypixels.camera.noise import Number
 from dirtypixels.camera.optics import Position
@@ -57,7 +57,7 @@ def simulate_pictures(
     warn_of_failed(profile)
     for key, path in track(inputs.items(), "photographing", console=bars):
         observation = profile.capture(
-            read_picture(path)[None], lux, place, realisation(seed, key), transfer=cast(Transfer, transfer)
+            read_picture(path)[None], lux, place, realization(seed, key), transfer=cast(Transfer, transfer)
         )
         target = out / Path(key).with_suffix(suffix)
         note = CaptureNote(

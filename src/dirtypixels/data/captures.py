@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from dirtypixels.camera import Camera, linear_scene, realisation
+from dirtypixels.camera import Camera, linear_scene, realization
 from dirtypixels.camera.formation import Transfer
 from dirtypixels.camera.optics import Position
 from dirtypixels.data.photo import PhotoSet
@@ -71,7 +71,7 @@ class Captures(Dataset[Capture]):
 
     def __getitem__(self, index: int) -> Capture:
         scene, label, key = self.photos[index]
-        generator = realisation(self.seed, f"train/{self.epoch}/{key}" if self.training else f"judge/{key}")
+        generator = realization(self.seed, f"train/{self.epoch}/{key}" if self.training else f"judge/{key}")
         if self.training and self.flip and float(torch.rand((), generator=generator)) < 0.5:
             scene = scene.flip(-1)
         lux = log_uniform(self.lux, 1, generator) if isinstance(self.lux, tuple) else self.lux
@@ -119,7 +119,7 @@ class _EpochOrder(torch.utils.data.Sampler[int]):
 
     def __iter__(self) -> Iterator[int]:
         rank, processes = self._place()
-        generator = realisation(self.captures.seed, f"order/{self.captures.epoch}")
+        generator = realization(self.captures.seed, f"order/{self.captures.epoch}")
         order: list[int] = torch.randperm(len(self.captures), generator=generator).tolist()
         # All processes take as many steps, so some photographs come twice where they cannot be shared out evenly.
         return islice(cycle(order), rank, processes * len(self), processes)

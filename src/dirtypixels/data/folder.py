@@ -39,12 +39,12 @@ class FolderPhotos:
             raise FileNotFoundError(
                 f"{str(base)!r} must hold a folder for each class, 2 at least; found {self.classes}"
             )
-        labelled = [(path, label) for label, name in enumerate(self.classes) for path in list_pictures(base / name)]
-        last = len(labelled) if count is None else first + count
-        if last > len(labelled):
-            raise ValueError(f"{str(base)!r} must hold at least {last} photographs; found {len(labelled)}")
-        order = np.random.default_rng(seed).permutation(len(labelled))[first:last]
-        self._items = [labelled[i] for i in order]
+        labeled = [(path, label) for label, name in enumerate(self.classes) for path in list_pictures(base / name)]
+        last = len(labeled) if count is None else first + count
+        if last > len(labeled):
+            raise ValueError(f"{str(base)!r} must hold at least {last} photographs; found {len(labeled)}")
+        order = np.random.default_rng(seed).permutation(len(labeled))[first:last]
+        self._items = [labeled[i] for i in order]
 
     def __len__(self) -> int:
         return len(self._items)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 class Photo(NamedTuple):
-    """One labelled scene.
+    """One labeled scene.
 
     scene: (3, H, W) float32 in [0, 1]; label: index into `classes`; key: unique and stable, e.g. a relative
     path. The key, with the study's seed, decides the noise of a simulated capture.

@@ -33,7 +33,7 @@ def list_pictures(folder: str | Path) -> list[Path]:
 def read_picture(path: str | Path) -> Tensor:
     """A picture as a scene, (3, H, W) float32 in [0, 1]; gray pictures are repeated over the channels.
 
-    8-bit and 16-bit files are divided by their largest number (a PNG with 16 bits must be gray; TIFF may have colours);
+    8-bit and 16-bit files are divided by their largest number (a PNG with 16 bits must be gray; TIFF may have colors);
     floating-point TIFF and NumPy files are taken as they are, (H, W), (H, W, 3) or, for NumPy, (3, H, W).
 
     Raises:
@@ -52,7 +52,7 @@ def read_picture(path: str | Path) -> Tensor:
     if values.ndim == 3 and values.shape[2] not in (3, 4) and values.shape[0] == 3:
         values = values.transpose(1, 2, 0)
     if values.ndim != 3 or values.shape[2] not in (3, 4) or not values.size:
-        raise ValueError(f"picture {str(file)!r} must be gray or have 3 colours; found shape {values.shape}")
+        raise ValueError(f"picture {str(file)!r} must be gray or have 3 colors; found shape {values.shape}")
     if np.issubdtype(values.dtype, np.unsignedinteger):
         scene = values[:, :, :3].astype(np.float32) / np.iinfo(values.dtype).max
     else:
@@ -90,5 +90,5 @@ def _read(file: Path) -> npt.NDArray[Any]:
         if image.mode in ("I;16", "I;16B", "I"):
             return np.asarray(image).astype(np.uint16)
         if image.format == "PNG" and ";16" in str(image.tile[0].args):
-            raise ValueError("of its 16 bits a colour only 8 would be read; save it as TIFF")  # Pillow drops the rest
+            raise ValueError("of its 16 bits a color only 8 would be read; save it as TIFF")  # Pillow drops the rest
         return np.asarray(image.convert("L" if image.mode in ("1", "L") else "RGB"))

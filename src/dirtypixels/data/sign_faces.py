@@ -1,4 +1,4 @@
-"""The clean faces of the built-in road signs, drawn as vector shapes and rasterised with antialiasing."""
+"""The clean faces of the built-in road signs, drawn as vector shapes and rasterized with antialiasing."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from numpy.typing import NDArray
 from dirtypixels import checks
 
 Point = tuple[float, float]
-Colour = tuple[float, float, float]
+Color = tuple[float, float, float]
 
 # sRGB of the paints of German road signs: RAL 3020, 5017, 1023; a reflective sheet is no perfect white, nor black.
-RED: Colour = (0.76, 0.07, 0.11)
-BLUE: Colour = (0.0, 0.35, 0.60)
-YELLOW: Colour = (0.97, 0.71, 0.0)
-WHITE: Colour = (0.95, 0.95, 0.93)
-BLACK: Colour = (0.07, 0.07, 0.08)
+RED: Color = (0.76, 0.07, 0.11)
+BLUE: Color = (0.0, 0.35, 0.60)
+YELLOW: Color = (0.97, 0.71, 0.0)
+WHITE: Color = (0.95, 0.95, 0.93)
+BLACK: Color = (0.07, 0.07, 0.08)
 
 
 class Face(NamedTuple):
     """One sign seen straight on, filling the square [-1, 1]^2 (x to the right, y down).
 
-    texture: (4, T, T) float32 in [0, 1], colour times opacity, then opacity; outline: (N, 2) float64, points on
+    texture: (4, T, T) float32 in [0, 1], color times opacity, then opacity; outline: (N, 2) float64, points on
     the sign's edge.
     """
 
@@ -43,10 +43,10 @@ class Face(NamedTuple):
 
 
 class _Layer(NamedTuple):
-    """A shape in one colour, filled where stroke is 0, else drawn as a line of that width (y is up here)."""
+    """A shape in one color, filled where stroke is 0, else drawn as a line of that width (y is up here)."""
 
     path: Path
-    colour: Colour
+    color: Color
     stroke: float = 0.0
 
 
@@ -74,7 +74,7 @@ def _box(left: float, bottom: float, right: float, top: float, rounding: float =
 
 
 def _line(points: Sequence[Point], bend: int | None = None) -> Path:
-    """An open line; the point at index `bend` is the control point of a quadratic curve between its neighbours."""
+    """An open line; the point at index `bend` is the control point of a quadratic curve between its neighbors."""
     codes = [Path.MOVETO] + [Path.LINETO] * (len(points) - 1)
     if bend is not None:
         codes[bend] = codes[bend + 1] = Path.CURVE3
@@ -113,10 +113,10 @@ def _mandatory(*content: _Layer) -> _Drawing:
 
 
 def _triangle(scale: float, up: bool) -> Path:
-    """An equilateral triangle, of width 2 where scale is 1, shrunk towards its centre of gravity."""
-    height, centre = 3**0.5 / 2, -(3**0.5) / 6
+    """An equilateral triangle, of width 2 where scale is 1, shrunk towards its center of gravity."""
+    height, center = 3**0.5 / 2, -(3**0.5) / 6
     points = [(-1, -height), (1, -height), (0, height)]
-    inner = [(scale * x, (y - centre) * scale + centre) for x, y in points]
+    inner = [(scale * x, (y - center) * scale + center) for x, y in points]
     return _polygon([(x, y if up else -y) for x, y in inner], rounding=0.16 * scale)
 
 
@@ -135,7 +135,7 @@ def _speed_limit(number: int) -> _Drawing:
     return _prohibition(_Layer(_text(digits, 1.06 if len(digits) == 2 else 1.24, 0.74), BLACK))
 
 
-def _car(x: float, y: float, colour: Colour, lorry: bool = False) -> list[_Layer]:
+def _car(x: float, y: float, color: Color, lorry: bool = False) -> list[_Layer]:
     """A car or a lorry from behind, 0.6 wide, its wheels' axle at (x, y)."""
     cabin = [(-0.5, 0), (0.5, 0), (0.5, 0.38), (0.34, 0.45), (0.24, 0.8), (-0.24, 0.8), (-0.34, 0.45), (-0.5, 0.38)]
     window = [(-0.24, 0.45), (0.24, 0.45), (0.17, 0.68), (-0.17, 0.68)]
@@ -144,7 +144,7 @@ def _car(x: float, y: float, colour: Colour, lorry: bool = False) -> list[_Layer
     holes = [_box(-0.36, 0.66, 0.36, 1.02)] if lorry else [_polygon(window)]
     lights = [Path.circle((side, 0.2), 0.075) for side in (-0.33, 0.33)]
     place = Affine2D().scale(0.6).translate(x, y)
-    layers = [_Layer(path, colour) for path in (*wheels, body)] + [_Layer(path, WHITE) for path in (*holes, *lights)]
+    layers = [_Layer(path, color) for path in (*wheels, body)] + [_Layer(path, WHITE) for path in (*holes, *lights)]
     return [layer._replace(path=layer.path.transformed(place)) for layer in layers]
 
 
@@ -166,8 +166,8 @@ def _no_entry() -> _Drawing:
 
 def _priority_road() -> _Drawing:
     shapes = [_polygon([(s, 0), (0, s), (-s, 0), (0, -s)], rounding=0.12 * s) for s in (1.0, 0.96, 0.92, 0.64)]
-    colours = (WHITE, BLACK, WHITE, YELLOW)
-    return shapes[0], [_Layer(path, colour) for path, colour in zip(shapes, colours, strict=True)]
+    colors = (WHITE, BLACK, WHITE, YELLOW)
+    return shapes[0], [_Layer(path, color) for path, color in zip(shapes, colors, strict=True)]
 
 
 def _priority_at_junction() -> _Drawing:
@@ -239,15 +239,15 @@ NAMES: tuple[str, ...] = tuple(_DRAWINGS)
 """The signs that can be drawn, in the order of their labels."""
 
 
-def _rasterise(layers: Sequence[_Layer], pixels: int) -> NDArray[np.float32]:
+def _rasterize(layers: Sequence[_Layer], pixels: int) -> NDArray[np.float32]:
     """Paint layers on black: (3, pixels, pixels) float32 in [0, 1]."""
     figure = Figure(figsize=(1, 1), dpi=pixels, facecolor="black")
     canvas = FigureCanvasAgg(figure)
     place = Affine2D().translate(1, 1).scale(pixels / 2)
-    for path, colour, stroke in layers:
+    for path, color, stroke in layers:
         # Two units are one inch, so one unit of stroke is 36 points.
-        style = {"edgecolor": colour, "linewidth": 36 * stroke} if stroke else {"edgecolor": "none", "linewidth": 0}
-        patch = PathPatch(path, facecolor="none" if stroke else colour, antialiased=True, snap=False, **style)
+        style = {"edgecolor": color, "linewidth": 36 * stroke} if stroke else {"edgecolor": "none", "linewidth": 0}
+        patch = PathPatch(path, facecolor="none" if stroke else color, antialiased=True, snap=False, **style)
         patch.set_capstyle("butt" if stroke > 0.15 else "round")
         patch.set_joinstyle("round")
         patch.set_transform(place)
@@ -271,14 +271,14 @@ def draw(name: str, pixels: int = 256) -> Face:
     Raises:
         ValueError: an unknown name, or a texture that is too small.
 
-    Source: shapes and colours after the Vienna Convention on Road Signs and Signals (1968), Annex 1, simplified.
+    Source: shapes and colors after the Vienna Convention on Road Signs and Signals (1968), Annex 1, simplified.
     """
     checks.one_of("name", name, NAMES)
     checks.in_range("pixels", pixels, low=8)
     outline, layers = _DRAWINGS[name]()
-    opacity = _rasterise([_Layer(outline, (1.0, 1.0, 1.0))], pixels)[:1]
+    opacity = _rasterize([_Layer(outline, (1.0, 1.0, 1.0))], pixels)[:1]
     # Painted over the sign's backing without a gap, so the coverage at its edge is counted once: by the opacity.
-    colour = _rasterise([_Layer(_box(-1, -1, 1, 1), layers[0].colour), *layers], pixels)
-    texture = np.concatenate([colour * opacity, opacity])
+    color = _rasterize([_Layer(_box(-1, -1, 1, 1), layers[0].color), *layers], pixels)
+    texture = np.concatenate([color * opacity, opacity])
     texture.flags.writeable = False
     return Face(texture, outline.to_polygons()[0] * (1.0, -1.0))

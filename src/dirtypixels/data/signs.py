@@ -182,7 +182,7 @@ def _averaged(samples: Floats) -> Floats:
 
 
 def _sampled(texture: Floats, u: Floats, v: Floats) -> Floats:
-    """The sign in the frame, nothing around it: (4, size, size), colour times opacity, then opacity."""
+    """The sign in the frame, nothing around it: (4, size, size), color times opacity, then opacity."""
     where = torch.from_numpy(np.stack([u, v], axis=-1)[None])
     # On a batch of one this runs in one thread.
     samples = functional.grid_sample(torch.from_numpy(texture[None].copy()), where, align_corners=False)
@@ -190,12 +190,12 @@ def _sampled(texture: Floats, u: Floats, v: Floats) -> Floats:
 
 
 def _post(u: Floats, v: Floats, size: int) -> Floats:
-    """The grey tube that carries the sign, below its middle: (4, size, size) as the sign."""
+    """The gray tube that carries the sign, below its middle: (4, size, size) as the sign."""
     radius = 0.06
     across = u / radius
     opacity = ((1 - np.abs(across)) * (radius * size) + 0.5).clip(0, 1) * (v > 0)
-    grey = 0.35 + 0.3 * (1 - (across - 0.3) ** 2).clip(0, 1)
-    return _averaged(np.stack([grey * opacity, opacity]))[[0, 0, 0, 1]]
+    gray = 0.35 + 0.3 * (1 - (across - 0.3) ** 2).clip(0, 1)
+    return _averaged(np.stack([gray * opacity, opacity]))[[0, 0, 0, 1]]
 
 
 def _soiled(sign: Floats, rng: np.random.Generator) -> Floats:
@@ -204,12 +204,12 @@ def _soiled(sign: Floats, rng: np.random.Generator) -> Floats:
     hats = np.maximum(0, 1 - np.abs(np.linspace(0, 5, sign.shape[-1])[:, None] - np.arange(6)))
     cover = (1.5 * (hats @ coarse @ hats.T - rng.uniform(0.0, 0.8))).clip(0, 0.45).astype(np.float32)
     mud = np.array([0.33, 0.28, 0.22], dtype=np.float32)[:, None, None]
-    colour, opacity = sign[:3], sign[3:]
-    return np.concatenate([colour + cover * (mud * opacity - colour), opacity])
+    color, opacity = sign[:3], sign[3:]
+    return np.concatenate([color + cover * (mud * opacity - color), opacity])
 
 
 def _light(size: int, rng: np.random.Generator) -> Floats:
-    """What each pixel is multiplied by: gain x colour cast x slope across the frame x shadow: (3, size, size)."""
+    """What each pixel is multiplied by: gain x color cast x slope across the frame x shadow: (3, size, size)."""
     gain = rng.uniform(0.5, 1.05)
     cast = np.exp(rng.uniform(-0.08, 0.08, size=(3, 1, 1)))
     x = np.linspace(-1, 1, size)

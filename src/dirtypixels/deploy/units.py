@@ -32,7 +32,7 @@ def build_unit(recipe: Unit | Deblur) -> Denoiser | Deblurrer:
         filters=dct_filters(recipe.filter_size) if recipe.filters == "dct" else gradient_filters(),
         prox=partial(_prox, recipe),
         beta=recipe.beta,
-        colour=recipe.colour,
+        color=recipe.color,
         features=recipe.features,
         **({"gap": recipe.gap} if isinstance(recipe, Unit) else {}),
     )
@@ -47,7 +47,7 @@ def _prox(recipe: Unit | Deblur, channels: int, features: int = 0) -> Prox:
     if recipe.prior == "unet":
         return ResidualUNet(channels, recipe.hidden, features=features)
     if recipe.prior == "rbf":
-        # Noise has standard deviation 1 in a stabilised signal, and some 0.1 in one that is deblurred.
+        # Noise has standard deviation 1 in a stabilized signal, and some 0.1 in one that is deblurred.
         return RBFShrinkage(channels, reach=10.4 if isinstance(recipe, Unit) else 1.0, features=features)
     if features:
         raise ValueError(f"features must be 0 for the fixed prior {recipe.prior!r}; found {features}")

@@ -15,7 +15,7 @@ _SAME = 0.02
 
 
 def check_same_camera(frames: Iterable[Frame], *, levels_may_follow_iso: bool = False) -> None:
-    """Raise unless all frames have one camera, size, colour pattern, black level and white level.
+    """Raise unless all frames have one camera, size, color pattern, black level and white level.
 
     A camera that only some frames name is no difference; a level that only some frames state is one.
 

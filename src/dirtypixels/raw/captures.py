@@ -1,4 +1,4 @@
-"""Simulated captures as files, and back: a picture of the signal, and beside it what is known of the measurement."""
+"""Simulated captures as files, and back: a picture of the signal, and next to it what is known of the measurement."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Depth = Literal["16", "float", "8"]
 
 
 class CaptureNote(BaseModel):
-    """What `NAME.json` beside a capture says: how it was measured, in units of the signal."""
+    """What `NAME.json` next to a capture says: how it was measured, in units of the signal."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -71,21 +71,21 @@ def read_capture(path: str | Path) -> tuple[Observation, CaptureNote]:
     """Read a capture that `write_capture` wrote.
 
     Raises:
-        FileNotFoundError: the picture or the note beside it is missing.
+        FileNotFoundError: the picture or the note next to it is missing.
         ValueError: one of them is damaged.
     """
     file = Path(path)
-    beside = file.with_suffix(".json")
-    for part in (file, beside):
+    note_file = file.with_suffix(".json")
+    for part in (file, note_file):
         if not part.is_file():
             raise FileNotFoundError(
-                f"a capture needs its picture and the note beside it, as `dirtypixels simulate` writes them; "
+                f"a capture needs its picture and the note next to it, as `dirtypixels simulate` writes them; "
                 f"found no {str(part)!r}"
             )
     try:
-        note = CaptureNote.model_validate_json(beside.read_text(encoding="utf-8"))
+        note = CaptureNote.model_validate_json(note_file.read_text(encoding="utf-8"))
     except (ValidationError, UnicodeDecodeError) as error:
-        raise ValueError(f"{str(beside)!r} is not a valid capture note: {error}") from error
+        raise ValueError(f"{str(note_file)!r} is not a valid capture note: {error}") from error
     try:
         values = tifffile.imread(file) if file.suffix == ".tiff" else np.asarray(Image.open(file))
     except Exception as error:  # damaged files end in a dozen unrelated types, struct.error and ZeroDivisionError too
@@ -100,4 +100,4 @@ def read_capture(path: str | Path) -> tuple[Observation, CaptureNote]:
         psf = None if note.psf is None else torch.tensor(note.psf)[None]
         return Observation(signal, alpha, sigma, psf), note
     except ValueError as error:
-        raise ValueError(f"{str(beside)!r} is not a valid capture note: {error}") from error
+        raise ValueError(f"{str(note_file)!r} is not a valid capture note: {error}") from error

@@ -26,7 +26,7 @@ def find_captures(source: str | Path | Iterable[str | Path]) -> list[tuple[Path,
 
     Returns:
         Each file and its line of `captures.csv`, empty where there is no such table. For files that are given one by
-        one the table beside them is read too.
+        one the table next to them is read too.
 
     Raises:
         FileNotFoundError: no such folder or file.
@@ -79,7 +79,7 @@ def read_frames(
 
 
 def write_frames(frames: Sequence[Frame], folder: str | Path) -> list[Path]:
-    """Write frames as TIFF, 16 bits or floats, compressed without loss, and `captures.csv` beside them.
+    """Write frames as TIFF, 16 bits or floats, compressed without loss, and `captures.csv` next to them.
 
     Each file is named after the one that the frame came from, or "capture-001.tiff". `Frame.exif` is not kept.
 

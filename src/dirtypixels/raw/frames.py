@@ -21,7 +21,7 @@ class Frame:
 
     Args:
         values: (H, W) digital numbers, mosaicked or monochrome, float32 or uint16; H and W even if there is a cfa.
-        cfa: colours of the top left 2 x 2 pixels in reading order, e.g. "RGGB"; None for a monochrome sensor.
+        cfa: colors of the top left 2 x 2 pixels in reading order, e.g. "RGGB"; None for a monochrome sensor.
         black: black level in DN of the four places of the 2 x 2 pattern in reading order (all alike where there is no
             cfa); None where the file does not say.
         white: DN at which the sensor saturates; None where the file does not say.
@@ -81,7 +81,7 @@ class Frame:
         return "a frame without a file" if self.path is None else self.path.name
 
     def planes(self) -> dict[str, npt.NDArray[Any]]:
-        """The frame taken apart by colour: {"R", "Gr", "Gb", "B"}, each (H/2, W/2), or {"Y": (H, W)}; views."""
+        """The frame taken apart by color: {"R", "Gr", "Gb", "B"}, each (H/2, W/2), or {"Y": (H, W)}; views."""
         return {name: self.values[where] for name, where in plane_slices(self.cfa).items()}
 
     def black_of(self, plane: str) -> float | None:
@@ -111,7 +111,7 @@ def plane_slices(cfa: str | None) -> dict[str, tuple[slice, slice]]:
 
 
 def _names(cfa: str) -> list[str]:
-    """Names of the four places: the green beside red is Gr, the one beside blue Gb."""
+    """Names of the four places: the green next to red is Gr, the one next to blue Gb."""
     return [c if c != "G" else "Gr" if "R" in cfa[i // 2 * 2 : i // 2 * 2 + 2] else "Gb" for i, c in enumerate(cfa)]
 
 

@@ -104,8 +104,8 @@ def _check_white(frame: Frame, black: float, white: float) -> None:
         return
     levels, counts = np.unique(values[values >= largest - 0.1 * (largest - black)], return_counts=True)
     piled = int(counts[-1])
-    beside = int(counts[-17:-1].max(initial=0))  # noise alone thins out towards the largest value
-    if piled > max(50, size * 1e-3) and piled > 5 * beside and (levels.size > 1 or piled < size):
+    near = int(counts[-17:-1].max(initial=0))  # noise alone thins out towards the largest value
+    if piled > max(50, size * 1e-3) and piled > 5 * near and (levels.size > 1 or piled < size):
         raise ValueError(
             f"wrong white level: {frame.name} states {white:g} DN, and {piled} of {size} samples pile up at its "
             f"largest value {largest:g}, so that is where it saturates: give white={largest:g}"
@@ -121,7 +121,7 @@ def _check_dark_patches(where: str, values: npt.NDArray[Any], black: float, offs
     # not the darkest one alone, which may be a defect
     rank = min(medians.size - 1, max(2, medians.size // 1000))
     dark = int(np.argpartition(medians, rank)[rank])
-    # from neighbours, so that a slope of the light is no noise; median, so that a defect is none
+    # from neighbors, so that a slope of the light is no noise; median, so that a defect is none
     pairs = np.diff(flat[dark].reshape(SIDE, SIDE), axis=1)
     noise = 1.4826 * float(np.median(np.abs(pairs))) / np.sqrt(2)
     allowed = offset + 6 * 1.2533 * noise / SIDE

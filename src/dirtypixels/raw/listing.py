@@ -1,4 +1,4 @@
-"""`captures.csv`: what is known of the frames in a folder, beside the files."""
+"""`captures.csv`: what is known of the frames in a folder, next to the files."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from dirtypixels.raw.frames import Frame
 from dirtypixels.raw.levels import rounding
 from dirtypixels.raw.tiles import tiles
 
-_UNLIKE = 0.2  # of the signal: colours of white light differ by more, places of one colour by a few hundredths
+_UNLIKE = 0.2  # of the signal: colors of white light differ by more, places of one color by a few hundredths
 _ALIKE = 0.05
 _NO_GREENS = 0.1  # greens differ by less even where light strikes the sensor aslant
 _SURE = 5.0  # and by so many times less than the places that are said to be green and are not
@@ -45,7 +45,7 @@ def check_mosaic(frames: Iterable[Frame]) -> None:
         medians = f"the 2 x 2 places have medians of {' '.join(f'{place:g}' for place in middle)} DN"
         if frame.cfa is None and alike and light.max() - light.min() > _UNLIKE * mean:
             raise ValueError(
-                f"{frame.name} states no cfa, but {medians}, as under colour filters: give cfa=, "
+                f"{frame.name} states no cfa, but {medians}, as under color filters: give cfa=, "
                 f"{' or '.join(alike)} (if there are none, the frame cannot be taken as it is)"
             )
         if frame.cfa is None:

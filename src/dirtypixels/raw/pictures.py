@@ -25,7 +25,7 @@ def read_png(path: Path) -> npt.NDArray[Any]:
     """Values of a 16-bit PNG of one channel.
 
     Raises:
-        ValueError: it has 8 bits or colours, or is damaged.
+        ValueError: it has 8 bits or colors, or is damaged.
     """
     try:
         with Image.open(path, formats=["PNG"]) as picture:
@@ -37,14 +37,14 @@ def read_png(path: Path) -> npt.NDArray[Any]:
         return values
     if mode in ("1", "L"):
         raise ValueError(f"it is a PNG of {8 if mode == 'L' else 1} bits: {_EIGHT_BITS}")
-    raise ValueError(f"it is a PNG with colours ({mode}): {_one_channel()}")
+    raise ValueError(f"it is a PNG with colors ({mode}): {_one_channel()}")
 
 
 def read_tiff(path: Path) -> npt.NDArray[Any]:
     """Values of a TIFF of one page and one channel, 16 bits or floats.
 
     Raises:
-        ValueError: it has 8 bits, colours or several pages, is compressed as tifffile cannot read, or is damaged.
+        ValueError: it has 8 bits, colors or several pages, is compressed as tifffile cannot read, or is damaged.
     """
     try:
         with tifffile.TiffFile(path) as tiff:
@@ -105,6 +105,6 @@ def refuse_jpeg() -> None:
 
 def _one_channel() -> str:
     return (
-        "a frame has one value a pixel, (H, W), as the sensor measured it; colours at every pixel were interpolated "
+        "a frame has one value a pixel, (H, W), as the sensor measured it; colors at every pixel were interpolated "
         "(demosaicked), and that changes the noise"
     )

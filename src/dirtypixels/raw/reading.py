@@ -35,7 +35,7 @@ class Overrides(TypedDict, total=False):
 def read_frame(path: str | Path, **overrides: Unpack[Overrides]) -> Frame:
     """One sensor frame from a file.
 
-    Raw files (DNG and what else LibRaw reads): the visible area as stored, and the levels, the colour pattern and the
+    Raw files (DNG and what else LibRaw reads): the visible area as stored, and the levels, the color pattern and the
     gain that they state. 16-bit PNG and TIFF of one channel and NPY arrays (H, W): the values; what they mean comes
     from the overrides, and without a cfa they are monochrome.
 
@@ -48,7 +48,7 @@ def read_frame(path: str | Path, **overrides: Unpack[Overrides]) -> Frame:
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: it is no raw frame (a JPEG or another picture of 8 bits, or one with colours at every pixel), an
+        ValueError: it is no raw frame (a JPEG or another picture of 8 bits, or one with colors at every pixel), an
             X-Trans or Foveon raw file or a linear DNG, empty, damaged or not finite, or an override does not fit.
     """
     file = Path(path)

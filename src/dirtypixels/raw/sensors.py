@@ -26,7 +26,7 @@ SENSOR_SUFFIXES = frozenset(
 def read_sensor_file(path: Path, tags: Tags | None) -> tuple[npt.NDArray[np.uint16], Stated]:
     """Digital numbers of the visible area as they were stored, and what the file says of them.
 
-    An odd last row or column is left out where there is a colour pattern, so that the pattern is whole.
+    An odd last row or column is left out where there is a color pattern, so that the pattern is whole.
 
     Args:
         path: the file.
@@ -67,11 +67,11 @@ def _unpack(raw: Any, tags: Tags | None) -> tuple[npt.NDArray[np.uint16], Stated
     for name, text in (("LensModel", raw.lens.model), ("Artist", raw.other.artist)):
         if text:
             stated.exif.setdefault(name, text)
-    colours = [int(raw.raw_color(top + i // 2, left + i % 2)) for i in range(4)] if raw.num_colors > 1 else [0] * 4
+    colors = [int(raw.raw_color(top + i // 2, left + i % 2)) for i in range(4)] if raw.num_colors > 1 else [0] * 4
     if raw.num_colors > 1:
-        stated.cfa = _pattern(raw, colours)
+        stated.cfa = _pattern(raw, colors)
         values = values[: values.shape[0] // 2 * 2, : values.shape[1] // 2 * 2]
-    levels = [float(raw.black_level_per_channel[colour]) for colour in colours]
+    levels = [float(raw.black_level_per_channel[color]) for color in colors]
     stated.black = (levels[0], levels[1], levels[2], levels[3])
     if tags is not None and DNG_VERSION in tags.main:
         stated.black = black_of_dng(tags, top, left) or stated.black
@@ -79,11 +79,11 @@ def _unpack(raw: Any, tags: Tags | None) -> tuple[npt.NDArray[np.uint16], Stated
     return values, stated
 
 
-def _pattern(raw: Any, colours: list[int]) -> str:
+def _pattern(raw: Any, colors: list[int]) -> str:
     """Letters of the 2 x 2 pattern at the top left of the visible area."""
     shape = raw.raw_pattern.shape
-    letters = "".join(raw.color_desc.decode()[colour] for colour in colours)
+    letters = "".join(raw.color_desc.decode()[color] for color in colors)
     if shape == (2, 2) and letters in CFA_PATTERNS:
         return letters
     found = "a 6 x 6 pattern (Fujifilm X-Trans)" if shape == (6, 6) else f"a {shape[0]} x {shape[1]} pattern {letters}"
-    raise ValueError(f"its colour filters must be a Bayer pattern, one of {', '.join(CFA_PATTERNS)}; found {found}")
+    raise ValueError(f"its color filters must be a Bayer pattern, one of {', '.join(CFA_PATTERNS)}; found {found}")

@@ -59,7 +59,7 @@ class Pretraining(Part):
     size: Count = 32
     reduce: Count = 1
     iterations: Count = 400
-    #: colour patches, and their side in pixels, for the unit that deblurs
+    #: color patches, and their side in pixels, for the unit that deblurs
     blur_patches: Count = 200
     blur_size: Count = 64
 
@@ -71,7 +71,7 @@ class FineTuning(Part):
     times 0.94 after every epoch, as in the paper.
     """
 
-    optimiser: Literal["adamw", "rmsprop"] = "adamw"
+    optimizer: Literal["adamw", "rmsprop"] = "adamw"
     epochs: Count = 3
     batch: Count = 32
     rate: Positive = 1e-3
@@ -81,7 +81,7 @@ class FineTuning(Part):
     warmup: float = Field(default=0.1, ge=0, lt=1)
     #: mirror half of the photographs
     flip: bool = True
-    #: processes that make captures beside the training; 0 for none
+    #: processes that make captures compared with the training; 0 for none
     workers: int = Field(default=0, ge=0)
     #: devices and precision, as Lightning names them
     accelerator: str = "auto"

@@ -17,7 +17,7 @@ class Solver(Part):
     prior: "cnn" is the paper's, with kernels of 1 x 1; "cnn3" has kernels of 3 x 3; "rbf" is separable, with Gaussians
         (shrinkage fields); "l1", "tv" and "hyper_laplacian" are fixed, with `weight`.
     hidden: width of the networks among the priors.
-    colour: "shared" treats the channels alike, "own" has weights for each of three, "merged" sums their responses.
+    color: "shared" treats the channels alike, "own" has weights for each of three, "merged" sums their responses.
     beta: starting value of the coupling between image and prior.
     features: size of what the unit learns of the noise level that it is told; 0 for a unit that is told nothing.
     """
@@ -47,16 +47,16 @@ class Unit(Solver):
     gap: rows and columns by which an image is continued to a periodic one.
     """
 
-    colour: Literal["shared", "own", "merged"] = "shared"
+    color: Literal["shared", "own", "merged"] = "shared"
     gap: Count = 8
 
 
 class Deblur(Solver):
     """The low-level unit of blurred conditions, which deblurs and denoises.
 
-    weighting: of the data term by the noise that the capture knows: not at all, by image, or by pixel, majorised or
+    weighting: of the data term by the noise that the capture knows: not at all, by image, or by pixel, majorized or
         solved exactly (slower).
     """
 
-    colour: Literal["shared", "own", "merged"] = "merged"
+    color: Literal["shared", "own", "merged"] = "merged"
     weighting: Literal["none", "image", "pixel", "pixel_exact"] = "image"

@@ -1,8 +1,8 @@
-"""Low-level image processing: variance stabilisation, filters, proximal operators, solvers and units."""
+"""Low-level image processing: variance stabilization, filters, proximal operators, solvers and units."""
 
 from dirtypixels.restore import algorithms, anscombe, classical, prox, terms
 from dirtypixels.restore.convergence import ConvergenceError
-from dirtypixels.restore.minimise import minimise
+from dirtypixels.restore.minimize import minimize
 from dirtypixels.restore.units import Deblurrer, Denoiser
 from dirtypixels.restore.unrolled import ShrinkageField, Unrolled, UnrolledHQS
 
@@ -16,7 +16,7 @@ __all__ = [
     "algorithms",
     "anscombe",
     "classical",
-    "minimise",
+    "minimize",
     "prox",
     "terms",
 ]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from dirtypixels import checks
-from dirtypixels.restore.expectation import expected_stabilised
+from dirtypixels.restore.expectation import expected_stabilized
 
 Kind = Literal["exact", "closed_form", "algebraic"]
 
@@ -31,7 +31,7 @@ _tables: OrderedDict[tuple[float, float, bool], Table] = OrderedDict()
 
 
 def forward(signal: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
-    """Stabilise the variance of Poisson-Gaussian noise to 1.
+    """Stabilize the variance of Poisson-Gaussian noise to 1.
 
     ``f(y) = 2/alpha sqrt(alpha y + 3/8 alpha^2 + sigma^2) - 2 sigma/alpha``
 
@@ -48,19 +48,19 @@ def forward(signal: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
         (B, C, H, W), noise of standard deviation 1.
 
     Raises:
-        ValueError: alpha or sigma is negative or not finite, or both are 0 (there is no noise to stabilise).
+        ValueError: alpha or sigma is negative or not finite, or both are 0 (there is no noise to stabilize).
 
     Source: Murtagh, Starck and Bijaoui 1995; Mäkitalo and Foi 2013, eq. 3.
     """
     _check_noise(alpha, sigma)
-    return stabilise(signal, alpha, sigma)
+    return stabilize(signal, alpha, sigma)
 
 
-def inverse(stabilised: Tensor, alpha: Tensor, sigma: Tensor, kind: Kind = "exact", *, clipped: bool = False) -> Tensor:
+def inverse(stabilized: Tensor, alpha: Tensor, sigma: Tensor, kind: Kind = "exact", *, clipped: bool = False) -> Tensor:
     """Undo the transform.
 
     Args:
-        stabilised: (B, C, H, W), as `forward` gives it, or an estimate of its mean.
+        stabilized: (B, C, H, W), as `forward` gives it, or an estimate of its mean.
         alpha: (B, 1|C, 1, 1) or any shape that broadcasts, >= 0, in units of the signal.
         sigma: as alpha.
         kind: "exact" gives the x for which ``E[f(y) | x]`` is the argument, so that a denoised picture has no bias;
@@ -82,20 +82,20 @@ def inverse(stabilised: Tensor, alpha: Tensor, sigma: Tensor, kind: Kind = "exac
     checks.one_of("kind", kind, get_args(Kind))
     if clipped and kind != "exact":
         raise ValueError(f"clipped is for kind 'exact'; found kind {kind!r}")
-    plain = _algebraic(stabilised, alpha, sigma)
+    plain = _algebraic(stabilized, alpha, sigma)
     if kind == "algebraic":
         return plain
     if kind == "closed_form":
         least = 1.5**0.5  # the textbook transform of 0 without read noise
-        # 1/D for D = stabilised + 2 sigma/alpha, written so that alpha = 0 gives 0.
-        r = alpha / torch.maximum(alpha * stabilised + 2 * sigma, alpha * least)
+        # 1/D for D = stabilized + 2 sigma/alpha, written so that alpha = 0 gives 0.
+        r = alpha / torch.maximum(alpha * stabilized + 2 * sigma, alpha * least)
         r = torch.where(alpha > 0, r, torch.zeros_like(r))
         bias: Tensor = alpha * (0.25 + r * (0.25 * least + r * (-11 / 8 + r * (5 / 8) * least)))
         return plain + bias
-    return plain + _correction(stabilised, alpha, sigma, clipped)
+    return plain + _correction(stabilized, alpha, sigma, clipped)
 
 
-def stabilise(signal: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
+def stabilize(signal: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
     """`forward` without its checks of the arguments' values, for use inside of loops."""
     tiny = torch.finfo(signal.dtype).tiny
     root = (alpha * signal + 0.375 * alpha**2 + sigma**2).clamp_min(tiny).sqrt()
@@ -108,9 +108,9 @@ def _lowest(alpha: Tensor, sigma: Tensor) -> Tensor:
     return -(0.375 * alpha + sigma**2 / alpha.clamp_min(torch.finfo(alpha.dtype).tiny))
 
 
-def _algebraic(stabilised: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
+def _algebraic(stabilized: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
     lowest = -2 * sigma / alpha.clamp_min(torch.finfo(alpha.dtype).tiny)
-    d = torch.maximum(stabilised, lowest)
+    d = torch.maximum(stabilized, lowest)
     return d * (0.25 * alpha * d + sigma) - 0.375 * alpha
 
 
@@ -119,10 +119,10 @@ def _check_noise(alpha: Tensor, sigma: Tensor) -> None:
         checks.is_tensor(name, value)
         checks.in_range(name, value, low=0.0)
     if bool(((alpha == 0) & (sigma == 0)).any()):
-        raise ValueError("alpha and sigma must not both be 0: a signal without noise has no variance to stabilise")
+        raise ValueError("alpha and sigma must not both be 0: a signal without noise has no variance to stabilize")
 
 
-def _correction(stabilised: Tensor, alpha: Tensor, sigma: Tensor, clipped: bool) -> Tensor:
+def _correction(stabilized: Tensor, alpha: Tensor, sigma: Tensor, clipped: bool) -> Tensor:
     """x minus the algebraic inverse, read from one table for each different (alpha, sigma)."""
     shape: torch.Size = torch.broadcast_shapes(alpha.shape, sigma.shape)  # type: ignore[no-untyped-call]
     alphas, sigmas = alpha.expand(shape).reshape(-1), sigma.expand(shape).reshape(-1)
@@ -131,14 +131,14 @@ def _correction(stabilised: Tensor, alpha: Tensor, sigma: Tensor, clipped: bool)
     else:
         tables = [_cached_table(a, s, clipped) for a, s in zip(alphas.tolist(), sigmas.tolist(), strict=True)]
     if all(table is tables[0] for table in tables):
-        return _interpolate(stabilised, tables[0].to(stabilised))
-    full: torch.Size = torch.broadcast_shapes(stabilised.shape, shape)  # type: ignore[no-untyped-call]
+        return _interpolate(stabilized, tables[0].to(stabilized))
+    full: torch.Size = torch.broadcast_shapes(stabilized.shape, shape)  # type: ignore[no-untyped-call]
     padded = (1,) * (len(full) - len(shape)) + tuple(shape)
     # Rows that share a table: everything behind the last dimension in which alpha or sigma changes.
     rows = full[: max(i for i, size in enumerate(padded) if size > 1) + 1]
     index = torch.arange(len(tables)).reshape(padded[: len(rows)]).expand(rows).reshape(-1)
-    each = Table(*(torch.stack(values).to(stabilised)[index] for values in zip(*tables, strict=True)))
-    return _interpolate(stabilised.expand(full).reshape(len(index), -1), each).reshape(full)
+    each = Table(*(torch.stack(values).to(stabilized)[index] for values in zip(*tables, strict=True)))
+    return _interpolate(stabilized.expand(full).reshape(len(index), -1), each).reshape(full)
 
 
 def _cached_table(alpha: float, sigma: float, clipped: bool) -> Table:
@@ -155,10 +155,10 @@ def _cached_table(alpha: float, sigma: float, clipped: bool) -> Table:
 
 
 def _table(alpha: Tensor, sigma: Tensor, clipped: bool) -> Table:
-    """x minus the algebraic inverse over the mean stabilised value, in float64."""
+    """x minus the algebraic inverse over the mean stabilized value, in float64."""
     alpha, sigma = alpha.double(), sigma.double()
     highest = torch.ones_like(alpha) if clipped else 256 * alpha + 8 * sigma
-    low, high = (stabilise(v, alpha, sigma) for v in (torch.zeros_like(alpha), highest))
+    low, high = (stabilize(v, alpha, sigma) for v in (torch.zeros_like(alpha), highest))
     # Close nodes where clipping and few photons bend the curve, within 6 standard deviations of either end.
     edge = torch.minimum(torch.full_like(low, 6.0), (high - low) / 3)
     steps = torch.linspace(0, 1, 33, dtype=torch.float64, device=alpha.device)[:-1]
@@ -166,7 +166,7 @@ def _table(alpha: Tensor, sigma: Tensor, clipped: bool) -> Table:
         [low + edge * steps, low + edge + (high - low - 2 * edge) * steps, high - edge + edge * steps, high[None]]
     )
     x = (_algebraic(nodes, alpha, sigma)).clamp_min(0.0)
-    mean = expected_stabilised(x, alpha, sigma, stabilise, clipped=clipped, lowest=_lowest(alpha, sigma))
+    mean = expected_stabilized(x, alpha, sigma, stabilize, clipped=clipped, lowest=_lowest(alpha, sigma))
     correction = x - _algebraic(mean, alpha, sigma)
     gap = mean.diff()
     slope = correction.diff() / gap

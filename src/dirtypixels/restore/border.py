@@ -9,7 +9,7 @@ from torch import Tensor
 from dirtypixels.blur import mirror_index, transfer_function
 
 _LEAST_GAP = 16
-_CONTRAST = 0.1  # standard deviation of differences between neighbouring pixels in photographs
+_CONTRAST = 0.1  # standard deviation of differences between neighboring pixels in photographs
 
 
 def make_periodic(x: Tensor, down: int, across: int | None = None) -> Tensor:
@@ -42,7 +42,7 @@ def continue_blurred(y: Tensor, psf: Tensor, variance: Tensor, passes: int = 4) 
 
     What lies beyond the frame is unknown, and whatever is made up there that no blurred scene could be comes back as
     ringing when the blur is inverted. So the strip beyond the frame is taken from the blurred restoration of the whole,
-    a few times (majorisation of the data term that counts inside of the frame only):
+    a few times (majorization of the data term that counts inside of the frame only):
 
     ``x = wiener(y);  y = y inside of the frame, psf * x beyond``
 

@@ -1,4 +1,4 @@
-"""Restoration without training: non-local means and BM3D in the stabilised domain, deconvolution by a fixed prior."""
+"""Restoration without training: non-local means and BM3D in the stabilized domain, deconvolution by a fixed prior."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from dirtypixels.observation import Observation
 from dirtypixels.restore import anscombe
 from dirtypixels.restore.algorithms import HQS
 from dirtypixels.restore.blurred import Blurred
-from dirtypixels.restore.expectation import expected_stabilised
+from dirtypixels.restore.expectation import expected_stabilized
 from dirtypixels.restore.filters import gradient_filters
 from dirtypixels.restore.prox import HyperLaplacian, IsotropicTV
 from dirtypixels.restore.terms import Gaussian
@@ -36,7 +36,7 @@ _BM3D_BLOCK = 8  # side of the blocks that BM3D matches, pixels
 def non_local_means(obs: Observation, strength: float = 0.6, patch_size: int = 5, patch_distance: int = 6) -> Tensor:
     """Non-local means, with weights from all channels together.
 
-    ``x_p = sum_q w_pq y_q / sum_q w_pq,  w_pq = exp(-max(d_pq - 2, 0) / strength^2)`` on the stabilised signal y,
+    ``x_p = sum_q w_pq y_q / sum_q w_pq,  w_pq = exp(-max(d_pq - 2, 0) / strength^2)`` on the stabilized signal y,
     scaled to noise of standard deviation 1; d_pq is the mean squared difference of the patches around p and q.
 
     The defaults are the best of a grid (strength 0.4 to 0.8, patch size 3 to 7, distance 5 to 8) on 20 photographs of
@@ -58,7 +58,7 @@ def non_local_means(obs: Observation, strength: float = 0.6, patch_size: int = 5
         ValueError: an argument is out of range, samples are missing, or alpha and sigma are both 0.
 
     Source: Buades, Coll and Morel 2005 (filter); Darbon et al. 2008 (its fast form, by scikit-image); Mäkitalo and
-    Foi 2013 (stabilisation).
+    Foi 2013 (stabilization).
     """
     _above_zero("strength", strength)
     checks.in_range("patch_size", patch_size, low=1)
@@ -70,7 +70,7 @@ def non_local_means(obs: Observation, strength: float = 0.6, patch_size: int = 5
         )
         return cast(Picture, found).reshape(picture.shape)  # scikit-image drops a single channel
 
-    return _in_stabilised_domain(obs, denoise)
+    return _in_stabilized_domain(obs, denoise)
 
 
 def bm3d(obs: Observation, strength: float = 1.1, exact_variances: bool = False) -> Tensor:
@@ -93,7 +93,7 @@ def bm3d(obs: Observation, strength: float = 1.1, exact_variances: bool = False)
             sigma are both 0.
         ImportError: the package bm3d is not installed.
 
-    Source: Dabov et al. 2007; Mäkinen, Azzari and Foi 2020 (exact variances); Mäkitalo and Foi 2013 (stabilisation).
+    Source: Dabov et al. 2007; Mäkinen, Azzari and Foi 2020 (exact variances); Mäkitalo and Foi 2013 (stabilization).
     """
     _above_zero("strength", strength)
     package = require_bm3d()
@@ -113,7 +113,7 @@ def bm3d(obs: Observation, strength: float = 1.1, exact_variances: bool = False)
         channels = [package.bm3d(channel, strength, profile=profile) for channel in np.moveaxis(picture, -1, 0)]
         return np.stack(channels, -1)
 
-    return _in_stabilised_domain(obs, denoise)
+    return _in_stabilized_domain(obs, denoise)
 
 
 def hqs_deconvolution(
@@ -121,7 +121,7 @@ def hqs_deconvolution(
 ) -> Tensor:
     """Deblur by half-quadratic splitting with a fixed prior on the gradients, the coupling growing in every iteration.
 
-    ``minimise sum_p (K x - y)_p^2 / (2 v) + m sum_p |grad x_p|^q``
+    ``minimize sum_p (K x - y)_p^2 / (2 v) + m sum_p |grad x_p|^q``
 
     v is the mean noise variance ``alpha y + sigma^2`` of an image and channel. "hyper_laplacian" has q = 2/3 on both
     differences, "tv" the length of the gradient (isotropic total variation). The channels are restored one by one.
@@ -164,7 +164,7 @@ def hqs_deconvolution(
         return capture.crop(state.x).clamp(0.0, 1.0)
 
 
-def _in_stabilised_domain(obs: Observation, denoise: Callable[[Picture], Picture]) -> Tensor:
+def _in_stabilized_domain(obs: Observation, denoise: Callable[[Picture], Picture]) -> Tensor:
     """Run a denoiser on pictures (H, W, C) with noise of standard deviation 1, one after another."""
     if not isinstance(obs, Observation):
         raise TypeError(f"obs must be an Observation; found {type(obs).__name__}")
@@ -178,13 +178,13 @@ def _in_stabilised_domain(obs: Observation, denoise: Callable[[Picture], Picture
     scale = scale.to(signal).view(shape)
     noisy = (anscombe.forward(signal, alpha, sigma) / scale).permute(0, 2, 3, 1).cpu().double().numpy()
     clean = np.stack([denoise(np.ascontiguousarray(picture)) for picture in noisy])
-    stabilised = torch.from_numpy(clean).permute(0, 3, 1, 2).to(signal) * scale
-    return anscombe.inverse(stabilised, alpha, sigma, kind="exact", clipped=True).clamp(0.0, 1.0)
+    stabilized = torch.from_numpy(clean).permute(0, 3, 1, 2).to(signal) * scale
+    return anscombe.inverse(stabilized, alpha, sigma, kind="exact", clipped=True).clamp(0.0, 1.0)
 
 
 @lru_cache(maxsize=4096)
 def _remaining_std(alpha: float, sigma: float) -> float:
-    """What clipping to [0, 1] leaves of the stabilised noise's standard deviation, on average over signals in [0, 1].
+    """What clipping to [0, 1] leaves of the stabilized noise's standard deviation, on average over signals in [0, 1].
 
     It is 1 without clipping; at 3 lux on the Nexus 6P's rear camera it is 0.72, and denoisers that expect 1 blur.
     """
@@ -192,8 +192,8 @@ def _remaining_std(alpha: float, sigma: float) -> float:
         return 1.0
     levels = torch.linspace(0, 1, 33, dtype=torch.float64)
     a, s = torch.tensor([alpha, sigma], dtype=torch.float64)
-    mean = expected_stabilised(levels, a, s, anscombe.stabilise, clipped=True)
-    square = expected_stabilised(levels, a, s, lambda y, a, s: anscombe.stabilise(y, a, s) ** 2, clipped=True)
+    mean = expected_stabilized(levels, a, s, anscombe.stabilize, clipped=True)
+    square = expected_stabilized(levels, a, s, lambda y, a, s: anscombe.stabilize(y, a, s) ** 2, clipped=True)
     return float((square - mean**2).clamp_min(0).sqrt().mean())
 
 
@@ -210,6 +210,6 @@ def require_bm3d() -> Any:
         if error.name != "bm3d":
             raise
         raise ImportError(
-            "BM3D needs the package bm3d, whose licence allows non-commercial use only, so it does not come along by "
+            "BM3D needs the package bm3d, whose license allows non-commercial use only, so it does not come along by "
             "itself: `pip install dirtypixels[bm3d]`"
         ) from error

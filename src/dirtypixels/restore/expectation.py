@@ -1,4 +1,4 @@
-"""The mean of a stabilised signal, by quadrature."""
+"""The mean of a stabilized signal, by quadrature."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _COUNTS = 97  # terms of the sum; the rest has probability below 1e-20 at a mean
 _REACH = 9.0  # integrals run over this many standard deviations
 _NODES = 64
 
-Stabiliser = Callable[[Tensor, Tensor, Tensor], Tensor]
+Stabilizer = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
-def expected_stabilised(
+def expected_stabilized(
     x: Tensor,
     alpha: Tensor,
     sigma: Tensor,
-    transform: Stabiliser,
+    transform: Stabilizer,
     *,
     clipped: bool,
     lowest: Tensor | float = -math.inf,

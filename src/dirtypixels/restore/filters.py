@@ -36,10 +36,10 @@ def gradient_filters() -> Tensor:
     return bank
 
 
-def analyse(x: Tensor, filters: Tensor) -> Tensor:
+def analyze(x: Tensor, filters: Tensor) -> Tensor:
     """Responses of a circular correlation.
 
-    ``r_k[p] = sum_{c, q} filters_k[c, q] x[c, p + q - m]``, m the filter's centre
+    ``r_k[p] = sum_{c, q} filters_k[c, q] x[c, p + q - m]``, m the filter's center
 
     Args:
         x: (B, C, H, W).
@@ -52,8 +52,8 @@ def analyse(x: Tensor, filters: Tensor) -> Tensor:
     return torch.nn.functional.conv2d(torch.nn.functional.pad(x, (half,) * 4, mode="circular"), filters)
 
 
-def synthesise(responses: Tensor, filters: Tensor) -> Tensor:
-    """Adjoint of `analyse`: (B, K, H, W) to (B, C, H, W)."""
+def synthesize(responses: Tensor, filters: Tensor) -> Tensor:
+    """Adjoint of `analyze`: (B, K, H, W) to (B, C, H, W)."""
     half = filters.shape[-1] // 2
     full = torch.nn.functional.conv_transpose2d(responses, filters)
     return _wrap(full, half)

@@ -12,7 +12,7 @@ from dirtypixels.observation import Observation
 from dirtypixels.restore import anscombe
 from dirtypixels.restore.blurred import LEAST_VARIANCE, Blurred
 from dirtypixels.restore.border import make_periodic
-from dirtypixels.restore.terms import DataTerm, Gaussian, Majorised, Masked, Weighted
+from dirtypixels.restore.terms import DataTerm, Gaussian, Majorized, Masked, Weighted
 from dirtypixels.restore.unrolled import Unrolled, UnrolledHQS
 
 Weighting = Literal["none", "image", "pixel", "pixel_exact"]
@@ -21,7 +21,7 @@ _USUAL_VARIANCE = 0.01  # what a data term of weight 1 stands for, in units of t
 
 
 class Denoiser(nn.Module):
-    """Variance stabilisation, an unrolled solver, exact unbiased inverse.
+    """Variance stabilization, an unrolled solver, exact unbiased inverse.
 
     How the channels are seen is the solver's; by default they are denoised one by one with the same weights. The
     inverse is the one for the clipped signal, so that the picture has neither the bias of the transform nor that of the
@@ -66,17 +66,17 @@ class Denoiser(nn.Module):
 class Deblurrer(nn.Module):
     """Joint denoising and deblurring: an unrolled solver whose data term holds the known PSF.
 
-    ``minimise lambda/2 sum_p w_p |(K x - y)_p|^2 + sum_i g_i(C_i x)``
+    ``minimize lambda/2 sum_p w_p |(K x - y)_p|^2 + sum_i g_i(C_i x)``
 
-    The noise counts as Gaussian (a variance-stabilising transform would make the blur nonlinear); by default the colour
+    The noise counts as Gaussian (a variance-stabilizing transform would make the blur nonlinear); by default the color
     channels are merged in the prior. The first estimate is Wiener's filter with a learned strength. Beyond the frame
     the image is continued by what a scene could have given, see `border.continue_blurred`.
 
     Args:
-        solver: the unrolled iterations; a new `UnrolledHQS(colour="merged")` if None.
+        solver: the unrolled iterations; a new `UnrolledHQS(color="merged")` if None.
         weighting: w by the variance ``alpha y + sigma^2`` that the observation knows. "none": w = 1. "image": one w for
             each image and channel, by its mean; the inverse filter stays exact. "pixel": w at every pixel, by the
-            signal smoothed over 9 x 9 pixels, with ``w_p <= max w`` as the majoriser that keeps inverse filtering
+            signal smoothed over 9 x 9 pixels, with ``w_p <= max w`` as the majorizer that keeps inverse filtering
             possible, renewed in every layer. "pixel_exact": the same w, solved exactly by conjugate gradients.
         passes: for what lies beyond the frame, see `border.continue_blurred`, >= 0.
 
@@ -90,7 +90,7 @@ class Deblurrer(nn.Module):
         super().__init__()
         checks.one_of("weighting", weighting, get_args(Weighting))
         checks.in_range("passes", passes, low=0)
-        self.solver = UnrolledHQS(colour="merged") if solver is None else solver
+        self.solver = UnrolledHQS(color="merged") if solver is None else solver
         self.weighting, self.passes = weighting, passes
         self.log_start = nn.Parameter(torch.zeros(()))
 
@@ -114,5 +114,5 @@ class Deblurrer(nn.Module):
         # Beyond the frame nothing was measured.
         beyond = [n - m for n, m in zip(capture.size, capture.frame, strict=True)]
         weight = torch.nn.functional.pad(each, (0, beyond[1], 0, beyond[0]))
-        kind = Majorised if self.weighting == "pixel" else Weighted
+        kind = Majorized if self.weighting == "pixel" else Weighted
         return capture.crop(self.solver(kind(capture.signal, weight, capture.otf), noise, x))

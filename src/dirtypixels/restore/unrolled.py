@@ -9,7 +9,7 @@ from typing import Any, TypedDict, Unpack
 from torch import Tensor, nn
 
 from dirtypixels import checks
-from dirtypixels.restore.algorithms import ALGORITHMS, Algorithm, AlgorithmName, Colour
+from dirtypixels.restore.algorithms import ALGORITHMS, Algorithm, AlgorithmName, Color
 from dirtypixels.restore.border import make_periodic
 from dirtypixels.restore.filters import dct_filters
 from dirtypixels.restore.noise_embedding import NoiseEmbedding
@@ -23,7 +23,7 @@ Noise = tuple[Tensor, Tensor]
 class Unrolled(nn.Module):
     """A fixed number of iterations of an algorithm, all learned.
 
-    ``minimise lambda f(x) + sum_i g_i(C_i x)``
+    ``minimize lambda f(x) + sum_i g_i(C_i x)``
 
     Circular boundaries are what makes inverse filtering exact; called with an image, that is continued beyond its
     border to a periodic one (see `border.make_periodic`) and cropped afterwards.
@@ -38,8 +38,8 @@ class Unrolled(nn.Module):
         prox: makes the proximal operator of a layer, given the number of filters.
         beta: starting value of the coupling in every layer, > 0.
         gap: rows and columns by which an image is continued, at least the filters' size.
-        colour: "shared" treats the channels one by one with the same weights, "own" each with its own, "merged" sums
-            their responses in the prox (see `ColourPrior`).
+        color: "shared" treats the channels one by one with the same weights, "own" each with its own, "merged" sums
+            their responses in the prox (see `ColorPrior`).
         channels: of the images, >= 1; for "own" only, the others take any number.
         features: size of what is known of each image's noise, 0 for nothing: one model for every light. `prox` is then
             called with the number of filters and with features.
@@ -60,7 +60,7 @@ class Unrolled(nn.Module):
         prox: Callable[..., Prox] = PointwiseCNN,
         beta: float = 1.0,
         gap: int = 16,
-        colour: Colour = "shared",
+        color: Color = "shared",
         channels: int = 3,
         features: int = 0,
     ) -> None:
@@ -77,14 +77,14 @@ class Unrolled(nn.Module):
             filters = dct_filters(filter_size)
         if gap < filters.shape[-1]:
             raise ValueError(f"gap must be at least the filter_size {filters.shape[-1]}; found {gap}")
-        self.layers, self.gap, self.colour = layers, gap, colour
+        self.layers, self.gap, self.color = layers, gap, color
         known = {"features": features} if features else {}
         self.embedding = NoiseEmbedding(features) if features else None
         self.iterations = nn.ModuleList()
         for _ in range(1 if tied else layers):
-            proxes = [prox(len(filters), **known) for _ in range(channels if colour == "own" else 1)]
-            given = proxes if colour == "own" else proxes[0]
-            self.iterations.append(algorithm(given, filters, beta=beta, colour=colour, features=features))
+            proxes = [prox(len(filters), **known) for _ in range(channels if color == "own" else 1)]
+            given = proxes if color == "own" else proxes[0]
+            self.iterations.append(algorithm(given, filters, beta=beta, color=color, features=features))
 
     def forward(self, y: Tensor | DataTerm, noise: Noise | None = None, start: Tensor | None = None) -> Tensor:
         """Restore an image.
@@ -131,7 +131,7 @@ class Arguments(TypedDict, total=False):
     filter_size: int
     beta: float
     gap: int
-    colour: Colour
+    color: Color
     channels: int
     features: int
 

@@ -44,7 +44,7 @@ def examples(workshop: Workshop, cells: Judged) -> tuple[list[PanelRow], str]:
 
 
 def conventional_method(condition: Condition, cells: Judged) -> Method | None:
-    """What the joint unit is shown beside: a conventional method, else the unit as pretrained for PSNR."""
+    """What the joint unit is compared with: a conventional method, else the unit as pretrained for PSNR."""
     order = [*CONVENTIONAL, "unit"]
     judged = [name for there, name in cells if there == condition and name in order]
     return min(judged, key=order.index, default=None)

@@ -13,9 +13,9 @@ import torch
 from matplotlib.figure import Figure
 
 from dirtypixels import checks
-from dirtypixels.drawing import DPI, INK, dress, save
+from dirtypixels.plotting import DPI, INK, dress, save
 from dirtypixels.study.results import Study
-from dirtypixels.study.styles import METHOD_COLOURS, colours, reach
+from dirtypixels.study.styles import METHOD_COLORS, colors, reach
 from dirtypixels.study.tables import cells_of, condition_name, conditions_of, method_name, methods_of
 
 SLOTS = 18  # bars and gaps side by side at most, so that text stays large enough to read
@@ -61,17 +61,17 @@ def accuracy_by_method(study: Study, path: Path | str) -> None:
 
 def _groups(axes: Any, study: Study, groups: dict[str, list[str]], bars: dict[str, Any]) -> None:
     """Draw groups side by side; notes a bar of every method in `bars`, for the legend."""
-    colour = colours(methods_of(study))
+    color = colors(methods_of(study))
     left = 0
     ticks: list[float] = []
     for condition, present in groups.items():
         for x, method in enumerate(present, start=left):
             found = [cell.top1 for cell in cells_of(study, condition, method)]
             mean = sum(one.value for one in found) / len(found)
-            bars[method] = axes.bar(x, mean, 0.86, color=colour[method], edgecolor=INK, linewidth=0.6, zorder=2)
+            bars[method] = axes.bar(x, mean, 0.86, color=color[method], edgecolor=INK, linewidth=0.6, zorder=2)
             for step, one in enumerate(found, start=1):
-                beside = x - 0.43 + 0.86 * step / (len(found) + 1)
-                axes.errorbar(beside, one.value, reach(one), color=INK, lw=1.1, capsize=2.5, zorder=3)
+                at = x - 0.43 + 0.86 * step / (len(found) + 1)
+                axes.errorbar(at, one.value, reach(one), color=INK, lw=1.1, capsize=2.5, zorder=3)
             top = max(one.high for one in found) + 0.012
             over = {"ha": "center", "va": "bottom", "bbox": {"facecolor": "white", "edgecolor": "none", "pad": 0.6}}
             axes.text(x, top, f"{100 * mean:.1f}", fontsize=7.5, color=INK, **over)
@@ -101,8 +101,8 @@ def pretraining_curve(curve: Sequence[tuple[int, float]], path: Path | str) -> N
     best = int(values.argmax())
     figure = Figure(figsize=(7.2, 4.0), dpi=DPI, layout="constrained")
     axes = figure.add_subplot()
-    axes.plot(iterations, values.numpy(), color=METHOD_COLOURS["bm3d"], lw=1.8, zorder=2)
-    axes.plot(iterations[best], values[best], "o", color=METHOD_COLOURS["joint"], markeredgecolor=INK, zorder=3)
+    axes.plot(iterations, values.numpy(), color=METHOD_COLORS["bm3d"], lw=1.8, zorder=2)
+    axes.plot(iterations[best], values[best], "o", color=METHOD_COLORS["joint"], markeredgecolor=INK, zorder=3)
     start, end = f"start {values[0]:.2f} dB", f"best {values[best]:.2f} dB at {iterations[best]}"
     axes.set_title(f"{start}, {end}", fontsize=10, color=INK, loc="left")
     axes.set(xlabel="L-BFGS iteration", ylabel="average PSNR, dB")

@@ -11,14 +11,14 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from dirtypixels.drawing import DPI, INK, dress, save
+from dirtypixels.plotting import DPI, INK, dress, save
 from dirtypixels.study.results import Study
 from dirtypixels.study.styles import reach
 from dirtypixels.study.tables import light_name, lights_of, place_name, places_of
 
-LINE_COLOURS = ("#000000", "#0072B2", "#E69F00", "#D55E00", "#009E73", "#CC79A7")  # Okabe and Ito
+LINE_COLORS = ("#000000", "#0072B2", "#E69F00", "#D55E00", "#009E73", "#CC79A7")  # Okabe and Ito
 LINE_MARKERS = ("o", "s", "D", "^", "v", "P")
-DODGE = 1.025  # factor in light between neighbouring lines, so that their intervals can be told apart
+DODGE = 1.025  # factor in light between neighboring lines, so that their intervals can be told apart
 
 
 def heat_map(study: Study, path: Path | str) -> None:
@@ -34,16 +34,16 @@ def heat_map(study: Study, path: Path | str) -> None:
     }
     values = [value for found in tops.values() for value in found.values()]
     low, high = math.floor(10 * min(values)) / 10, math.ceil(10 * max(values)) / 10
-    colours = matplotlib.colormaps["cividis"]  # perceptually uniform, and for every kind of colour vision
+    colors = matplotlib.colormaps["cividis"]  # perceptually uniform, and for every kind of color vision
     size = (2 * (0.95 * len(places)) + 2.3, 0.5 * len(lights) + 1.5)
     figure = Figure(figsize=size, dpi=DPI, layout="constrained")
     both = figure.subplots(1, 2, sharey=True)
     for axes, (name, found) in zip(both, tops.items(), strict=True):
         table = np.array([[found.get((lux, place), np.nan) for place in places] for lux in lights])
-        image = axes.imshow(table, cmap=colours, vmin=low, vmax=max(high, low + 0.1), aspect="auto")
+        image = axes.imshow(table, cmap=colors, vmin=low, vmax=max(high, low + 0.1), aspect="auto")
         for (i, j), value in np.ndenumerate(table):
             if np.isfinite(value):
-                ink = _ink(colours(image.norm(value)))
+                ink = _ink(colors(image.norm(value)))
                 axes.text(j, i, f"{100 * value:.1f}", ha="center", va="center", color=ink)
         axes.set_title(f"{name}, %", fontsize=11, color=INK)
         axes.set_xticks(range(len(places)), list(map(place_name, places)))
@@ -70,8 +70,8 @@ def accuracy_over_light(study: Study, path: Path | str) -> None:
     figure = Figure(figsize=(7.6, 4.8), dpi=DPI, layout="constrained")
     axes = figure.add_subplot()
     axes.set_xscale("log")
-    for k, (place, colour, marker) in enumerate(
-        zip(places, itertools.cycle(LINE_COLOURS), itertools.cycle(LINE_MARKERS), strict=False)
+    for k, (place, color, marker) in enumerate(
+        zip(places, itertools.cycle(LINE_COLORS), itertools.cycle(LINE_MARKERS), strict=False)
     ):
         dodge = DODGE ** (k - (len(places) - 1) / 2)
         cells = sorted((cell for cell in study.grid if cell.position == place), key=lambda cell: cell.lux or math.inf)
@@ -79,10 +79,10 @@ def accuracy_over_light(study: Study, path: Path | str) -> None:
         y = np.array([cell.top1.value for cell in cells])
         spread = np.hstack([reach(cell.top1) for cell in cells])
         noisy = np.array([cell.lux is not None for cell in cells])
-        style = {"color": colour, "marker": marker, "markersize": 6, "markeredgecolor": INK, "markeredgewidth": 0.6}
+        style = {"color": color, "marker": marker, "markersize": 6, "markeredgecolor": INK, "markeredgewidth": 0.6}
         axes.errorbar(x, y, spread, ls="none", capsize=2.5, elinewidth=1.1, label=place_name(place), zorder=3, **style)
-        axes.plot(x[noisy], y[noisy], color=colour, lw=1.7, zorder=2)
-        axes.plot(x[noisy.sum() - 1 :], y[noisy.sum() - 1 :], ":", color=colour, lw=1.3, zorder=2)
+        axes.plot(x[noisy], y[noisy], color=color, lw=1.7, zorder=2)
+        axes.plot(x[noisy.sum() - 1 :], y[noisy.sum() - 1 :], ":", color=color, lw=1.3, zorder=2)
     ticks = [*levels, *([infinity] if None in lights else [])]
     axes.set_xticks(ticks, [f"{lux:g}" for lux in levels] + (["none"] if None in lights else []))
     axes.minorticks_off()

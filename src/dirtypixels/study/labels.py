@@ -1,4 +1,4 @@
-"""Names written beside the ends of lines, pushed apart where they would cover each other."""
+"""Names written next to the ends of lines, pushed apart where they would cover each other."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.text import Text
 
-GAP = 1.15  # distance of neighbouring labels in heights of a label
+GAP = 1.15  # distance of neighboring labels in heights of a label
 AWAY = 16  # points from the end of the longest line to the labels
-DARKER = 0.8  # a colour that is right for a line is pale for letters
+DARKER = 0.8  # a color that is right for a line is pale for letters
 
 
 class End(NamedTuple):
-    """The end of a line, in the axes' data, and what is written beside it."""
+    """The end of a line, in the axes' data, and what is written next to it."""
 
     x: float
     y: float
     text: str
-    colour: str
+    color: str
 
 
 def label_ends(figure: Any, ends: Mapping[Any, Sequence[End]], size: float = 9.5) -> None:
@@ -78,9 +78,9 @@ def _place(figure: Any, axes: Any, ends: Sequence[End], texts: Sequence[Any]) ->
 
 
 def _write(axes: Any, end: End, size: float) -> Any:
-    line = {"arrowstyle": "-", "color": end.colour, "lw": 0.7, "shrinkA": 1, "shrinkB": 3, "relpos": (0, 0.5)}
+    line = {"arrowstyle": "-", "color": end.color, "lw": 0.7, "shrinkA": 1, "shrinkB": 3, "relpos": (0, 0.5)}
     place = {"xytext": (AWAY, 0), "textcoords": "offset points", "ha": "left", "va": "center"}
-    ink = tuple(DARKER * part for part in to_rgb(end.colour))
+    ink = tuple(DARKER * part for part in to_rgb(end.color))
     return axes.annotate(
         end.text, (end.x, end.y), fontsize=size, color=ink, arrowprops=line, annotation_clip=False, **place
     )

@@ -13,7 +13,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullLocator
 
-from dirtypixels.drawing import DPI, INK, dress, save
+from dirtypixels.plotting import DPI, INK, dress, save
 from dirtypixels.study.labels import End, label_ends
 from dirtypixels.study.light_findings import MARGIN
 from dirtypixels.study.light_results import LightStudy, Mismatch
@@ -22,7 +22,7 @@ from dirtypixels.study.results import Estimate
 from dirtypixels.study.tables import light_name, points
 
 # Okabe and Ito's palette for the models of all light; the specialists are shades of green, from dark light to bright.
-KIND_COLOURS = {
+KIND_COLORS = {
     "pretrained": "#808080",
     "finetuned": "#E69F00",
     "unconditioned": "#CC79A7",
@@ -32,14 +32,14 @@ KIND_COLOURS = {
 SHADES = ("#00391A", "#56B881")
 DASHES = ("-", "--", ":", "-.")
 BAND = 0.13  # opacity
-DODGE = 1.03  # factor in light between neighbouring lines, so that their intervals can be told apart
+DODGE = 1.03  # factor in light between neighboring lines, so that their intervals can be told apart
 SCARCE = 0.05  # below this coverage the risk is that of a handful of photographs
 
 
 class Look(NamedTuple):
     """How a model's line is drawn, the same in every figure."""
 
-    colour: str
+    color: str
     width: float
     style: str
     order: int
@@ -60,11 +60,11 @@ def accuracy_over_lux(study: LightStudy, path: Path | str) -> None:
         cells = cells_of(study, model)
         x, y = list(cells), [cell.top1.value for cell in cells.values()]
         _line(axes, x, y, [cell.top1 for cell in cells.values()], look)
-        ends.append(End(x[-1], y[-1], model, look.colour))
+        ends.append(End(x[-1], y[-1], model, look.color))
         for lux, cell in cells.items():
             if cell.is_at_home:
                 ring = {"markersize": 11, "markerfacecolor": "none", "markeredgewidth": 2.2, "zorder": 30}
-                axes.plot(lux, cell.top1.value, "o", markeredgecolor=look.colour, label="at home", **ring)
+                axes.plot(lux, cell.top1.value, "o", markeredgecolor=look.color, label="at home", **ring)
     _light_axis(axes, lights_of(study))
     axes.set(ylabel="top-1 accuracy")
     _dress(axes)
@@ -100,9 +100,9 @@ def difference_over_lux(study: LightStudy, path: Path | str) -> None:
         x = [lux * DODGE ** (k - (len(looks) - 1) / 2) for lux in gaps]
         y = [gap.value for gap in gaps.values()]
         reach = [[gap.value - gap.low for gap in gaps.values()], [gap.high - gap.value for gap in gaps.values()]]
-        axes.plot(x, y, color=look.colour, lw=look.width, ls=look.style, zorder=look.order)
-        axes.errorbar(x, y, reach, fmt="o", color=look.colour, markersize=5, capsize=2.5, elinewidth=1.1, zorder=20)
-        ends.append(End(x[-1], y[-1], model, look.colour))
+        axes.plot(x, y, color=look.color, lw=look.width, ls=look.style, zorder=look.order)
+        axes.errorbar(x, y, reach, fmt="o", color=look.color, markersize=5, capsize=2.5, elinewidth=1.1, zorder=20)
+        ends.append(End(x[-1], y[-1], model, look.color))
     _light_axis(axes, sorted(set(lights)))
     axes.set(ylabel="top-1 minus the specialist's, points")
     dress(axes)
@@ -174,8 +174,8 @@ def risk_over_coverage(study: LightStudy, path: Path | str) -> None:
             curve, look = found[model], looks[model]
             x, y = np.array(curve.coverage), np.array(curve.risk)
             seen = x >= min(SCARCE, x[-1])
-            axes.plot(x[seen], y[seen], color=look.colour, lw=look.width, ls=look.style, zorder=look.order)
-            ends.setdefault(axes, []).append(End(1.0, curve.risk[-1], model, look.colour))
+            axes.plot(x[seen], y[seen], color=look.color, lw=look.width, ls=look.style, zorder=look.order)
+            ends.setdefault(axes, []).append(End(1.0, curve.risk[-1], model, look.color))
         axes.set_title(light_name(lux), fontsize=11, color=INK)
         axes.set(xlabel="coverage: answered", ylabel="risk: wrong among the answers", xlim=(0, 1))
         axes.set_ylim(bottom=0)
@@ -190,16 +190,16 @@ def risk_over_coverage(study: LightStudy, path: Path | str) -> None:
     save(figure, path)
 
 
-def _mismatch_line(axes: Any, found: dict[float, Mismatch], colour: str, lux: float) -> End:
+def _mismatch_line(axes: Any, found: dict[float, Mismatch], color: str, lux: float) -> End:
     factors = sorted(found)
     y = [found[f].top1.value for f in factors]
     # The paired change is known far better than the accuracy itself; the truth's own value has no change.
     gaps = [found[f].difference for f in factors]
     low = [top - (gap.value - gap.low if gap else 0.0) for top, gap in zip(y, gaps, strict=True)]
     high = [top + (gap.high - gap.value if gap else 0.0) for top, gap in zip(y, gaps, strict=True)]
-    axes.fill_between(factors, low, high, color=colour, alpha=2 * BAND, lw=0, zorder=3)
-    axes.plot(factors, y, "o-", color=colour, lw=1.8, markersize=4.5, zorder=4)
-    return End(factors[-1], y[-1], light_name(lux), colour)
+    axes.fill_between(factors, low, high, color=color, alpha=2 * BAND, lw=0, zorder=3)
+    axes.plot(factors, y, "o-", color=color, lw=1.8, markersize=4.5, zorder=4)
+    return End(factors[-1], y[-1], light_name(lux), color)
 
 
 def _is_axis(cell: Mismatch, kind: str) -> bool:
@@ -215,8 +215,8 @@ def _factor(cell: Mismatch, kind: str) -> float:
 
 def _line(axes: Any, x: Sequence[float], y: Sequence[float], spread: Sequence[Estimate], look: Look) -> None:
     low, high = [one.low for one in spread], [one.high for one in spread]
-    axes.fill_between(x, low, high, color=look.colour, alpha=BAND, lw=0, zorder=look.order - 10)
-    axes.plot(x, y, color=look.colour, lw=look.width, ls=look.style, marker="o", markersize=3.5, zorder=look.order)
+    axes.fill_between(x, low, high, color=look.color, alpha=BAND, lw=0, zorder=look.order - 10)
+    axes.plot(x, y, color=look.color, lw=look.width, ls=look.style, marker="o", markersize=3.5, zorder=look.order)
 
 
 def _dress(axes: Any) -> None:
@@ -243,7 +243,7 @@ def _light_axis(axes: Any, lights: Sequence[float]) -> None:
 
 
 def _looks(study: LightStudy) -> dict[str, Look]:
-    """How every model is drawn, those of all light in the order of KIND_COLOURS last."""
+    """How every model is drawn, those of all light in the order of KIND_COLORS last."""
     if not study.cells:
         raise ValueError("study must hold at least one cell to draw; found none")
     kinds = {cell.model: cell for cell in study.cells}
@@ -252,11 +252,11 @@ def _looks(study: LightStudy) -> dict[str, Look]:
     looks = {
         model: Look(shade, 1.4, "-", 15) for model, shade in zip(specialists, _shades(len(specialists)), strict=True)
     }
-    for kind, colour in KIND_COLOURS.items():
-        # Several models of one kind have its colour and differ in dashes.
+    for kind, color in KIND_COLORS.items():
+        # Several models of one kind have its color and differ in dashes.
         for model, style in zip((m for m in kinds if kinds[m].kind == kind), itertools.cycle(DASHES), strict=False):
             looks[model] = Look(
-                colour, 2.6 if kind == "conditioned" else 1.8, style, 18 if kind == "conditioned" else 16
+                color, 2.6 if kind == "conditioned" else 1.8, style, 18 if kind == "conditioned" else 16
             )
     return looks
 

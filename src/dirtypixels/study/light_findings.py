@@ -95,7 +95,7 @@ def _away(study: LightStudy, model: str) -> list[_Away]:
 
 
 def _others(study: LightStudy, model: str) -> list[str]:
-    """The model beside those that are no specialists, over all light levels."""
+    """The model next to those that are no specialists, over all light levels."""
     sentences = []
     ours = cells_of(study, model)
     for other in models_of(study):

@@ -1,4 +1,4 @@
-"""The paper's Table 2, and a study's numbers beside it."""
+"""The paper's Table 2, and a study's numbers next to it."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def beside_paper(study: Study) -> Table:
         if rows:
             sections.append(Section(condition_name(condition), tuple(rows)))
     return Table(
-        caption="Accuracy beside the paper's.",
+        caption="Accuracy compared with the paper's.",
         columns=("Method", "ours", "paper", "ours", "paper") if sections else ("Method",),
         sections=tuple(sections),
         notes=tuple(_notes(study)),

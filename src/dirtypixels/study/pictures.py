@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from dirtypixels import checks
-from dirtypixels.drawing import DPI, INK, save
+from dirtypixels.plotting import DPI, INK, save
 from dirtypixels.study.tables import condition_name
 
 
@@ -79,9 +79,9 @@ def panels(rows: Sequence[PanelRow], path: Path | str) -> None:
             axes.imshow(pixels.expand(3, -1, -1).permute(1, 2, 0).numpy(), interpolation="nearest")
             axes.set(xticks=[], yticks=[])
             axes.spines[:].set(visible=True, color="#bbbbbb", linewidth=0.6)
-            mark, colour = {True: ("✓ ", "#00664d"), False: ("✗ ", "#a33a00"), None: ("", INK)}[picture.right]
+            mark, color = {True: ("✓ ", "#00664d"), False: ("✗ ", "#a33a00"), None: ("", INK)}[picture.right]
             psnr = "" if picture.psnr is None else f"\n{picture.psnr:.1f} dB"
-            axes.set_xlabel(f"{mark}{_short(picture.label)}{psnr}", fontsize=9, color=colour, labelpad=3)
+            axes.set_xlabel(f"{mark}{_short(picture.label)}{psnr}", fontsize=9, color=color, labelpad=3)
             if i == 0 or rows[i - 1].pictures[j].title != picture.title:
                 axes.set_title(picture.title, fontsize=10.5, color=INK)
         name = f"{condition_name(row.condition)}\n{_short(row.truth)}"

@@ -10,9 +10,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
-from dirtypixels.drawing import DPI, INK, dress, save
+from dirtypixels.plotting import DPI, INK, dress, save
 from dirtypixels.study.results import Cell, Study
-from dirtypixels.study.styles import colours, markers, reach
+from dirtypixels.study.styles import colors, markers, reach
 from dirtypixels.study.tables import condition_name, methods_of, short_name
 
 POINT = 9  # size of a marker
@@ -75,13 +75,13 @@ def psnr_against_accuracy(study: Study, path: Path | str) -> None:
 
 def _points(axes: Any, study: Study, cells: list[Cell]) -> list[Obstacle]:
     """Draw points, intervals and arrows; returns what a label should not cover."""
-    colour, marker = colours(methods_of(study)), markers(methods_of(study))
+    color, marker = colors(methods_of(study)), markers(methods_of(study))
     obstacles: list[Obstacle] = []
     for cell in cells:
         assert cell.psnr is not None
         psnr, top1 = cell.psnr, cell.top1
         x, y = psnr.value, top1.value
-        style = {"markerfacecolor": colour[cell.method], "markeredgecolor": INK, "ecolor": INK, "elinewidth": 1.0}
+        style = {"markerfacecolor": color[cell.method], "markeredgecolor": INK, "ecolor": INK, "elinewidth": 1.0}
         axes.errorbar(x, y, reach(top1), reach(psnr), fmt=marker[cell.method], markersize=POINT, zorder=3, **style)
         obstacles += [((x, top1.low), (x, top1.high), 1), ((psnr.low, y), (psnr.high, y), 1)]
         obstacles += [((x, y), (x, y), POINT / 2)]
@@ -105,13 +105,13 @@ def _arrows(cells: list[Cell]) -> list[tuple[Point, Point]]:
 
 
 def _labels(cells: list[Cell]) -> dict[Point, str]:
-    """Names by the point that they belong beside: one for all seeds of a method."""
+    """Names by the point that they belong to: one for all seeds of a method."""
     last = {method: point for (method, _), point in _places(cells).items()}
     return {point: short_name(method) for method, point in last.items()}
 
 
 def _write(renderer: Any, axes: Any, labels: dict[Point, str], obstacles: list[Obstacle]) -> None:
-    """Put each label beside its point where it covers the fewest obstacles."""
+    """Put each label next to its point where it covers the fewest obstacles."""
     taken = []
     for *corners, margin in obstacles:
         (x0, y0), (x1, y1) = axes.transData.transform(corners)

@@ -1,4 +1,4 @@
-"""How the study's figures show a method: its colour and its marker, and an estimate's interval."""
+"""How the study's figures show a method: its color and its marker, and an estimate's interval."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from dirtypixels.study.results import Estimate
 
-# Okabe and Ito's palette, told apart with every kind of colour vision; grey for what is not restored at all.
-METHOD_COLOURS = {
+# Okabe and Ito's palette, told apart with every kind of color vision; gray for what is not restored at all.
+METHOD_COLORS = {
     "pretrained": "#BBBBBB",
     "nlm": "#56B4E9",
     "bm3d": "#0072B2",
@@ -20,13 +20,13 @@ METHOD_COLOURS = {
 METHOD_MARKERS = {
     "pretrained": "o", "nlm": "v", "bm3d": "^", "hqs": "D", "unit": "s", "finetuned": "P", "joint": "X",
 }  # fmt: skip
-OTHER_COLOURS = ("#000000", "#F0E442")
+OTHER_COLORS = ("#000000", "#F0E442")
 OTHER_MARKERS = ("*", "<", ">")
 
 
-def colours(methods: Sequence[str]) -> dict[str, str]:
-    """A colour for every method."""
-    return _with_others(methods, METHOD_COLOURS, OTHER_COLOURS)
+def colors(methods: Sequence[str]) -> dict[str, str]:
+    """A color for every method."""
+    return _with_others(methods, METHOD_COLORS, OTHER_COLORS)
 
 
 def markers(methods: Sequence[str]) -> dict[str, str]:

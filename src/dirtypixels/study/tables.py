@@ -162,7 +162,7 @@ def grid_table(study: Study, paper: dict[str, tuple[float, float]] | None = None
 
     Args:
         study: with a grid; a table with no rows where it has none.
-        paper: top-1 and top-5 by condition, shown beside ours where there are any.
+        paper: top-1 and top-5 by condition, shown next to ours where there are any.
     """
     cells = {(cell.lux, cell.position): cell for cell in study.grid}
     lights, places = lights_of(study), places_of(study)

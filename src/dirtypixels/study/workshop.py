@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch import Tensor, nn
 
-from dirtypixels.camera import Camera, in_frame, linear_scene, realisation
+from dirtypixels.camera import Camera, in_frame, linear_scene, realization
 from dirtypixels.data import Captures, PhotoSet, log_uniform, natural_patches
 from dirtypixels.deploy import ModelCard, load_model, save_model
 from dirtypixels.deploy.units import build_unit
@@ -126,14 +126,14 @@ class Workshop(Photographs):
     def _patches(self, condition: Situation) -> tuple[Tensor, Observation]:
         """What a unit is pretrained on: light, and captures of it. Beyond a blurred patch the picture goes on."""
         recipe, seed = self.recipe.pretraining, self.recipe.seed
-        generator = realisation(seed, f"pretraining/{condition.name}")
+        generator = realization(seed, f"pretraining/{condition.name}")
         if condition.position is None:
             count, size, margins = recipe.patches, recipe.size, (0, 0)
         else:
             height, width = self.camera.psf(condition.position).shape[-2:]
             count, size, margins = recipe.blur_patches, recipe.blur_size, (height // 2, width // 2)
         whole = size + 2 * max(margins)
-        gray = self._described(condition).colour == "shared"  # the channels one by one, all with the same weights
+        gray = self._described(condition).color == "shared"  # the channels one by one, all with the same weights
         patches = natural_patches(count, whole, gray=gray, folder=recipe.folder, reduce=recipe.reduce, seed=seed)
         extra = [max(margins) - m for m in margins]
         patches = patches[..., extra[0] : whole - extra[0], extra[1] : whole - extra[1]]

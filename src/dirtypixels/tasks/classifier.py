@@ -1,4 +1,4 @@
-"""Classifiers: any network of timm, with the normalisation that its weights expect."""
+"""Classifiers: any network of timm, with the normalization that its weights expect."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ IMAGENET_CLASSES = 1000
 
 
 class Classifier(nn.Module):
-    """A network behind its own normalisation.
+    """A network behind its own normalization.
 
     ``logits = network((image - mean) / std)``
 
     Args:
-        network: (B, 3, H, W) normalised -> logits (B, K).
+        network: (B, 3, H, W) normalized -> logits (B, K).
         mean: 3 numbers, in units of the image.
         std: 3 numbers, in units of the image, > 0.
         image_size: side of the square images, pixels; None for any size that the network takes.
@@ -46,7 +46,7 @@ class Classifier(nn.Module):
         super().__init__()
         for name, values in (("mean", mean), ("std", std)):
             if len(values) != 3:
-                raise ValueError(f"{name} must be 3 numbers, one a colour; found {len(values)}")
+                raise ValueError(f"{name} must be 3 numbers, one a color; found {len(values)}")
             checks.in_range(name, torch.tensor(values), low=1e-6 if name == "std" else None)
         if image_size is not None and image_size < 1:
             raise ValueError(f"image_size must be at least 1 or None; found {image_size}")
@@ -118,8 +118,8 @@ def classifier(
         wanted = num_classes if classes is None else len(classes)
         if wanted is not None and wanted != network.num_classes:
             network.reset_classifier(wanted)
-    normalisation = resolve_model_data_config(network)
-    return Classifier(network, normalisation["mean"], normalisation["std"], image_size)
+    normalization = resolve_model_data_config(network)
+    return Classifier(network, normalization["mean"], normalization["std"], image_size)
 
 
 def keep_classes(network: nn.Module, classes: Sequence[int]) -> None:

@@ -17,7 +17,7 @@ from lightning.pytorch.callbacks import Callback, RichProgressBar
 from timm.optim import RMSpropTF
 from torch import Tensor
 
-from dirtypixels.camera import realisation
+from dirtypixels.camera import realization
 from dirtypixels.data.captures import Capture, Captures, loader
 from dirtypixels.files import write_atomically
 from dirtypixels.recipe import FineTuning
@@ -31,7 +31,7 @@ class TaskTraining(lightning.LightningModule):
 
     Args:
         model: what to train.
-        recipe: optimiser, rates and schedule.
+        recipe: optimizer, rates and schedule.
         steps: batches in an epoch, on one device.
     """
 
@@ -56,8 +56,8 @@ class TaskTraining(lightning.LightningModule):
             groups.append({**unit, "weight_decay": 0.0})
         steps = self.steps
         total = steps * recipe.epochs
-        if recipe.optimiser == "rmsprop":
-            optimiser: torch.optim.Optimizer = RMSpropTF(
+        if recipe.optimizer == "rmsprop":
+            optimizer: torch.optim.Optimizer = RMSpropTF(
                 groups, lr=recipe.rate, alpha=0.9, eps=1.0, weight_decay=recipe.weight_decay
             )
 
@@ -65,14 +65,14 @@ class TaskTraining(lightning.LightningModule):
                 return float(0.94 ** (step // steps))
 
         else:
-            optimiser = torch.optim.AdamW(groups, lr=recipe.rate, weight_decay=recipe.weight_decay)
+            optimizer = torch.optim.AdamW(groups, lr=recipe.rate, weight_decay=recipe.weight_decay)
 
             def factor(step: int) -> float:
                 rise = min((step + 1) / (recipe.warmup * total + 1), 1.0)
                 return float(rise * 0.5 * (1 + math.cos(math.pi * min(step / total, 1.0))))
 
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, factor)
-        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def transfer_batch_to_device(self, batch: Capture, device: torch.device, dataloader_idx: int) -> Capture:
         return Capture(batch.observation.to(device), batch.label.to(device), batch.scene.to(device))
@@ -94,7 +94,7 @@ class _Epochs(Callback):
     def on_train_epoch_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
         epoch = self.first + trainer.current_epoch
         self.captures.set_epoch(epoch)
-        torch.manual_seed(realisation(self.captures.seed, f"dropout/{epoch}").initial_seed())
+        torch.manual_seed(realization(self.captures.seed, f"dropout/{epoch}").initial_seed())
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
         if self.checkpoint is None:
@@ -135,7 +135,7 @@ def finetune(
     Args:
         model: unit (or None) and head.
         captures: training photographs through the camera, with `training=True`.
-        recipe: optimiser, rates, schedule, device and precision.
+        recipe: optimizer, rates, schedule, device and precision.
         checkpoint: file kept after every epoch; a training that finds one goes on from it, to the same numbers.
         workers: processes that make captures; 0 makes them in this one.
         progress: show a progress bar.
@@ -162,7 +162,7 @@ def finetune(
     level = quiet.level
     quiet.setLevel(logging.WARNING)
     with warnings.catch_warnings(), _several_devices():
-        # Captures are cheap beside the training step, so no worker processes are wanted unless asked for.
+        # Captures are cheap compared with the training step, so no worker processes are wanted unless asked for.
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         warnings.filterwarnings("ignore", message=".*number of training batches.*")
         warnings.filterwarnings("ignore", category=DeprecationWarning)

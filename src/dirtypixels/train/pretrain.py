@@ -59,7 +59,7 @@ def pretrain(
         if value < 1:
             raise ValueError(f"{name} must be at least 1; found {value}")
     parameters = [p for p in unit.parameters() if p.requires_grad]
-    optimiser = torch.optim.LBFGS(
+    optimizer = torch.optim.LBFGS(
         parameters,
         max_iter=_ITERATIONS_A_STEP,
         max_eval=10**9,
@@ -72,7 +72,7 @@ def pretrain(
     curve: list[Point] = []
 
     def closure() -> float:
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         total = 0.0
         for part in parts:
             loss = -psnr(unit(observations[part]), clean[part]).sum() / len(clean)
@@ -91,13 +91,13 @@ def pretrain(
     if state_file is not None and state_file.is_file():
         state = torch.load(state_file, map_location=clean.device, weights_only=True)
         unit.load_state_dict(state["unit"])
-        optimiser.load_state_dict(state["optimiser"])
+        optimizer.load_state_dict(state["optimizer"])
         done, curve = state["done"], [tuple(point) for point in state["curve"]]
     while done < iterations:
         wanted = min(_ITERATIONS_A_STEP, iterations - done)
-        optimiser.param_groups[0]["max_iter"] = wanted
-        note(done, float(optimiser.step(closure)))  # type: ignore[no-untyped-call]
-        taken = int(optimiser.state[parameters[0]]["n_iter"]) - done
+        optimizer.param_groups[0]["max_iter"] = wanted
+        note(done, float(optimizer.step(closure)))  # type: ignore[no-untyped-call]
+        taken = int(optimizer.state[parameters[0]]["n_iter"]) - done
         stuck = taken < wanted and len(curve) > 1 and curve[-1][1] == curve[-2][1]
         if taken == 0 or stuck:
             break  # no direction improves the PSNR any more
@@ -105,7 +105,7 @@ def pretrain(
         if state_file is not None:
             state = {
                 "unit": unit.state_dict(),
-                "optimiser": optimiser.state_dict(),
+                "optimizer": optimizer.state_dict(),
                 "done": done,
                 "curve": [list(point) for point in curve],
             }

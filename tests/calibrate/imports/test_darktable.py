@@ -32,8 +32,8 @@ def write(folder: Path, **cameras: list[dict[str, Any]]) -> Path:
     return path
 
 
-def kinds(findings: Any) -> list[str]:
-    return [f.kind for f in findings]
+def kinds(diagnostics: Any) -> list[str]:
+    return [f.kind for f in diagnostics]
 
 
 class TestFigures:
@@ -43,8 +43,8 @@ class TestFigures:
         assert found.iso.tolist() == [100, 400]
         assert found.alpha.tolist() == [A, [9e-5, 8e-5, 7e-5]]
         assert found.sigma == pytest.approx(np.sqrt([B, B]))
-        assert kinds(found.findings) == ["demosaicked"]
-        assert found.findings[0].severity == "warning"
+        assert kinds(found.diagnostics) == ["demosaicked"]
+        assert found.diagnostics[0].severity == "warning"
         assert "measured on the demosaicked picture" in found.source
         assert str(path) in found.source
 
@@ -54,7 +54,7 @@ class TestFigures:
         )
         assert found.alpha.tolist() == [[1e-5]]
         assert found.sigma == pytest.approx(np.array([[1e-4]]))
-        assert kinds(found.findings) == ["demosaicked"]
+        assert kinds(found.diagnostics) == ["demosaicked"]
 
     def test_of_repeated_gains_the_median_is_taken(self, tmp_path: Path) -> None:
         repeated = [entry(100, [x * 1e-5] * 3, [x * 1e-8] * 3) for x in (5, 1, 2)]
@@ -62,22 +62,22 @@ class TestFigures:
         assert found.iso.tolist() == [100, 200]
         assert found.alpha[0] == pytest.approx([2e-5] * 3)
         assert found.sigma[0] == pytest.approx([np.sqrt(2e-8)] * 3)
-        assert found.findings[1].message == "1 gains were measured more than once, and the median is taken: ISO 100"
+        assert found.diagnostics[1].message == "1 gains were measured more than once, and the median is taken: ISO 100"
 
     def test_what_darktable_skips_is_left_out(self, tmp_path: Path) -> None:
         skipped = [entry(100, [1.0] * 3, skip=True), entry(800, skip=True)]
         found = darktable("Maker One", write(tmp_path, One=[entry(100, skip=False), *skipped]))
         assert found.iso.tolist() == [100]
         assert found.alpha.tolist() == [A]
-        assert found.findings[1].message == "2 of 3 entries are left out, as darktable does"
+        assert found.diagnostics[1].message == "2 of 3 entries are left out, as darktable does"
 
     def test_a_negative_variance_is_sigma_0_and_told(self, tmp_path: Path) -> None:
         entries = [entry(100, b=[-1e-8, 1e-8, -1e-9]), entry(200, b=[-1e-8, 1e-8, 0.0]), entry(400)]
         found = darktable("Maker One", write(tmp_path, One=entries))
         assert found.sigma == pytest.approx(np.sqrt([[0, 1e-8, 0], [0, 1e-8, 0], B]))
-        assert found.findings[1].kind == "negative-variance"
-        assert found.findings[1].severity == "warning"
-        assert found.findings[1].message == (
+        assert found.diagnostics[1].kind == "negative-variance"
+        assert found.diagnostics[1].severity == "warning"
+        assert found.diagnostics[1].message == (
             "the fit gave a negative variance in the dark for 2 of 3 in red, 1 of 3 in blue: sigma is 0 there, which "
             "is too low (ISO 100, 200)"
         )
@@ -86,10 +86,10 @@ class TestFigures:
         entries = [entry(100, a=[1e-5, 1e-5, 0.0]), entry(200), entry(400, a=[-1e-5, 1e-5, 1e-5])]
         found = darktable("Maker One", write(tmp_path, One=entries))
         assert found.iso.tolist() == [200]
-        assert found.findings[1].message.startswith(
+        assert found.diagnostics[1].message.startswith(
             "2 gains are left out, ISO 100, 400: a of red and blue is not above 0"
         )
-        assert found.findings[1].severity == "warning"
+        assert found.diagnostics[1].severity == "warning"
 
 
 class TestNames:
@@ -202,7 +202,7 @@ class TestRealFile:
             kept = {p["iso"] for p in cameras[name] if not p.get("skip")}
             assert found.name == name
             assert set(found.iso) <= kept
-            assert (set(found.iso) < kept) == ("not-measured" in kinds(found.findings))
+            assert (set(found.iso) < kept) == ("not-measured" in kinds(found.diagnostics))
         assert refused == 10
 
     def test_how_far_it_is_from_raw_calibrations(self, file: Path) -> None:

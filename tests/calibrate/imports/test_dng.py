@@ -41,14 +41,14 @@ def write(
 
 class TestFigures:
     @pytest.mark.parametrize("below", [False, True])
-    def test_one_pair_is_for_all_colours(self, tmp_path: Path, below: bool) -> None:
+    def test_one_pair_is_for_all_colors(self, tmp_path: Path, below: bool) -> None:
         found = noise_profile(write(tmp_path, ONE, below=below))
         assert found.iso.tolist() == [400]
         assert found.alpha.tolist() == [[2e-4]]
         assert found.sigma == pytest.approx(np.array([[1e-3]]))
         assert found.name == "Maker One"
         assert "a.dng" in found.source
-        assert [f.kind for f in found.findings] == ["not-measured"]
+        assert [f.kind for f in found.diagnostics] == ["not-measured"]
 
     def test_three_pairs_are_red_green_and_blue(self, tmp_path: Path) -> None:
         found = noise_profile(write(tmp_path, THREE))
@@ -91,9 +91,9 @@ class TestFigures:
 
     def test_noise_reduction_is_told(self, tmp_path: Path) -> None:
         reduced = write(tmp_path, ONE, more=((50935, 5, 1, (1, 2), True),))
-        assert [f.kind for f in noise_profile(reduced).findings] == ["not-measured", "noise-reduction"]
+        assert [f.kind for f in noise_profile(reduced).diagnostics] == ["not-measured", "noise-reduction"]
         unknown = write(tmp_path, ONE, name="b.dng", more=((50935, 5, 1, (0, 0), True),))
-        assert [f.kind for f in noise_profile(unknown).findings] == ["not-measured"]
+        assert [f.kind for f in noise_profile(unknown).diagnostics] == ["not-measured"]
 
 
 class TestException:
@@ -125,7 +125,7 @@ class TestException:
         with pytest.raises(ValueError, match="states a noise profile, but no ISO that it holds for"):
             noise_profile(write(tmp_path, ONE, iso=None))
         with pytest.raises(
-            ValueError, match=r"colour planes must be red, green and blue \(0, 1, 2\); found \(3, 1, 2\)"
+            ValueError, match=r"color planes must be red, green and blue \(0, 1, 2\); found \(3, 1, 2\)"
         ):
             noise_profile(write(tmp_path, THREE, more=((50710, 1, 3, bytes([3, 1, 2]), True),)))
 

@@ -54,7 +54,7 @@ class TestFigures:
         first = eld(path, base_iso=100)
         found = eld(path, base_iso=100, profile="Profile-2")
         assert first.sigma / found.sigma == pytest.approx(np.full((7, 1), np.e))
-        assert [f.message for f in first.findings if f.kind == "other-profile"] == [
+        assert [f.message for f in first.diagnostics if f.kind == "other-profile"] == [
             "the file has another fit too, which is not read: 'Profile-2'"
         ]
 
@@ -69,22 +69,22 @@ class TestFigures:
             assert np.log(found.sigma[-1, 0] * RANGE_DN) == pytest.approx(expected, abs=1e-3)
 
 
-class TestFindings:
+class TestDiagnostics:
     def test_what_is_left_out_has_its_figures(self, tmp_path: Path) -> None:
-        found = {f.kind: f for f in eld(write(tmp_path), base_iso=100).findings}
-        assert list(found) == ["spread", "row-noise", "heavy-tails", "black-offset", "quantisation", "range"]
+        found = {f.kind: f for f in eld(write(tmp_path), base_iso=100).diagnostics}
+        assert list(found) == ["spread", "row-noise", "heavy-tails", "black-offset", "quantization", "range"]
         # gains 0.25 and 16: sigma e sqrt(K), rows sqrt(K) / e
         assert found["row-noise"].message.startswith("row noise is left out: 0.18 DN (14% of sigma) and 1.5 DN (14% of")
         assert found["row-noise"].severity == "warning"
         assert "Tukey lambda -0.1 to 0.14" in found["heavy-tails"].message
         assert "up to 2 DN" in found["black-offset"].message
-        assert "sigma is 1.4 DN at the smallest gain" in found["quantisation"].message
+        assert "sigma is 1.4 DN at the smallest gain" in found["quantization"].message
         assert "a factor 1.28 around it" in found["spread"].message
 
     def test_the_range_that_eld_assumes_is_told_and_one_that_is_given_is_not(self, tmp_path: Path) -> None:
         path = write(tmp_path)
-        assert "15583 DN" in eld(path, base_iso=100).findings[-1].message
-        assert "range" not in [f.kind for f in eld(path, base_iso=100, range_dn=4031).findings]
+        assert "15583 DN" in eld(path, base_iso=100).diagnostics[-1].message
+        assert "range" not in [f.kind for f in eld(path, base_iso=100, range_dn=4031).diagnostics]
 
     def test_the_source_says_how_gains_became_iso(self, tmp_path: Path) -> None:
         source = eld(write(tmp_path), base_iso=100).source

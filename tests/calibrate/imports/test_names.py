@@ -15,7 +15,7 @@ from dirtypixels.calibrate.imports.names import same_camera
         ("EOS 550D", "Canon EOS 550D", True),
         ("Canon EOS 50D", "Canon EOS 550D", False),
         ("50D", "Canon EOS 550D", False),
-        ("Nikon D850", "rehearsal", False),
+        ("Nikon D850", "simulated", False),
         ("Inc.", "Nikon D850", False),
     ],
 )

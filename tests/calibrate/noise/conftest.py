@@ -16,7 +16,7 @@ from dirtypixels.raw.frames import Frame, plane_slices
 class Sensor:
     """``clip(round(black + (white - black) s), 0, white), s = alpha Poisson(x / alpha) + N(0, sigma^2)``.
 
-    alpha = `alpha` x ISO / 100, sigma likewise; x = light x seconds x colour x shading x PRNU + dark current x seconds.
+    alpha = `alpha` x ISO / 100, sigma likewise; x = light x seconds x color x shading x PRNU + dark current x seconds.
     """
 
     shape: tuple[int, int] = (256, 256)
@@ -25,7 +25,7 @@ class Sensor:
     sigma: float = 2e-3
     black: tuple[float, float, float, float] = (256.0, 256.0, 256.0, 256.0)
     white: float = 4095.0
-    colours: dict[str, float] = field(default_factory=lambda: {"R": 0.6, "Gr": 1.0, "Gb": 1.0, "B": 0.7, "Y": 1.0})
+    colors: dict[str, float] = field(default_factory=lambda: {"R": 0.6, "Gr": 1.0, "Gb": 1.0, "B": 0.7, "Y": 1.0})
     shading: float = 0.2  # loss of light in the corners
     prnu: float = 0.01
     dark_current: float = 0.0  # of the range a second
@@ -57,7 +57,7 @@ class Sensor:
         time = 1.0 if seconds is None else seconds
         exposed = light * time * gain * self.pattern * np.asarray(scene)
         for plane, where in plane_slices(self.cfa).items():
-            mean = (exposed[where] * self.colours[plane]) ** self.gamma + self.leak[where] * time * gain
+            mean = (exposed[where] * self.colors[plane]) ** self.gamma + self.leak[where] * time * gain
             signal[where] = alpha * self.random.poisson(mean / alpha) + sigma * self.random.standard_normal(mean.shape)
         black = np.empty(self.shape)
         for index in range(4):

@@ -39,8 +39,8 @@ def surveyed(
 
 
 def found(*surveys: Survey, given: float | None = None) -> tuple[BlackLevel, list[str]]:
-    black, findings = black_level(surveys, given, floor=0.0, white=WHITE, confidence=0.95, name="ISO 100")
-    return black, [f"{f.severity} {f.kind}: {f.message}" for f in findings]
+    black, diagnostics = black_level(surveys, given, floor=0.0, white=WHITE, confidence=0.95, name="ISO 100")
+    return black, [f"{f.severity} {f.kind}: {f.message}" for f in diagnostics]
 
 
 class TestDarkFrames:
@@ -202,19 +202,19 @@ class TestUnitsOfTheSignal:
         return survey(Exposure(100.0, 0.0, 1.0, known), "Y", 16, floor, 1.0)
 
     def test_a_wrong_level_fails(self) -> None:
-        black, (finding,) = black_level(
+        black, (diagnostic,) = black_level(
             [self.dark(0.015, 0.001, -np.inf)], 0.0, floor=-np.inf, white=1.0, confidence=0.95, name="ISO 100", step=0.0
         )
         assert abs(black.value - 0.015) < 5e-5
-        assert finding.severity == "failure"
-        assert "black level 0 DN is stated, 0.0150" in finding.message
+        assert diagnostic.severity == "failure"
+        assert "black level 0 DN is stated, 0.0150" in diagnostic.message
 
     def test_a_right_level_is_kept(self) -> None:
-        black, findings = black_level(
+        black, diagnostics = black_level(
             [self.dark(0.0, 0.001, -np.inf)], 0.0, floor=-np.inf, white=1.0, confidence=0.95, name="ISO 100", step=0.0
         )
         assert black.value == 0
-        assert not findings
+        assert not diagnostics
 
     def test_clipped_dark_frames(self) -> None:
         """Half of the samples at 0. Bound: 5 standard errors, twice that for the deviation found with it."""

@@ -1,4 +1,4 @@
-"""Frames with the lens cap on are recognised whatever exposure time they state, and short exposures are not."""
+"""Frames with the lens cap on are recognized whatever exposure time they state, and short exposures are not."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ def capped(known: Any, seconds: float, iso: float = 100, **stated: Any) -> list[
     return [replace(known.frame(iso, seconds, 0.0, **stated), path=Path(f"cap-{i}.dng")) for i in range(2)]
 
 
-def recognised(frames: Sequence[Frame]) -> set[str]:
-    lights, findings = without_light(frames, [1.0] * len(frames))
+def recognized(frames: Sequence[Frame]) -> set[str]:
+    lights, diagnostics = without_light(frames, [1.0] * len(frames))
     found = {frame.name for frame, light in zip(frames, lights, strict=True) if light == 0}
-    assert len(findings) == bool(found)
-    assert all(name in findings[0].message for name in found)
+    assert len(diagnostics) == bool(found)
+    assert all(name in diagnostics[0].message for name in found)
     return found
 
 
@@ -47,19 +47,19 @@ class TestRecognised:
     @pytest.mark.parametrize("seconds", [0.004, 0.02, 0.15, 5.0])
     def test_of_any_exposure_time(self, sensor: type, cfa: str | None, seconds: float) -> None:
         known = sensor(cfa=cfa)
-        assert recognised(known.pairs(100, TIMES) + capped(known, seconds)) == {"cap-0.dng", "cap-1.dng"}
+        assert recognized(known.pairs(100, TIMES) + capped(known, seconds)) == {"cap-0.dng", "cap-1.dng"}
 
     @pytest.mark.parametrize("seconds", [1 / 500, 1 / 60, 1 / 2])
     def test_among_rounded_exposure_times(self, sensor: type, seconds: float) -> None:
         known = sensor(shape=(128, 128))
-        assert recognised(nominal(known, STOPS) + capped(known, seconds)) == {"cap-0.dng", "cap-1.dng"}
+        assert recognized(nominal(known, STOPS) + capped(known, seconds)) == {"cap-0.dng", "cap-1.dng"}
 
     def test_beside_one_lit_exposure(self, sensor: type) -> None:
         known = sensor(shape=(128, 128))
         for seconds in (0.01, 0.5):
-            assert len(recognised(known.pairs(100, (0.5,)) + capped(known, seconds))) == 2
+            assert len(recognized(known.pairs(100, (0.5,)) + capped(known, seconds))) == 2
         unknown = known.pairs(100, (0.5,), black=None) + capped(known, 0.5, black=None)
-        assert len(recognised(unknown)) == 2
+        assert len(recognized(unknown)) == 2
 
     def test_though_another_black_level_is_stated(self, sensor: type) -> None:
         known = sensor(cfa=None)
@@ -71,12 +71,12 @@ class TestRecognised:
     def test_by_gain(self, sensor: type) -> None:
         known = sensor(cfa=None)
         frames = known.pairs(100, TIMES) + known.pairs(800, [t / 8 for t in TIMES]) + capped(known, 0.02, 800)
-        assert recognised(frames) == {"cap-0.dng", "cap-1.dng"}
-        exposures, (finding,) = exposures_of(frames)
+        assert recognized(frames) == {"cap-0.dng", "cap-1.dng"}
+        exposures, (diagnostic,) = exposures_of(frames)
         assert [(e.iso, e.seconds) for e in exposures if e.dark] == [(800, 0.02)]
-        assert finding.severity == "note"
-        assert finding.message.startswith("ISO 800: 2 frames taken as dark")
-        assert "0.02 s" in finding.message
+        assert diagnostic.severity == "note"
+        assert diagnostic.message.startswith("ISO 800: 2 frames taken as dark")
+        assert "0.02 s" in diagnostic.message
 
 
 class TestNotRecognised:
@@ -85,31 +85,31 @@ class TestNotRecognised:
         "times", [(1 / 1000, 1 / 500, 1 / 250, 1 / 125, *STOPS), (1 / 8000, *STOPS), (1 / 1000, 1 / 2), (1 / 500, 1.0)]
     )
     def test_short_exposures(self, sensor: type, times: Sequence[float], seed: int) -> None:
-        assert not recognised(nominal(sensor(seed=seed, shape=(128, 128)), times))
+        assert not recognized(nominal(sensor(seed=seed, shape=(128, 128)), times))
 
     @pytest.mark.parametrize("black", [64.0, 250.0, 262.0, 300.0, None])
     def test_short_exposures_though_the_black_level_is_wrong_or_unknown(
         self, sensor: type, black: float | None
     ) -> None:
         stated = None if black is None else (black,) * 4
-        assert not recognised(nominal(sensor(shape=(128, 128)), (1 / 1000, 1 / 250, *STOPS), black=stated))
+        assert not recognized(nominal(sensor(shape=(128, 128)), (1 / 1000, 1 / 250, *STOPS), black=stated))
 
     def test_a_response_that_bends(self, sensor: type) -> None:
         for gamma in (1 / 2.2, 1.2):
-            assert not recognised(sensor(gamma=gamma, cfa=None, black=(0.0,) * 4).pairs(100, TIMES))
+            assert not recognized(sensor(gamma=gamma, cfa=None, black=(0.0,) * 4).pairs(100, TIMES))
 
     def test_a_dark_scene_with_a_lamp_in_it(self, sensor: type) -> None:
         known = sensor(cfa=None)
         scene = np.full((256, 256), 0.001)
         scene[64:160, 64:160] = 0.5
         frames = known.pairs(100, TIMES) + [known.frame(100, 0.5, scene=scene) for _ in range(2)]
-        assert not recognised(frames)
+        assert not recognized(frames)
 
     def test_frames_of_unknown_time_or_white(self, sensor: type) -> None:
         known = sensor(cfa=None)
         frames = known.pairs(100, TIMES) + capped(known, 0.02)
-        assert not recognised([replace(f, exposure_s=None) for f in frames])
-        assert not recognised([replace(f, white=None) for f in frames])
+        assert not recognized([replace(f, exposure_s=None) for f in frames])
+        assert not recognized([replace(f, white=None) for f in frames])
 
 
 class TestMeasured:
@@ -123,7 +123,7 @@ class TestMeasured:
         assert (black.value, black.source) == (256, "dark frames")
         estimate = curve.estimates[100, "Y"]
         assert estimate.sigma_interval[0] < known.sigma < estimate.sigma_interval[1]
-        assert "dark-recognised" in [f.kind for f in curve.findings]
+        assert "dark-recognized" in [f.kind for f in curve.diagnostics]
 
     def test_darks_given_apart_are_dark_as_before(self, sensor: type) -> None:
         known = sensor(cfa=None)

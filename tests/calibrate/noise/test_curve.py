@@ -18,11 +18,11 @@ TIMES = (0.0, 0.02, 0.06, 0.15, 0.3, 0.5, 0.7, 0.9)
 
 
 def kinds(curve: MeasuredCurve, severity: str | None = None) -> list[str]:
-    return [f.kind for f in curve.findings if severity in (None, f.severity)]
+    return [f.kind for f in curve.diagnostics if severity in (None, f.severity)]
 
 
 def message(curve: MeasuredCurve, kind: str) -> str:
-    return next(f.message for f in curve.findings if f.kind == kind)
+    return next(f.message for f in curve.diagnostics if f.kind == kind)
 
 
 def assert_recovered(curve: MeasuredCurve, sensor: Any) -> None:
@@ -43,7 +43,7 @@ def three_gains(sensor: type) -> tuple[Any, MeasuredCurve]:
 
 
 class TestRecovery:
-    def test_three_gains_and_three_colours(self, three_gains: tuple[Any, MeasuredCurve]) -> None:
+    def test_three_gains_and_three_colors(self, three_gains: tuple[Any, MeasuredCurve]) -> None:
         known, curve = three_gains
         assert curve.iso.tolist() == [100, 400, 1600]
         assert curve.alpha.shape == curve.sigma.shape == (3, 3)
@@ -176,7 +176,7 @@ class TestRecovery:
         assert other.sigma_interval == pytest.approx([np.sqrt(other.sigma**2 + s * half) for s in (-1, 1)], rel=1e-4)
 
 
-class TestFindings:
+class TestDiagnostics:
     def test_hot_pixels_are_counted_over_the_sensor(self, sensor: type) -> None:
         known = sensor(hot=25, cfa=None)
         curve = noise_curve(known.pairs(100, TIMES), darks=known.pairs(100, (1.0,), light=0.0))

@@ -74,7 +74,7 @@ def test_level_and_mean_share_a_quarter_of_their_noise() -> None:
     found = details(np.random.default_rng(3).normal(size=(600, 600)), -9, 9)
     apart = slice(None, None, 14)  # windows that share no pixel
     level, mean = found.level[apart, apart].ravel(), found.mean[apart, apart].ravel()
-    # what neighbouring filters overlap by: sum of products of the two chessboards' weights over their norms
+    # what neighboring filters overlap by: sum of products of the two chessboards' weights over their norms
     weights = np.zeros((2, 2 * WINDOW + 4, 2 * WINDOW + 4))
     for i in range(WINDOW):
         for j in range(WINDOW):

@@ -26,10 +26,10 @@ def test_frames_are_grouped_by_gain_time_and_light_in_order() -> None:
         frame(400, 0.02),
         frame(100, 0.01),
     ]
-    found, findings = exposures_of(frames)
+    found, diagnostics = exposures_of(frames)
     assert [(e.iso, e.seconds, len(e.frames)) for e in found] == [(100, 0.01, 2), (100, 0.02, 2), (400, 0.02, 2)]
     assert found[0].frames == (frames[2], frames[5])
-    assert not findings
+    assert not diagnostics
     bright, _ = exposures_of([frame()] * 4, light=[1, 1, 3, 3])
     assert [e.dose for e in bright] == [0.01, 0.03]
 
@@ -42,11 +42,11 @@ def test_dark_frames_are_those_of_no_time_or_no_light() -> None:
 
 
 def test_a_frame_that_is_alone_is_left_out_with_a_warning() -> None:
-    found, (finding,) = exposures_of([frame(seconds=0.01)] * 2 + [frame(seconds=0.02)])
+    found, (diagnostic,) = exposures_of([frame(seconds=0.01)] * 2 + [frame(seconds=0.02)])
     assert len(found) == 1
-    assert finding.severity == "warning"
-    assert "0.02 s" in finding.message
-    assert "twice" in finding.message
+    assert diagnostic.severity == "warning"
+    assert "0.02 s" in diagnostic.message
+    assert "twice" in diagnostic.message
 
 
 def test_no_pairs_at_all_are_refused() -> None:

@@ -90,7 +90,7 @@ def test_fixed_pattern_shading_and_drift_cancel() -> None:
     made = stack(1e-3, 2e-3, frames=4, prnu=0.02, shading=0.2, drift=0.01)
     found = noise_level(np.clip(made, 0, 1))
     within(found, 1e-3, 2e-3)
-    assert {f.severity for f in found.findings if f.kind == "drift"} == {"note"}
+    assert {f.severity for f in found.diagnostics if f.kind == "drift"} == {"note"}
 
 
 def test_digital_numbers_with_a_black_level() -> None:
@@ -120,13 +120,13 @@ def test_hot_pixels_are_left_out_and_counted() -> None:
     made[:, 6, 1, 2] = 0.95
     found = noise_level(made)
     assert found.patches.defects.sum() == 2
-    assert any(f.kind == "hot-pixels" and f.message.startswith("2 of") for f in found.findings)
+    assert any(f.kind == "hot-pixels" and f.message.startswith("2 of") for f in found.diagnostics)
     within(found, 2e-3, 3e-3)
 
 
 def test_clipped_patches_are_told() -> None:
     found = noise_level(np.clip(stack(1e-3, 2e-3, TOP), 0, 1))
-    (told,) = [f for f in found.findings if f.kind == "clipping"]
+    (told,) = [f for f in found.diagnostics if f.kind == "clipping"]
     assert "1 of them all through" in told.message
     assert np.isnan(found.patches.fitted[-1])
     assert found.patches.high[-1] == 1

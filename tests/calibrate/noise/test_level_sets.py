@@ -26,7 +26,7 @@ def test_noise_alone_is_chosen_as_often_as_chance_has_it() -> None:
     assert chosen.mean() == pytest.approx(0.84, abs=0.05)
 
 
-def test_choosing_does_not_favour_small_noise() -> None:
+def test_choosing_does_not_favor_small_noise() -> None:
     ratios = []
     for seed in range(12):
         one = taken_apart(np.full((300, 300), 0.4), seed)

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pytest
 
 from dirtypixels.calibrate.noise.exposures import Exposure
-from dirtypixels.calibrate.noise.linearity import Linearity, drift, drift_findings, linearity, linearity_findings
+from dirtypixels.calibrate.noise.linearity import Linearity, drift, drift_diagnostics, linearity, linearity_diagnostics
 from dirtypixels.calibrate.noise.patches import Survey, survey
 from dirtypixels.raw.frames import Frame
 
@@ -64,15 +64,15 @@ class TestLinearity:
         assert linearity([surveyed(t, 0.01, 0.01) for t in TIMES], BLACK, WHITE) is None
 
     @pytest.mark.parametrize(("error", "severity"), [(0.004, "note"), (0.02, "warning"), (0.08, "failure")])
-    def test_findings_by_how_far_off(self, error: float, severity: str) -> None:
+    def test_diagnostics_by_how_far_off(self, error: float, severity: str) -> None:
         worst = Linearity(np.array([0.2, 0.6]), np.array([error / 2, -1.5 * error]))
         straight = Linearity(np.array([0.2, 0.6]), np.zeros(2))
-        (finding,) = linearity_findings({"ISO 100, R": straight, "ISO 100, B": worst})
-        assert finding.severity == severity
-        assert finding.message.startswith("ISO 100, B: ")
-        assert f"{error:.2%}" in finding.message
-        assert f"{-1.5 * error:+.2%} at 60%" in finding.message
-        assert linearity_findings({}) == ()
+        (diagnostic,) = linearity_diagnostics({"ISO 100, R": straight, "ISO 100, B": worst})
+        assert diagnostic.severity == severity
+        assert diagnostic.message.startswith("ISO 100, B: ")
+        assert f"{error:.2%}" in diagnostic.message
+        assert f"{-1.5 * error:+.2%} at 60%" in diagnostic.message
+        assert linearity_diagnostics({}) == ()
 
 
 class TestDrift:
@@ -89,10 +89,10 @@ class TestDrift:
         ("change", "severity", "kind"),
         [(0.01, "note", "light"), (0.05, "warning", "drift"), (0.3, "failure", "drift")],
     )
-    def test_findings_by_how_much(self, change: float, severity: str, kind: str) -> None:
-        (finding,) = drift_findings({"ISO 100, 1 s": change, "ISO 100, 2 s": 0.001, "dark": math.nan})
-        assert (finding.severity, finding.kind) == (severity, kind)
-        assert ("ISO 100, 1 s" in finding.message) == (kind == "drift")
+    def test_diagnostics_by_how_much(self, change: float, severity: str, kind: str) -> None:
+        (diagnostic,) = drift_diagnostics({"ISO 100, 1 s": change, "ISO 100, 2 s": 0.001, "dark": math.nan})
+        assert (diagnostic.severity, diagnostic.kind) == (severity, kind)
+        assert ("ISO 100, 1 s" in diagnostic.message) == (kind == "drift")
 
     def test_nothing_is_said_of_the_dark(self) -> None:
-        assert drift_findings({"dark": math.nan}) == ()
+        assert drift_diagnostics({"dark": math.nan}) == ()

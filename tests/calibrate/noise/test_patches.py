@@ -50,7 +50,7 @@ class TestSurvey:
         assert found.deviation == pytest.approx(0, abs=1e-6)
         assert found.frame_means[1] - found.frame_means[0] == pytest.approx(50)
 
-    def test_a_colour_is_looked_at_alone(self) -> None:
+    def test_a_color_is_looked_at_alone(self) -> None:
         values = np.zeros((64, 64))
         values[::2, ::2], values[::2, 1::2], values[1::2, ::2], values[1::2, 1::2] = 10, 20, 30, 40
         known = exposure(values, values, cfa="RGGB")

@@ -108,7 +108,7 @@ def test_rounding_is_not_taken_for_noise() -> None:
     assert taken.sigma**2 - whole.sigma**2 > 0.5 / 12 / span**2
 
 
-def test_a_mosaic_is_measured_colour_by_colour() -> None:
+def test_a_mosaic_is_measured_color_by_color() -> None:
     truth = {"R": (1e-3, 4e-3), "Gr": (5e-4, 2e-3), "Gb": (5e-4, 2e-3), "B": (2e-3, 8e-3)}
     black, white = {"R": 500.0, "Gr": 505.0, "Gb": 510.0, "B": 515.0}, 4000.0
     values = np.empty((256, 400), dtype=np.uint16)
@@ -179,7 +179,7 @@ def changed(value: float) -> Array:
         (GOOD[None], {}, ValueError, r"capture must have shape \(H, W\), .* found \(1, 128, 200\)"),
         (changed(np.nan), {}, ValueError, "capture must be finite; found 1 NaN or infinite of 25600 values"),
         (changed(-0.1), {}, ValueError, "floor must be at most the least value, -0.1 in Y; found 0 "),
-        (GOOD[:20], {}, ValueError, r"capture must be at least 32 x 32 a colour; found \(20, 200\) of Y"),
+        (GOOD[:20], {}, ValueError, r"capture must be at least 32 x 32 a color; found \(20, 200\) of Y"),
         (np.full((64, 64), 0.3), {}, ValueError, "capture must be a photograph with noise; all of Y is 0.3"),
         (GOOD + 1, {}, ValueError, "clipped all through; found 100.0 % of Y at white 1 and 0.0 % at floor 0"),
         (np.round(GOOD * 9) / 9, {}, ValueError, "at least 16 different values; found 10 in Y"),
@@ -204,10 +204,10 @@ def test_structure_everywhere_leaves_nothing_to_measure() -> None:
 
 def kinds(capture: Array, **options: float) -> dict[str, str]:
     estimate = photograph_noise(capture, **options)["Y"]
-    return {one.kind: one.severity for one in estimate.findings}
+    return {one.kind: one.severity for one in estimate.diagnostics}
 
 
-def test_findings_of_a_good_photograph_are_a_note() -> None:
+def test_diagnostics_of_a_good_photograph_are_a_note() -> None:
     assert kinds(exposed(ramp(), 1e-3, 3e-3, -0.05, 0), floor=-0.05) == {"smooth-parts": "note"}
 
 

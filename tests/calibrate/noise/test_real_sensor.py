@@ -1,4 +1,4 @@
-"""The noise estimate on a real CCD, beside the photon transfer of EMVA 1288."""
+"""The noise estimate on a real CCD, compared with the photon transfer of EMVA 1288."""
 
 from __future__ import annotations
 
@@ -83,10 +83,10 @@ def test_black_level_and_dark_current_are_those_of_the_dark_frames(curve: Measur
 def test_the_fit_passes_or_says_why_not(curve: MeasuredCurve) -> None:
     """The sensor's response bends, so the variance is up to 1.3 % off a line, and chance is 0.1 %."""
     estimate = curve.estimates[100.0, "Y"]
-    said = [f for f in (*curve.findings, *estimate.findings) if f.kind == "residual"]
+    said = [f for f in (*curve.diagnostics, *estimate.diagnostics) if f.kind == "residual"]
     assert curve.passed or said
-    assert "linearity" in [f.kind for f in curve.findings]
-    assert not [f for f in curve.findings if f.kind in ("drift", "non-linear", "black-level", "structure")]
+    assert "linearity" in [f.kind for f in curve.diagnostics]
+    assert not [f for f in curve.diagnostics if f.kind in ("drift", "non-linear", "black-level", "structure")]
 
 
 def test_what_the_sensor_does(bench: ModuleType, levels: Any, transfer: Any) -> None:

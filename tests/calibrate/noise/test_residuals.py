@@ -10,14 +10,14 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from dirtypixels.calibrate.findings import Finding
+from dirtypixels.calibrate.diagnostics import Diagnostic
 from dirtypixels.calibrate.noise import residuals
 from dirtypixels.calibrate.noise.curve import MeasuredCurve, noise_curve
 
 
 @pytest.fixture(scope="module")
 def curve(sensor: type) -> MeasuredCurve:
-    """Two gains, three colours; patches that clip at both ends."""
+    """Two gains, three colors; patches that clip at both ends."""
     known = sensor(black=(8.0,) * 4, sigma=3e-3, shape=(128, 192))
     times = (0.0, 0.02, 0.1, 0.3, 0.6, 0.9, 1.1)
     return noise_curve([f for iso in (100, 200) for f in known.pairs(iso, [100 / iso * t for t in times])])
@@ -25,7 +25,7 @@ def curve(sensor: type) -> MeasuredCurve:
 
 @pytest.fixture(scope="module")
 def mono(sensor: type) -> MeasuredCurve:
-    """One gain, no colours."""
+    """One gain, no colors."""
     return noise_curve(sensor(cfa=None, shape=(128, 128)).pairs(100, (0.0, 0.1, 0.4, 0.8)))
 
 
@@ -44,12 +44,12 @@ def titles(figure: Figure) -> list[str]:
     return [axes.get_title("left").splitlines()[0] for axes in figure.axes[::2]]
 
 
-def with_findings(curve: MeasuredCurve, *findings: Finding) -> MeasuredCurve:
-    return MeasuredCurve(curve.estimates, curve.black, curve.white, findings)
+def with_diagnostics(curve: MeasuredCurve, *diagnostics: Diagnostic) -> MeasuredCurve:
+    return MeasuredCurve(curve.estimates, curve.black, curve.white, diagnostics)
 
 
 def test_a_panel_for_each_gain_and_channel(curve: MeasuredCurve, tmp_path: Path) -> None:
-    figure = drawn(with_findings(curve), tmp_path / "residuals.png")
+    figure = drawn(with_diagnostics(curve), tmp_path / "residuals.png")
     assert len(figure.axes) == 2 * 2 * 3
     assert titles(figure) == [f"ISO {i}, {c}" for i in (100, 200) for c in "RGB"]
     assert figure.get_suptitle() == "PASS: no check failed"
@@ -61,7 +61,7 @@ def test_a_panel_for_each_gain_and_channel(curve: MeasuredCurve, tmp_path: Path)
 
 
 def test_the_verdict_and_the_reason_are_the_title(mono: MeasuredCurve, tmp_path: Path) -> None:
-    failed = with_findings(mono, Finding("drift", "failure", "the light fell by half " * 20))
+    failed = with_diagnostics(mono, Diagnostic("drift", "failure", "the light fell by half " * 20))
     figure = drawn(failed, tmp_path / "residuals.png")
     assert figure.get_suptitle().startswith("FAIL: the light fell by half")
     assert max(map(len, figure.get_suptitle().splitlines())) < 120
@@ -82,10 +82,10 @@ def test_the_same_curve_gives_the_same_bytes(mono: MeasuredCurve, tmp_path: Path
 
 def test_an_estimate_that_failed_is_named_in_its_panel(mono: MeasuredCurve, tmp_path: Path) -> None:
     estimate = mono.estimates[100, "Y"]
-    known = {**estimate.__dict__, "findings": (Finding("residual", "failure", "does not fit"),)}
+    known = {**estimate.__dict__, "diagnostics": (Diagnostic("residual", "failure", "does not fit"),)}
     bad = type(estimate)(estimate.alpha, estimate.sigma, **known)
     estimates = {(100.0, "Y"): bad, (200.0, "Y"): estimate}
-    figure = drawn(MeasuredCurve(estimates, mono.black, mono.white, bad.findings), tmp_path / "residuals.png")
+    figure = drawn(MeasuredCurve(estimates, mono.black, mono.white, bad.diagnostics), tmp_path / "residuals.png")
     assert [title.endswith("FAIL") for title in titles(figure)] == [True, False]
 
 

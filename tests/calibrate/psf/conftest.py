@@ -37,7 +37,7 @@ class Scene:
     turn_degrees: float = 3.0
     tilt: tuple[float, float] = (0.03, 0.02)
     distortion: tuple[float, float] = (0.05, 0.01)
-    centre: tuple[float, float] = (0.02, -0.01)
+    center: tuple[float, float] = (0.02, -0.01)
     bow_px: float = 0.0
 
     def to_chart(self, points: Array) -> Array:
@@ -45,10 +45,10 @@ class Scene:
         height, width = self.size
         half = np.hypot(height, width) / 2
         x, y = ((points - [(width - 1) / 2, (height - 1) / 2]) / half).T
-        u, v = x - self.centre[0], y - self.centre[1]
+        u, v = x - self.center[0], y - self.center[1]
         r2 = u * u + v * v
         grown = 1 + self.distortion[0] * r2 + self.distortion[1] * r2 * r2
-        x, y = self.centre[0] + u * grown, self.centre[1] + v * grown
+        x, y = self.center[0] + u * grown, self.center[1] + v * grown
         depth = 1 + self.tilt[0] * x + self.tilt[1] * y
         angle = np.deg2rad(self.turn_degrees)
         x, y = x / depth * half, y / depth * half

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dirtypixels.calibrate.findings import verdict
+from dirtypixels.calibrate.diagnostics import verdict
 from dirtypixels.calibrate.psf import alignment as alignments
 from dirtypixels.calibrate.psf.alignment import Alignment, align
 from dirtypixels.calibrate.psf.chart import BernoulliChart
@@ -48,7 +48,7 @@ class TestAccuracy:
         assert found.rms_px < 1.5 * np.sqrt(2 * np.mean(found.shifts.error**2)) + 0.005
         assert found.blur_px == pytest.approx(blur * np.sqrt(2), rel=0.1 if blur >= 1 else 0.25)
         assert found.cell_px == pytest.approx(scene.cell_px, rel=0.05)
-        assert verdict(found.findings)[0]
+        assert verdict(found.diagnostics)[0]
 
     def test_a_mosaic_aligns_as_well(self, scene: Any, capture: Any) -> None:
         gains = np.ones(scene.size)
@@ -60,7 +60,7 @@ class TestAccuracy:
     def test_a_chart_that_is_not_flat_is_followed(self, scenes: Any, capture: Any) -> None:
         scene = scenes(bow_px=0.8)
         found = align(capture(scene), scene.chart)
-        assert [finding.kind for finding in found.findings] == ["not-flat"]
+        assert [diagnostic.kind for diagnostic in found.diagnostics] == ["not-flat"]
         assert found.mapping.rest is not None
         assert errors(scene, found, inset=20.0).max() < 0.05
         bent = errors(scene, found.mapping.shifted(None), inset=20.0)
@@ -92,9 +92,9 @@ class TestMaps:
         assert (aligned.residuals == expected).all()
         assert aligned.residuals.shape == (20, 2)
 
-    def test_findings_of_the_markers_are_kept(self, scene: Any, capture: Any) -> None:
+    def test_diagnostics_of_the_markers_are_kept(self, scene: Any, capture: Any) -> None:
         found = align(np.rot90(capture(scene), 2), scene.chart)
-        assert [finding.kind for finding in found.findings] == ["turned"]
+        assert [diagnostic.kind for diagnostic in found.diagnostics] == ["turned"]
 
 
 class TestExceptions:
@@ -116,6 +116,6 @@ class TestExceptions:
 
     @pytest.mark.parametrize("rms", [0.1, 0.3])
     def test_a_poor_fit_is_told(self, rms: float) -> None:
-        finding = alignments._judged(rms)[0]
-        assert (finding.kind, finding.severity) == ("alignment", "warning")
+        diagnostic = alignments._judged(rms)[0]
+        assert (diagnostic.kind, diagnostic.severity) == ("alignment", "warning")
         assert alignments._judged(0.02) == ()

@@ -109,7 +109,7 @@ def test_finer_where_the_psf_changes_fast(noise: float, misfit: float, expected:
 
 
 def test_finer_blocks_keep_enough_samples() -> None:
-    # 16 samples of each colour a tap: 2 * 31 * 4 = 248 px of side at least
+    # 16 samples of each color a tap: 2 * 31 * 4 = 248 px of side at least
     grid = Blocks((1500, 2000), 4, 5).refined(31, 2, 0.01, 1.0)
     assert (grid.rows, grid.columns) == (6, 8)
 

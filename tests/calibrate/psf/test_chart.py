@@ -53,15 +53,15 @@ class TestPattern:
 
 class TestMarkers:
     def test_patches_are_flat_and_around_the_markers(self, small: BernoulliChart) -> None:
-        boxes, colours = small.patches()
+        boxes, colors = small.patches()
         assert len(boxes) == 4 * len(small.markers) == 4 * 4 * 5
-        for (x0, y0, x1, y1), colour in zip(boxes.astype(int), colours, strict=True):
-            assert (small.pattern[y0:y1, x0:x1] == colour).all()
+        for (x0, y0, x1, y1), color in zip(boxes.astype(int), colors, strict=True):
+            assert (small.pattern[y0:y1, x0:x1] == color).all()
             assert (x1 - x0, y1 - y0) == (16, 16)
         for i, marker in enumerate(small.markers):
             assert np.allclose((boxes[4 * i, 2:], boxes[4 * i + 3, :2]), marker)
 
-    def test_colours_meet_crosswise(self, small: BernoulliChart) -> None:
+    def test_colors_meet_crosswise(self, small: BernoulliChart) -> None:
         for (x, y), way in zip(small.markers.astype(int), small.polarity.ravel(), strict=True):
             around = small.pattern[y - 1 : y + 1, x - 1 : x + 1]
             assert around.tolist() == ([[0, 1], [1, 0]] if way > 0 else [[1, 0], [0, 1]])
@@ -69,7 +69,7 @@ class TestMarkers:
     @pytest.mark.parametrize(("rows", "columns"), [(2, 2), (2, 3), (3, 3), (3, 4), (9, 12), (12, 12)])
     def test_code_tells_every_orientation(self, rows: int, columns: int) -> None:
         chart = BernoulliChart(rows, columns, block=36, square=10, border=4)
-        # Brute force: turn and mirror the drawn cells, and read the colours at the markers' places again.
+        # Brute force: turn and mirror the drawn cells, and read the colors at the markers' places again.
         for quarters in range(4):
             for mirrored in (False, True):
                 seen = np.rot90(chart.pattern[:, ::-1] if mirrored else chart.pattern, quarters)

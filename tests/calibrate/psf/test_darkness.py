@@ -1,4 +1,4 @@
-"""A wrong black level, told by the chart's black in three colours."""
+"""A wrong black level, told by the chart's black in three colors."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ def seen(offset: float, ink: dict[str, float] | None = None) -> tuple[dict[str, 
 
 @pytest.mark.parametrize(("offset", "way"), [(0.06, "low"), (0.04, "low"), (-0.04, "high")])
 def test_a_wrong_level_is_told_with_its_size(offset: float, way: str) -> None:
-    (finding,) = darkness(*seen(offset), step_dn=1000.0)
-    assert (finding.kind, finding.severity) == ("black-offset", "warning")
-    found = re.search(r"to be (\d+) DN too (low|high)", finding.message)
+    (diagnostic,) = darkness(*seen(offset), step_dn=1000.0)
+    assert (diagnostic.kind, diagnostic.severity) == ("black-offset", "warning")
+    found = re.search(r"to be (\d+) DN too (low|high)", diagnostic.message)
     assert found is not None
     assert found.groups() == (f"{1000 * abs(offset):.0f}", way)
 
@@ -47,5 +47,5 @@ def test_even_glare_is_none() -> None:
 
 
 @pytest.mark.parametrize("light", [{"Y": 0.8}, {"R": 0.8, "Gr": 0.8, "Gb": 0.8, "B": 0.8}])
-def test_one_colour_or_colours_alike_tell_nothing(light: dict[str, float]) -> None:
+def test_one_color_or_colors_alike_tell_nothing(light: dict[str, float]) -> None:
     assert darkness({p: 0.3 + INK * v for p, v in light.items()}, {p: 0.3 + v for p, v in light.items()}, 1.0) == ()

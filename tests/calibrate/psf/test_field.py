@@ -20,7 +20,7 @@ from dirtypixels.calibrate.psf.field import psf_field
 from dirtypixels.calibrate.psf.mapping import scale_of
 from dirtypixels.calibrate.psf.measured_field import MeasuredField
 from dirtypixels.calibrate.psf.shots import shoot
-from dirtypixels.calibrate.rehearsal import ChartCamera, Pose
+from dirtypixels.calibrate.simulate import ChartCamera, Pose
 from dirtypixels.camera import Camera, NoiseLevel, ProfileFile
 from dirtypixels.raw import Frame, write_frames
 
@@ -120,7 +120,7 @@ class TestMeasured:
         # At 40 dB a half of what is left is the bend of the field within a block; here it is noise alone.
         assert np.abs(field.residual - 1).max() < 0.1
 
-    def test_green_is_in_the_middle_and_lateral_colour_stays(self) -> None:
+    def test_green_is_in_the_middle_and_lateral_color_stays(self) -> None:
         for place in np.ndindex(*BLOCKS):
             middles = [centroid(psf) for psf in plain().blocks[place]]
             truth = [centroid(psf) for psf in camera().psf_over(*plain().grid.of(place))]
@@ -201,7 +201,7 @@ class TestMeasured:
         assert np.linalg.norm(small - expected) < 0.6 * np.linalg.norm(small - square)
 
 
-class TestCentring:
+class TestCentering:
     @pytest.mark.parametrize("moved", [(0.7, -0.4), (-1.3, 0.0)])
     def test_a_map_that_lies_aside_gives_the_same_psfs(self, moved: tuple[float, float]) -> None:
         shot = shoot(capture(cfa=None), chart(), None, None, partial=True)
@@ -220,7 +220,7 @@ class TestCentring:
 
 
 class TestTrust:
-    def test_a_covered_block_is_filled_from_its_neighbours(self) -> None:
+    def test_a_covered_block_is_filled_from_its_neighbors(self) -> None:
         frame = capture()
         values = frame.values.copy()
         values[150:230, 280:360] = 1200
@@ -228,10 +228,10 @@ class TestTrust:
         assert not field.trusted[1, 2]
         assert field.trusted.sum() >= 10
         assert "usual residual" in field.reasons[1, 2]
-        assert errors(field)[1, 2].max() < 0.35  # its neighbours are no worse than that
+        assert errors(field)[1, 2].max() < 0.35  # its neighbors are no worse than that
         assert errors(field)[field.trusted].max() < 0.08
         assert field.passed
-        assert "untrusted-blocks" in {finding.kind for finding in field.findings}
+        assert "untrusted-blocks" in {diagnostic.kind for diagnostic in field.diagnostics}
         assert "could not be trusted" in field.source
         assert "(2, 3)" in field.source
 

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dirtypixels.calibrate.findings import Finding
+from dirtypixels.calibrate.diagnostics import Diagnostic
 from dirtypixels.calibrate.psf.blocks import Blocks
 from dirtypixels.calibrate.psf.figures import draw_quality
 from dirtypixels.calibrate.psf.measured_field import MeasuredField
 from dirtypixels.calibrate.psf.quality import Quality
 
 
-def field(channels: int, untrusted: bool, findings: tuple[Finding, ...] = ()) -> MeasuredField:
+def field(channels: int, untrusted: bool, diagnostics: tuple[Diagnostic, ...] = ()) -> MeasuredField:
     psfs = np.random.default_rng(0).random((3, 4, channels, 7, 7))
     psfs /= psfs.sum((-2, -1), keepdims=True)
     reasons = np.full((3, 4), "", dtype=object)
@@ -23,11 +23,11 @@ def field(channels: int, untrusted: bool, findings: tuple[Finding, ...] = ()) ->
     if untrusted:
         reasons[1, 2], error[1, 2] = "no part of it lies on the chart", np.nan
     quality = Quality(error, 0 * error, 40 * error, np.ones((3, 4)), np.zeros((3, 4)), reasons.copy())
-    return MeasuredField(psfs, Blocks((300, 400), 3, 4), quality, reasons, ["a"], [0.01], findings, "made up", 1.0)
+    return MeasuredField(psfs, Blocks((300, 400), 3, 4), quality, reasons, ["a"], [0.01], diagnostics, "made up", 1.0)
 
 
 def orange(path: Path) -> int:
-    """Pixels in the colour of what is wrong."""
+    """Pixels in the color of what is wrong."""
     pixels = np.asarray(Image.open(path).convert("RGB")).astype(int)
     return int((np.abs(pixels - [0xD5, 0x5E, 0x00]).sum(-1) < 30).sum())
 
@@ -42,8 +42,8 @@ def test_a_picture_is_written_and_marks_untrusted_blocks(channels: int, tmp_path
     assert orange(tmp_path / "bad.png") > 500
 
 
-def test_a_field_that_failed_is_said_in_colour(tmp_path: Path) -> None:
-    failed = field(1, False, (Finding("alignment", "failure", "the alignment leaves 0.3 px rms"),))
+def test_a_field_that_failed_is_said_in_color(tmp_path: Path) -> None:
+    failed = field(1, False, (Diagnostic("alignment", "failure", "the alignment leaves 0.3 px rms"),))
     assert not failed.passed
     draw_quality(failed, tmp_path / "failed.png")
     assert orange(tmp_path / "failed.png") > 500

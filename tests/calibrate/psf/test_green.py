@@ -12,14 +12,14 @@ PATTERNS = ("RGGB", "BGGR", "GRBG", "GBRG")
 
 def mosaic(green: np.ndarray, cfa: str, red: float = 0.3, blue: float = 3.0) -> np.ndarray:
     found = green.copy()
-    for i, colour in enumerate(cfa):
-        found[i // 2 :: 2, i % 2 :: 2] *= {"R": red, "G": 1.0, "B": blue}[colour]
+    for i, color in enumerate(cfa):
+        found[i // 2 :: 2, i % 2 :: 2] *= {"R": red, "G": 1.0, "B": blue}[color]
     return found
 
 
 @pytest.mark.parametrize("cfa", PATTERNS)
 def test_a_slope_stays_a_slope(cfa: str) -> None:
-    # Bilinear interpolation gives a plane back exactly, and only if it is centred on the pixel.
+    # Bilinear interpolation gives a plane back exactly, and only if it is centered on the pixel.
     y, x = np.mgrid[:16, :20].astype(float)
     plane = 1 + 0.01 * x + 0.02 * y
     found = full_green(mosaic(plane, cfa), cfa)

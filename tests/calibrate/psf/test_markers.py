@@ -65,9 +65,10 @@ class TestPlaces:
         picture[y - 25 : y + 25, x - 25 : x + 25] = 0.3
         found = find_markers(picture, scene.chart)
         assert set(whole.index) - set(found.index) == {7}
-        assert [finding.kind for finding in found.findings] == ["hidden-markers"]
+        assert [diagnostic.kind for diagnostic in found.diagnostics] == ["hidden-markers"]
         assert (
-            f"({x}, {y})" in found.findings[0].message or "cannot be read, at (x, y) = (" in found.findings[0].message
+            f"({x}, {y})" in found.diagnostics[0].message
+            or "cannot be read, at (x, y) = (" in found.diagnostics[0].message
         )
 
 
@@ -75,13 +76,13 @@ class TestOrientation:
     @pytest.mark.parametrize(
         ("quarters", "words"), [(1, "90 degrees counter-cl"), (2, "180 degr"), (3, "90 degrees cl")]
     )
-    def test_turned_charts_are_recognised(self, scene: Any, capture: Any, quarters: int, words: str) -> None:
+    def test_turned_charts_are_recognized(self, scene: Any, capture: Any, quarters: int, words: str) -> None:
         picture = capture(scene)
         upright = find_markers(picture, scene.chart)
         found = find_markers(np.rot90(picture, quarters), scene.chart)
         assert found.quarters == quarters
-        assert words in found.findings[0].message
-        assert found.findings[0].kind == "turned"
+        assert words in found.diagnostics[0].message
+        assert found.diagnostics[0].kind == "turned"
         x, y = upright.image.T
         turned = {1: (y, 639 - x), 2: (639 - x, 479 - y), 3: (479 - y, x)}[quarters]
         assert np.abs(found.image - np.stack(turned, 1)).max() < 0.05
@@ -104,7 +105,7 @@ class TestWrongPictures:
     def test_cut_off_can_be_allowed(self, scene: Any, capture: Any) -> None:
         found = find_markers(capture(scene)[:, 120:], scene.chart, partial=True)
         assert len(found.index) == 16
-        assert [finding.kind for finding in found.findings] == ["cut-off"]
+        assert [diagnostic.kind for diagnostic in found.diagnostics] == ["cut-off"]
         off = scene.to_chart(found.image + np.array([120, 0])) - found.chart
         assert np.hypot(*off.T).max() * scene.cell_px < 0.2
 
@@ -118,7 +119,7 @@ class TestWrongPictures:
             find_markers(picture, chart)
         found = find_markers(picture, chart, partial=True)
         assert 9 <= len(found.index) < 25
-        assert [finding.kind for finding in found.findings] == ["cut-off", "cell-size"]
+        assert [diagnostic.kind for diagnostic in found.diagnostics] == ["cut-off", "cell-size"]
 
     def test_too_little_of_the_chart_is_refused_all_the_same(self, scene: Any, capture: Any) -> None:
         with pytest.raises(ValueError, match=r"cut off: 8 of 20.*and at least 9 are needed\. Move back") as caught:
@@ -137,7 +138,7 @@ class TestWrongPictures:
     def test_far_out_of_focus(self, scene: Any, capture: Any) -> None:
         y, x = np.mgrid[-9:10, -9:10]
         disk = (x**2 + y**2 <= 81) / (x**2 + y**2 <= 81).sum()
-        words = r"^the chart's pattern cannot be recognised: image is out of focus, .* blurred to [01]\.\d %.*Focus on"
+        words = r"^the chart's pattern cannot be recognized: image is out of focus, .* blurred to [01]\.\d %.*Focus on"
         with pytest.raises(ValueError, match=words):
             find_markers(ndimage.convolve(capture(scene), disk), scene.chart)
 
@@ -190,7 +191,7 @@ class TestWrongPictures:
     def test_rather_far_away(self, scenes: Any, capture: Any) -> None:
         scene = scenes(cell_px=1.05)
         found = find_markers(capture(scene), scene.chart)
-        assert [finding.kind for finding in found.findings] == ["cell-size"]
+        assert [diagnostic.kind for diagnostic in found.diagnostics] == ["cell-size"]
 
     def test_too_near(self, capture: Any, scenes: Any) -> None:
         chart = BernoulliChart(2, 2, block=36, square=10, border=4)

@@ -18,8 +18,8 @@ LIGHT = {"R": 0.6, "G": 1.0, "B": 0.75}
 
 def mosaicked(picture: np.ndarray, cfa: str, light: dict[str, float] = LIGHT) -> np.ndarray:
     found = picture.copy()
-    for i, colour in enumerate(cfa):
-        found[i // 2 :: 2, i % 2 :: 2] *= light[colour]
+    for i, color in enumerate(cfa):
+        found[i // 2 :: 2, i % 2 :: 2] *= light[color]
     return found
 
 

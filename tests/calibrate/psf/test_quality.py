@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dirtypixels.calibrate.psf.quality import Quality, between, block_findings, filled
+from dirtypixels.calibrate.psf.quality import Quality, between, block_diagnostics, filled
 
 
 def good(rows: int = 3, columns: int = 4, channels: int = 3) -> Quality:
@@ -106,7 +106,7 @@ class TestReasons:
         assert reasons[1, 2].startswith(words)
         assert (reasons != "").sum() == 1
 
-    def test_one_colour_is_enough(self) -> None:
+    def test_one_color_is_enough(self) -> None:
         quality = good()
         quality.residual[0, 0, 2] = 9.0
         assert "usual residual" in quality.reasons()[0, 0]
@@ -121,9 +121,9 @@ class TestReasons:
         assert (reasons[1:] == "").all()
 
 
-class TestFindings:
+class TestDiagnostics:
     def kinds(self, quality: Quality, psfs: Any | None = None) -> dict[str, tuple[str, str]]:
-        found = block_findings(quality, quality.reasons(), spot(3, 4, 3) if psfs is None else psfs)
+        found = block_diagnostics(quality, quality.reasons(), spot(3, 4, 3) if psfs is None else psfs)
         return {f.kind: (f.severity, f.message) for f in found}
 
     def test_only_the_error_where_all_is_well(self) -> None:

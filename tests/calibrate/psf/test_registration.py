@@ -29,8 +29,8 @@ class TestShifts:
         # The model's blur of 1 px is wrong, and must not matter: a symmetric blur moves nothing.
         scene = flat(scenes)
         picture = capture(scene, blur, 30).astype(np.float32)
-        centres = registration.window_centres(scene.size, true_map(scene), scene.chart, 42)
-        found = registration.measure(picture, scene.chart, true_map(scene), centres, 1.0)
+        centers = registration.window_centers(scene.size, true_map(scene), scene.chart, 42)
+        found = registration.measure(picture, scene.chart, true_map(scene), centers, 1.0)
         # The window's error takes the misfit for white noise; it is not white, so three times as much is allowed.
         assert np.abs(found.shift.mean(0)).max() < 3 * 3 * np.median(found.error) / np.sqrt(len(found.error))
 
@@ -39,9 +39,9 @@ class TestShifts:
         scene = flat(scenes)
         displaced = true_map(scene, (-0.06, 0.04))
         picture = capture(scene, blur, 30).astype(np.float32)
-        centres = registration.window_centres(scene.size, displaced, scene.chart, 45)
-        found = registration.measure(picture, scene.chart, displaced, centres, blur)
-        mean, error = found.shift.mean(0), found.error.max() / np.sqrt(len(centres))
+        centers = registration.window_centers(scene.size, displaced, scene.chart, 45)
+        found = registration.measure(picture, scene.chart, displaced, centers, blur)
+        mean, error = found.shift.mean(0), found.error.max() / np.sqrt(len(centers))
         # Linear in the shift: the next order is (shift / blur)^2 of it, and central differences of the model are low by
         # 1 / (6 blur^2) of the slope. The next round takes what is left.
         assert mean == pytest.approx([0.06, -0.04], abs=4 * error + 0.06 / (4 * blur**2))
@@ -50,11 +50,11 @@ class TestShifts:
     def test_errors_are_what_they_say(self, scenes: Any, capture: Any) -> None:
         scene = flat(scenes)
         known = true_map(scene)
-        centres = registration.window_centres(scene.size, known, scene.chart, 42)
+        centers = registration.window_centers(scene.size, known, scene.chart, 42)
         scores = []
         for seed in range(4):
             picture = capture(scene, 1.0, 8, seed).astype(np.float32)
-            found = registration.measure(picture, scene.chart, known, centres, 1.0)
+            found = registration.measure(picture, scene.chart, known, centers, 1.0)
             scores.append(found.shift / found.error[:, None])
         count = np.size(scores)
         assert abs(np.mean(scores)) < 4 / np.sqrt(count)
@@ -65,8 +65,8 @@ class TestShifts:
         scene = flat(scenes)
         picture = capture(scene, 1.6).astype(np.float32)
         known = true_map(scene)
-        centres = registration.window_centres(scene.size, known, scene.chart, 80)
-        found = registration.measure(picture, scene.chart, known, centres, 1.5)
+        centers = registration.window_centers(scene.size, known, scene.chart, 80)
+        found = registration.measure(picture, scene.chart, known, centers, 1.5)
         assert np.median(found.blur) == pytest.approx(1.6, rel=0.03)
 
     def test_light_that_falls_off_moves_nothing(self, scenes: Any, capture: Any) -> None:
@@ -74,8 +74,8 @@ class TestShifts:
         known = true_map(scene)
         picture = capture(scene, 1.5, 60)
         slope = picture * np.linspace(1, 3, 640)
-        centres = registration.window_centres(scene.size, known, scene.chart, 60)
-        a, b = (registration.measure(p.astype(np.float32), scene.chart, known, centres, 1.5) for p in (picture, slope))
+        centers = registration.window_centers(scene.size, known, scene.chart, 60)
+        a, b = (registration.measure(p.astype(np.float32), scene.chart, known, centers, 1.5) for p in (picture, slope))
         # Twice as bright across the frame: 0.3 % a pixel. Without terms for it, shifts change by 0.01 px.
         assert np.abs(a.shift - b.shift).max() < 0.004
 
@@ -83,25 +83,25 @@ class TestShifts:
         scene = flat(scenes)
         displaced = true_map(scene, (1.2, 0.0))
         picture = capture(scene, 0.6).astype(np.float32)
-        centres = registration.window_centres(scene.size, displaced, scene.chart, 80)
-        plain = registration.measure(picture, scene.chart, displaced, centres, 0.6)
-        smooth = registration.measure(picture, scene.chart, displaced, centres, 0.6, smooth=2.0)
+        centers = registration.window_centers(scene.size, displaced, scene.chart, 80)
+        plain = registration.measure(picture, scene.chart, displaced, centers, 0.6)
+        smooth = registration.measure(picture, scene.chart, displaced, centers, 0.6, smooth=2.0)
         assert abs(np.median(smooth.shift[:, 0]) + 1.2) < min(0.4, abs(np.median(plain.shift[:, 0]) + 1.2))
 
     def test_where_there_is_no_chart_nothing_is_explained(self, scenes: Any) -> None:
         scene = flat(scenes)
         noise = np.random.default_rng(0).random(scene.size).astype(np.float32)
         known = true_map(scene)
-        centres = registration.window_centres(scene.size, known, scene.chart, 80)
-        assert registration.measure(noise, scene.chart, known, centres, 1.0).explained.max() < 0.05
+        centers = registration.window_centers(scene.size, known, scene.chart, 80)
+        assert registration.measure(noise, scene.chart, known, centers, 1.0).explained.max() < 0.05
 
 
 def test_windows_lie_on_the_chart(scene: Any) -> None:
     known = true_map(flat_scene := scene)
-    centres = registration.window_centres(flat_scene.size, known, scene.chart, 40)
+    centers = registration.window_centers(flat_scene.size, known, scene.chart, 40)
     half = registration.window_px(scene.size) / 2
     for corner in ((-1, -1), (1, -1), (-1, 1), (1, 1)):
-        places = centres + np.array(corner) * half
+        places = centers + np.array(corner) * half
         assert (places >= 0).all()
         assert (places <= [639, 479]).all()
         inside = known.to_chart(places)

@@ -13,7 +13,7 @@ from dirtypixels.calibrate.psf.blocks import Blocks
 from dirtypixels.calibrate.psf.chart import BernoulliChart
 from dirtypixels.calibrate.psf.field import psf_field
 from dirtypixels.calibrate.psf.shots import shoot
-from dirtypixels.calibrate.rehearsal import Pose, typical
+from dirtypixels.calibrate.simulate import Pose, typical
 from dirtypixels.raw.frames import Frame
 
 pytest.importorskip("cv2")

@@ -24,7 +24,7 @@ def noise_pattern(height: int, width: int, seed: int) -> Floats:
 
 
 def coma(size: int) -> Floats:
-    """An asymmetric PSF: a spot and a wider one beside it."""
+    """An asymmetric PSF: a spot and a wider one next to it."""
     spot = np.zeros((size, size))
     spot[size // 2, size // 2] = 1
     psf = 0.7 * gaussian_filter(spot, 0.7) + 0.3 * gaussian_filter(np.roll(spot, (1, -1), (0, 1)), 1.2)
@@ -39,7 +39,7 @@ def photographed(
     gain: float = 1.0,
     places: tuple[tuple[int, int], ...] = ((0, 1), (1, 0)),
 ) -> Normal:
-    """Normal equations of the samples of one colour of a Bayer pattern."""
+    """Normal equations of the samples of one color of a Bayer pattern."""
     size = len(psf)
     sharp = noise_pattern(side + size - 1, side + size - 1, seed)
     blurred = gain * convolve2d(sharp, psf, "valid") + 0.07

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dirtypixels.calibrate.findings import verdict
+from dirtypixels.calibrate.diagnostics import verdict
 from dirtypixels.calibrate.psf.alignment import Alignment
 from dirtypixels.calibrate.psf.tone import tone
 from dirtypixels.raw.frames import plane_slices
@@ -33,8 +33,8 @@ class TestMaps:
         assert np.abs(found.white(pixels) - WHITE * falloff).max() < bound
         assert np.abs(found.black(pixels) - BLACK * falloff).max() < bound
         assert abs(found.bend) < 0.003
-        assert verdict(found.findings) == (True, "no check failed")
-        assert found.findings == ()
+        assert verdict(found.diagnostics) == (True, "no check failed")
+        assert found.diagnostics == ()
 
     @pytest.mark.parametrize("plane", ["R", "Gr", "Gb", "B"])
     def test_a_plane_of_a_mosaic_has_its_own(self, scene: Any, capture: Any, aligned: Alignment, plane: str) -> None:
@@ -62,7 +62,7 @@ class TestMaps:
         assert found.snr_db == pytest.approx(20 * np.log10(step / 2 / sigma), abs=0.8)
 
 
-class TestFindings:
+class TestDiagnostics:
     @pytest.mark.parametrize(
         ("kind", "severity", "spoil"),
         [
@@ -94,26 +94,26 @@ class TestFindings:
     ) -> None:
         saturation = 0.95 if kind == "saturated" else 1.0
         found = tone(spoil(capture(scene)), aligned, scene.chart, saturation=saturation)
-        assert (kind, severity) in [(finding.kind, finding.severity) for finding in found.findings]
+        assert (kind, severity) in [(diagnostic.kind, diagnostic.severity) for diagnostic in found.diagnostics]
 
     @pytest.mark.parametrize("exponent", [0.92, 0.94, 0.96, 0.98, 1.02, 1.06, 1.1])
     def test_noise_that_is_left_out_for_its_bend_is_told(
         self, scene: Any, capture: Any, aligned: Alignment, exponent: float
     ) -> None:
         found = tone(np.clip(capture(scene), 0, None) ** exponent, aligned, scene.chart)
-        kinds = {finding.kind for finding in found.findings}
+        kinds = {diagnostic.kind for diagnostic in found.diagnostics}
         assert bool(kinds & {"non-linear", "dot-gain"}) == (abs(found.bend) >= 0.01)
 
     def test_noise_is_no_shadow(self, scene: Any, capture: Any, aligned: Alignment) -> None:
         found = tone(capture(scene, snr_db=8.0), aligned, scene.chart)
         assert found.residual < 0.01
-        assert "uneven" not in {finding.kind for finding in found.findings}
+        assert "uneven" not in {diagnostic.kind for diagnostic in found.diagnostics}
 
     def test_a_shadow_is_told(self, scene: Any, capture: Any, aligned: Alignment) -> None:
         picture = capture(scene)
         picture[:, 300:] *= 0.7
         found = tone(picture, aligned, scene.chart)
-        assert "shadows, reflections" in " ".join(finding.message for finding in found.findings)
+        assert "shadows, reflections" in " ".join(diagnostic.message for diagnostic in found.diagnostics)
 
 
 class TestExceptions:

@@ -40,11 +40,11 @@ class TestSlopes:
     def at(self, row: float, column: float) -> tuple[np.ndarray, np.ndarray]:
         return np.array([row, column]), 1.0 + row * self.tilt[0] + column * self.tilt[1]
 
-    def test_a_linear_field_gives_its_slopes_from_any_neighbours(self) -> None:
+    def test_a_linear_field_gives_its_slopes_from_any_neighbors(self) -> None:
         own = self.at(10.0, 20.0)
         below, above, right = self.at(25.0, 20.0), self.at(-3.0, 20.0), self.at(10.0, 31.0)
         for beside in ([(below, above), (right, None)], [(below, None), (right, None)], [(None, above), (right, None)]):
             np.testing.assert_allclose(slopes(own, beside), self.tilt)
 
-    def test_no_neighbour_no_slope(self) -> None:
+    def test_no_neighbor_no_slope(self) -> None:
         np.testing.assert_array_equal(slopes(self.at(1.0, 2.0), [(None, None), (None, None)]), np.zeros((2, 3, 3)))

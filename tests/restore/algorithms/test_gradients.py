@@ -36,15 +36,15 @@ class Smooth(Prox):
 
 @EVERY
 @pytest.mark.parametrize(
-    ("colour", "features"), [("shared", 0), ("shared", 2), ("own", 2), ("merged", 0), ("merged", 2)]
+    ("color", "features"), [("shared", 0), ("shared", 2), ("own", 2), ("merged", 0), ("merged", 2)]
 )
-def test_gradcheck(name: Any, colour: Any, features: int) -> None:
+def test_gradcheck(name: Any, color: Any, features: int) -> None:
     """Two iterations with the same weights, for y, the context and all parameters."""
     torch.manual_seed(0)
-    own = colour == "own"
+    own = color == "own"
     proxes = [Smooth(2, features) for _ in range(2 if own else 1)]
     step = ALGORITHMS[name](
-        proxes if own else proxes[0], random(2, 1, 3, 3), beta=2.0, colour=colour, features=features
+        proxes if own else proxes[0], random(2, 1, 3, 3), beta=2.0, color=color, features=features
     ).double()
     with torch.no_grad():
         for parameter in step.parameters():

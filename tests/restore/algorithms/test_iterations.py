@@ -1,4 +1,4 @@
-"""One iteration of each algorithm: its formula, how it treats colour, and its gradients."""
+"""One iteration of each algorithm: its formula, how it treats color, and its gradients."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from iterating import advance, blurred, random
 from torch import Tensor
 
 from dirtypixels.restore.algorithms import ADMM, ALGORITHMS, FISTA, HQS, ISTA, ChambollePock, PriorGradient
-from dirtypixels.restore.filters import analyse, dct_filters, gradient_filters, power_spectrum, synthesise
+from dirtypixels.restore.filters import analyze, dct_filters, gradient_filters, power_spectrum, synthesize
 from dirtypixels.restore.prox import PointwiseCNN, SoftThreshold
-from dirtypixels.restore.terms import Gaussian, Majorised
+from dirtypixels.restore.terms import Gaussian, Majorized
 
 EVERY = pytest.mark.parametrize("name", ALGORITHMS)
 SIZE = (7, 6)
@@ -33,10 +33,10 @@ class TestFormulas:
         beta = torch.tensor(0.7).log().exp()
         power, scaled = power_spectrum(self.bank, SIZE), torch.zeros(1, 3, *SIZE, dtype=torch.float64)
         for _ in range(3):
-            z = self.prox(analyse(x, self.bank) + scaled, beta)
-            pulled = torch.fft.rfft2(synthesise(z - scaled, self.bank))
+            z = self.prox(analyze(x, self.bank) + scaled, beta)
+            pulled = torch.fft.rfft2(synthesize(z - scaled, self.bank))
             x = self.term.image((self.term.data + beta * pulled) / (self.term.gram + beta * power))
-            scaled = scaled + analyse(x, self.bank) - z
+            scaled = scaled + analyze(x, self.bank) - z
         torch.testing.assert_close(advance(step, self.term), x, rtol=0, atol=1e-10)
 
     @pytest.mark.parametrize("inner", [1, 3])
@@ -51,9 +51,9 @@ class TestFormulas:
             down = ahead - time * self.term.gradient(ahead)
             for _ in range(inner):
                 # A step on the dual of the prox, then onto the domain of the l1 norm's conjugate.
-                dual = dual + sigma * analyse(down - time * synthesise(dual, self.bank), self.bank)
+                dual = dual + sigma * analyze(down - time * synthesize(dual, self.bank), self.bank)
                 dual = dual.clamp(-0.3, 0.3)
-            new = down - time * synthesise(dual, self.bank)
+            new = down - time * synthesize(dual, self.bank)
             faster = 0.5 + (0.25 + pace**2) ** 0.5
             ahead = new + (pace - 1) / faster * (new - x) if accelerated else new
             x, pace = new, faster
@@ -65,8 +65,8 @@ class TestFormulas:
         sigma = 0.7
         time, dual = 1 / (sigma * self.norm), torch.zeros(1, 3, *SIZE, dtype=torch.float64)
         for _ in range(3):
-            dual = (dual + sigma * analyse(ahead, self.bank)).clamp(-0.3, 0.3)
-            down = torch.fft.rfft2(x - time * synthesise(dual, self.bank))
+            dual = (dual + sigma * analyze(ahead, self.bank)).clamp(-0.3, 0.3)
+            down = torch.fft.rfft2(x - time * synthesize(dual, self.bank))
             new = self.term.image((time * self.term.data + down) / (time * self.term.gram + 1))
             x, ahead = new, 2 * new - x
         torch.testing.assert_close(advance(step, self.term), x, rtol=0, atol=1e-6)  # 0.7 in single precision
@@ -75,9 +75,9 @@ class TestFormulas:
         step, x = PriorGradient(self.prox, self.bank, 0.7).double(), self.term.y
         time = 1 / (0.7 * self.norm)
         for _ in range(3):
-            v = analyse(x, self.bank)
+            v = analyze(x, self.bank)
             slope = 0.7 * v.clamp(-0.3 / 0.7, 0.3 / 0.7)
-            down = torch.fft.rfft2(x - time * synthesise(slope, self.bank))
+            down = torch.fft.rfft2(x - time * synthesize(slope, self.bank))
             x = self.term.image((time * self.term.data + down) / (time * self.term.gram + 1))
         torch.testing.assert_close(advance(step, self.term), x, rtol=0, atol=1e-6)
 
@@ -118,13 +118,13 @@ def test_each_image_of_a_batch_has_its_own_weights(name: Any) -> None:
 
 
 @EVERY
-def test_majorised_weights_decrease_the_objective(name: Any) -> None:
+def test_majorized_weights_decrease_the_objective(name: Any) -> None:
     bank, prox = gradient_filters().double(), SoftThreshold(0.1)
-    term = Majorised(random(1, 1, *SIZE), 0.1 + random(1, 1, *SIZE, seed=1).square())
+    term = Majorized(random(1, 1, *SIZE), 0.1 + random(1, 1, *SIZE, seed=1).square())
     step = ALGORITHMS[name](prox, bank, beta=5.0)
 
     def objective(x: Tensor) -> float:
-        return (term.value(x) + 0.1 * analyse(x, bank).abs().sum()).item()
+        return (term.value(x) + 0.1 * analyze(x, bank).abs().sum()).item()
 
     assert objective(advance(step, term, 60)) < objective(advance(step, term, 5)) < objective(term.y)
 
@@ -135,16 +135,16 @@ def test_arguments_are_checked() -> None:
         ({"filters": bank[..., 0]}, "filters must have shape (K, 1, 3, 3); found (8, 1, 3)"),
         ({"filters": torch.zeros(2, 1, 4, 4)}, "filters must have an odd size; found 4"),
         ({"beta": 0.0}, "beta must be above 0; found 0.0"),
-        ({"colour": "lab"}, "colour must be one of 'shared', 'own', 'merged'; found 'lab'"),
+        ({"color": "lab"}, "color must be one of 'shared', 'own', 'merged'; found 'lab'"),
     ):
         with pytest.raises(ValueError, match=re.escape(message)):
             HQS(**{"prox": SoftThreshold(), "filters": bank, **arguments})  # type: ignore[arg-type]
     for kind in (ISTA, FISTA):
         with pytest.raises(ValueError, match="inner must be at least 1; found 0"):
             kind(SoftThreshold(), bank, inner=0)
-    for prox, colour in (([SoftThreshold()], "merged"), (SoftThreshold(), "own"), ([], "own"), (None, "shared")):
+    for prox, color in (([SoftThreshold()], "merged"), (SoftThreshold(), "own"), ([], "own"), (None, "shared")):
         with pytest.raises(TypeError, match="prox must be"):
-            HQS(prox, bank, colour=colour)  # type: ignore[arg-type]
-    own = HQS([SoftThreshold()] * 2, bank, colour="own")
+            HQS(prox, bank, color=color)  # type: ignore[arg-type]
+    own = HQS([SoftThreshold()] * 2, bank, color="own")
     with pytest.raises(ValueError, match="x must have 2 channels, each with its own prox; found 3"):
         advance(own, blurred())

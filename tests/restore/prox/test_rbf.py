@@ -13,7 +13,7 @@ from scipy.optimize import minimize
 from torch import Tensor
 from torch.func import functional_call
 
-from dirtypixels.restore.filters import analyse, dct_filters, map_patches, synthesise
+from dirtypixels.restore.filters import analyze, dct_filters, map_patches, synthesize
 from dirtypixels.restore.prox import Prox, RBFShrinkage, rbf
 
 ONE = torch.tensor(1.0, dtype=torch.float64)
@@ -282,8 +282,8 @@ class TestGradient:
             if fused:
                 out = map_patches(block, leaves[0], 3, leaves[1].flatten(1), leaves[2])
             else:
-                v = analyse(leaves[0], leaves[1])
-                out = synthesise(prox(v, ONE) - v, leaves[1])
+                v = analyze(leaves[0], leaves[1])
+                out = synthesize(prox(v, ONE) - v, leaves[1])
             results.append([out.detach(), *torch.autograd.grad((out * above).sum(), leaves)])
         for found, expected in zip(*results, strict=True):
             torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)

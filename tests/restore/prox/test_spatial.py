@@ -1,4 +1,4 @@
-"""Learned priors over neighbouring pixels: against SciPy's circular correlation, moved around, at every size."""
+"""Learned priors over neighboring pixels: against SciPy's circular correlation, moved around, at every size."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ class TestDefinition:
         z = prox(v, ONE).detach()
         assert z.shape == v.shape
         if v.numel():
-            # The layers keep the mean square but for that of small images, whose neighbours are one pixel often; the
+            # The layers keep the mean square but for that of small images, whose neighbors are one pixel often; the
             # last has 0.01 of its input's.
             change = float((z - v).square().mean().sqrt() / v.square().mean().sqrt())
             assert 0 < change < (0.05 if min(shape[2:]) > 2 else 0.2)
@@ -228,7 +228,7 @@ class TestExceptions:
 
     @every
     def test_there_is_no_change_of_patches(self, kind: type[Prox]) -> None:
-        message = f"change must be called on a pointwise prox; found {kind.__name__}, which sees neighbouring pixels"
+        message = f"change must be called on a pointwise prox; found {kind.__name__}, which sees neighboring pixels"
         with pytest.raises(TypeError, match=message):
             kind().change(torch.zeros(24, 25), torch.zeros(25, 7), ONE)
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from dirtypixels.blur import transfer_function
 from dirtypixels.restore import ConvergenceError
 from dirtypixels.restore.filters import gradient_filters, power_spectrum
-from dirtypixels.restore.terms import DataTerm, Gaussian, Majorised, Masked, Weighted
+from dirtypixels.restore.terms import DataTerm, Gaussian, Majorized, Masked, Weighted
 
 Array = npt.NDArray[np.float64]
 BATCH, CHANNELS, SIZE = 2, 3, (4, 5)
@@ -49,7 +49,7 @@ TERMS: dict[str, DataTerm] = {
     "pixel and blur": Weighted(Y, PER_PIXEL, OTF, **TIGHT),
     "mask": Masked(Y, MASK, **TIGHT),
     "mask and blur": Masked(Y, MASK, OTF, **TIGHT),
-    "majorised": Majorised(Y, PER_PIXEL, OTF, **TIGHT),
+    "majorized": Majorized(Y, PER_PIXEL, OTF, **TIGHT),
 }
 EVERY = pytest.mark.parametrize("name", TERMS)
 
@@ -120,7 +120,7 @@ MAKERS: dict[str, Callable[[Tensor, Tensor, Tensor], DataTerm]] = {
     "gaussian": lambda y, w, psf: Gaussian(y, transfer_function(psf, (3, 4)), w.mean((-2, -1), keepdim=True)),
     "sharp": lambda y, w, psf: Weighted(y, w, **TIGHT),
     "blurred": lambda y, w, psf: Weighted(y, w, transfer_function(psf, (3, 4)), **TIGHT),
-    "near": lambda y, w, psf: Majorised(y, w, transfer_function(psf, (3, 4))).near(2 * y),
+    "near": lambda y, w, psf: Majorized(y, w, transfer_function(psf, (3, 4))).near(2 * y),
 }
 
 
@@ -187,7 +187,7 @@ def test_failure_to_converge_is_an_error_in_both_directions() -> None:
 
 class TestMajorised:
     def test_touches_at_the_iterate_and_lies_above_elsewhere(self) -> None:
-        term, x = TERMS["majorised"], random(BATCH, CHANNELS, *SIZE, seed=5)
+        term, x = TERMS["majorized"], random(BATCH, CHANNELS, *SIZE, seed=5)
         above = term.near(x)
         assert isinstance(above, Gaussian)
         torch.testing.assert_close(above.gradient(x), term.gradient(x), rtol=1e-10, atol=1e-12)
@@ -197,7 +197,7 @@ class TestMajorised:
             assert bool((above.value(other) + constant >= term.value(other)).all())
 
     def test_other_terms_stand_for_themselves(self) -> None:
-        assert all(term.near(Y) is term for name, term in TERMS.items() if name != "majorised")
+        assert all(term.near(Y) is term for name, term in TERMS.items() if name != "majorized")
 
 
 class TestStart:

@@ -15,17 +15,17 @@ import numpy as np
 import numpy.typing as npt
 
 from dirtypixels import checks
-from dirtypixels.calibrate.findings import Finding
+from dirtypixels.calibrate.diagnostics import Diagnostic
 from dirtypixels.calibrate.imports.imported import ImportedNoise
 from dirtypixels.calibrate.imports.names import plain_name
 
 FILE = "noiseprofiles.json"
 
-_COLOURS = ("red", "green", "blue")
+_COLORS = ("red", "green", "blue")
 
 _DEMOSAICKED = (
     "darktable measured this on the demosaicked picture, in the finest Haar coefficients: scaled as there, their "
-    "variance is a quarter of that of samples, and interpolation, which averages neighbours, takes more. Against raw "
+    "variance is a quarter of that of samples, and interpolation, which averages neighbors, takes more. Against raw "
     "calibrations of four cameras (Wei et al. 2020) alpha is 1.9 to 12 times too low, 6 in the middle, and sigma 1 "
     "to 5.7 times, 2.4 in the middle. This shows how noise grows with ISO; raw noise itself is measured on raw files"
 )
@@ -36,8 +36,8 @@ def darktable(camera: str, path: str | Path | None = None, *, channels: Literal[
 
     ``variance = a x + b`` per gain and channel, x in [0, 1]; so alpha = a and sigma = sqrt(b), unchanged.
 
-    Where the fit gave b < 0, sigma is 0 and a finding says so: alpha is still of use, noise in the dark is too low. A
-    gain without a > 0 in one of the channels was not measured in it and is left out, with a finding. Of gains that
+    Where the fit gave b < 0, sigma is 0 and a diagnostic says so: alpha is still of use, noise in the dark is too low.
+    A gain without a > 0 in one of the channels was not measured in it and is left out, with a diagnostic. Of gains that
     occur more than once the median is taken. Entries that darktable itself skips are left out.
 
     Args:
@@ -56,35 +56,37 @@ def darktable(camera: str, path: str | Path | None = None, *, channels: Literal[
     file = installed() if path is None else Path(path)
     name, profiles = _profiles_of(camera, _read(file), file)
     kept = [profile for profile in profiles if not profile.get("skip")]
-    findings = [Finding("demosaicked", "warning", _DEMOSAICKED)]
+    diagnostics = [Diagnostic("demosaicked", "warning", _DEMOSAICKED)]
     if len(kept) < len(profiles):
         count = len(profiles) - len(kept)
-        findings.append(
-            Finding("skipped", "note", f"{count} of {len(profiles)} entries are left out, as darktable does")
+        diagnostics.append(
+            Diagnostic("skipped", "note", f"{count} of {len(profiles)} entries are left out, as darktable does")
         )
-    iso, a, b = _by_gain(kept, findings)
+    iso, a, b = _by_gain(kept, diagnostics)
     chosen = slice(None) if channels == "RGB" else slice(1, 2)
-    colours = _COLOURS[chosen]
+    colors = _COLORS[chosen]
     a, b = a[:, chosen], b[:, chosen]
 
     measured = (a > 0).all(axis=1)
     if not measured.all():
-        bad = [colour for colour, figures in zip(colours, a.T, strict=True) if (figures <= 0).any()]
+        bad = [color for color, figures in zip(colors, a.T, strict=True) if (figures <= 0).any()]
         where = f"{_listed(iso[~measured])}: a of {' and '.join(bad)} is not above 0, so nothing was measured there"
         if not measured.any():
             other = '; channels="G" takes green for all' if channels == "RGB" and (a[:, 1] > 0).any() else ""
             raise ValueError(f"{str(file)!r} has no gain of {name!r} with all channels{other}. {where}")
-        findings.append(Finding("not-measured", "warning", f"{int((~measured).sum())} gains are left out, {where}"))
+        diagnostics.append(
+            Diagnostic("not-measured", "warning", f"{int((~measured).sum())} gains are left out, {where}")
+        )
     iso, a, b = iso[measured], a[measured], b[measured]
     if (b < 0).any():
-        of = ", ".join(f"{int(n)} of {iso.size} in {c}" for c, n in zip(colours, (b < 0).sum(axis=0), strict=True) if n)
+        of = ", ".join(f"{int(n)} of {iso.size} in {c}" for c, n in zip(colors, (b < 0).sum(axis=0), strict=True) if n)
         text = f"the fit gave a negative variance in the dark for {of}: sigma is 0 there, which is too low"
-        findings.append(Finding("negative-variance", "warning", f"{text} ({_listed(iso[(b < 0).any(axis=1)])})"))
+        diagnostics.append(Diagnostic("negative-variance", "warning", f"{text} ({_listed(iso[(b < 0).any(axis=1)])})"))
     source = (
-        f"darktable's noise profile of {name!r} (a x + b per gain and channel, {', '.join(colours)}) from {file}; "
+        f"darktable's noise profile of {name!r} (a x + b per gain and channel, {', '.join(colors)}) from {file}; "
         "measured on the demosaicked picture, too low for raw samples; alpha = a, sigma = sqrt(b)"
     )
-    return ImportedNoise(name, iso, a, np.sqrt(np.maximum(b, 0.0)), source, tuple(findings))
+    return ImportedNoise(name, iso, a, np.sqrt(np.maximum(b, 0.0)), source, tuple(diagnostics))
 
 
 def installed() -> Path:
@@ -165,7 +167,7 @@ def _profiles_of(camera: str, cameras: dict[str, list[dict[str, Any]]], file: Pa
 
 
 def _by_gain(
-    profiles: Sequence[dict[str, Any]], findings: list[Finding]
+    profiles: Sequence[dict[str, Any]], diagnostics: list[Diagnostic]
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """(N,) gains, and (N, 3) a and b, of entries with the same gain the median."""
     of_gain: dict[float, list[dict[str, Any]]] = defaultdict(list)
@@ -177,7 +179,7 @@ def _by_gain(
         text = (
             f"{len(several)} gains were measured more than once, and the median is taken: {_listed(np.array(several))}"
         )
-        findings.append(Finding("repeated", "note", text))
+        diagnostics.append(Diagnostic("repeated", "note", text))
     return iso, a, b
 
 

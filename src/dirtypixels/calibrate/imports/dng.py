@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from dirtypixels.calibrate.findings import Finding
+from dirtypixels.calibrate.diagnostics import Diagnostic
 from dirtypixels.calibrate.imports.imported import ImportedNoise
 from dirtypixels.raw.folders import find_captures
 from dirtypixels.raw.metadata import DNG_VERSION, Tags, read_tags, stated_by
 
-_NOISE_PROFILE, _PLANE_COLOURS, _NOISE_REDUCTION = 51041, 50710, 50935
-_RED_GREEN_BLUE = (0, 1, 2)  # the DNG's numbers of the colours
+_NOISE_PROFILE, _PLANE_COLORS, _NOISE_REDUCTION = 51041, 50710, 50935
+_RED_GREEN_BLUE = (0, 1, 2)  # the DNG's numbers of the colors
 
 _NOT_MEASURED = (
     "the NoiseProfile tag is what the camera's maker or the converter says of this model at this gain, no measurement "
@@ -25,12 +25,12 @@ _NOT_MEASURED = (
 def noise_profile(source: str | Path | Iterable[str | Path], *, iso: float | None = None) -> ImportedNoise:
     """Noise that DNG files state in their NoiseProfile tag.
 
-    ``variance = S x + O`` per colour plane, x in [0, 1] with black removed; so alpha = S and sigma = sqrt(O).
+    ``variance = S x + O`` per color plane, x in [0, 1] with black removed; so alpha = S and sigma = sqrt(O).
 
     Args:
         source: a folder of DNGs (see `find_captures`), or one or several, of one camera, at one gain or more; files of
             one gain must state the same.
-        iso: of all files; None takes what `captures.csv` beside them says, else the files.
+        iso: of all files; None takes what `captures.csv` next to them says, else the files.
 
     Returns:
         One gain for each ISO; one channel where the tag has one pair for all planes, else red, green and blue.
@@ -44,7 +44,7 @@ def noise_profile(source: str | Path | Iterable[str | Path], *, iso: float | Non
     """
     if iso is not None and not 0 < iso < float("inf"):
         raise ValueError(f"iso must be above 0; found {iso:g}")
-    findings = [Finding("not-measured", "note", _NOT_MEASURED)]
+    diagnostics = [Diagnostic("not-measured", "note", _NOT_MEASURED)]
     gains: dict[float, tuple[Path, npt.NDArray[np.float64]]] = {}
     cameras: dict[str | None, Path] = {}
     reduced: list[str] = []
@@ -73,7 +73,7 @@ def noise_profile(source: str | Path | Iterable[str | Path], *, iso: float | Non
         raise ValueError("files must state noise for the same planes; found one pair in some and three in others")
     if reduced:
         text = f"noise reduction was applied to the samples of {len(reduced)} files ({reduced[0]}), says the DNG"
-        findings.append(Finding("noise-reduction", "warning", text))
+        diagnostics.append(Diagnostic("noise-reduction", "warning", text))
     ordered = sorted(gains)
     figures = np.stack([gains[gain][1] for gain in ordered])  # (N, C, 2)
     names = ", ".join(gains[gain][0].name for gain in ordered)
@@ -82,7 +82,12 @@ def noise_profile(source: str | Path | Iterable[str | Path], *, iso: float | Non
         "the converter states it, not measured"
     )
     return ImportedNoise(
-        next(iter(cameras)), np.array(ordered), figures[..., 0], np.sqrt(figures[..., 1]), source_text, tuple(findings)
+        next(iter(cameras)),
+        np.array(ordered),
+        figures[..., 0],
+        np.sqrt(figures[..., 1]),
+        source_text,
+        tuple(diagnostics),
     )
 
 
@@ -106,11 +111,11 @@ def _pairs(tags: Tags) -> npt.NDArray[np.float64]:
         raise ValueError(f"its NoiseProfile tag must hold pairs S > 0, O >= 0; found {pairs.tolist()}")
     if len(pairs) == 1:
         return pairs
-    planes = tags.get(_PLANE_COLOURS)
+    planes = tags.get(_PLANE_COLORS)
     order = _RED_GREEN_BLUE if planes is None else tuple(planes)
     if sorted(order) != list(_RED_GREEN_BLUE):
-        raise ValueError(f"its colour planes must be red, green and blue (0, 1, 2); found {order}")
-    return pairs[[order.index(colour) for colour in _RED_GREEN_BLUE]]
+        raise ValueError(f"its color planes must be red, green and blue (0, 1, 2); found {order}")
+    return pairs[[order.index(color) for color in _RED_GREEN_BLUE]]
 
 
 def _was_reduced(tags: Tags) -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dirtypixels import checks
-from dirtypixels.calibrate.findings import Finding, Severity
+from dirtypixels.calibrate.diagnostics import Diagnostic, Severity
 from dirtypixels.calibrate.imports.imported import ImportedNoise
 from dirtypixels.calibrate.imports.pickled import read_figures
 
@@ -41,7 +41,7 @@ def eld(
         profile: which fit of the file; ELD's own code reads "Profile-1".
 
     Returns:
-        One channel, for all colours; findings say what the file has that a Poisson-Gaussian model has not.
+        One channel, for all colors; diagnostics say what the file has that a Poisson-Gaussian model has not.
 
     Raises:
         FileNotFoundError: no such file.
@@ -84,17 +84,19 @@ def eld(
         f"{largest:.4g} DN per electron, taken as ISO {base_iso:g} to {base_iso * largest / smallest:g}; alpha = K and "
         f"sigma = exp({lines['g_scale'].slope:.4g} log K + {lines['g_scale'].bias:.4g}), both over {range_dn:g} DN"
     )
-    findings = _left_out(lines, system, shapes, biases)
+    diagnostics = _left_out(lines, system, shapes, biases)
     if len(profiles) > 1:
         others = ", ".join(repr(other) for other in profiles if other != profile)
-        findings.append(Finding("other-profile", "note", f"the file has another fit too, which is not read: {others}"))
+        diagnostics.append(
+            Diagnostic("other-profile", "note", f"the file has another fit too, which is not read: {others}")
+        )
     if range_dn == RANGE_DN:
         text = (
             f"white less black is taken as {RANGE_DN:g} DN, as ELD does for all its cameras: give yours if it differs"
         )
-        findings.append(Finding("range", "note", text))
+        diagnostics.append(Diagnostic("range", "note", text))
     return ImportedNoise(
-        name, gains, (system / range_dn)[:, None], (sigma / range_dn)[:, None], source, tuple(findings)
+        name, gains, (system / range_dn)[:, None], (sigma / range_dn)[:, None], source, tuple(diagnostics)
     )
 
 
@@ -135,7 +137,7 @@ def _left_out(
     system: npt.NDArray[np.float64],
     shapes: npt.NDArray[np.float64],
     biases: npt.NDArray[np.float64],
-) -> list[Finding]:
+) -> list[Diagnostic]:
     """What ELD models and Poisson-Gaussian noise does not."""
     ends = system[[0, -1]]
     gaussian, rows = lines["g_scale"].at(ends), lines["R_scale"].at(ends)
@@ -143,7 +145,7 @@ def _left_out(
         f"{row:.2g} DN ({row / sigma:.0%} of sigma)" for row, sigma in zip(rows, gaussian, strict=True)
     )
     spread = float(np.exp(lines["g_scale"].spread))
-    found: tuple[tuple[str, Severity, str], ...] = (
+    found: tuple[tuple[Kind, Severity, str], ...] = (
         (
             "spread",
             "note",
@@ -156,11 +158,11 @@ def _left_out(
             f"the shape of read noise is left out: Tukey lambda {shapes.min():.2g} to {shapes.max():.2g}, where 0.14 "
             "is nearly Gaussian and less has heavier tails",
         ),
-        ("black-offset", "note", f"black offsets of colours are left out: up to {np.abs(biases).max():.2g} DN"),
+        ("black-offset", "note", f"black offsets of colors are left out: up to {np.abs(biases).max():.2g} DN"),
         (
-            "quantisation",
+            "quantization",
             "note",
             f"rounding (deviation 0.29 DN) is not stated apart; sigma is {gaussian[0]:.2g} DN at the smallest gain",
         ),
     )
-    return [Finding(kind, severity, message) for kind, severity, message in found]
+    return [Diagnostic(kind, severity, message) for kind, severity, message in found]

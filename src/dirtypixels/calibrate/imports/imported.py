@@ -7,22 +7,22 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from dirtypixels.calibrate.findings import Finding
+from dirtypixels.calibrate.diagnostics import Diagnostic
 
 
 @dataclass(frozen=True, eq=False)
 class ImportedNoise:
-    """Alpha and sigma per gain and colour channel, where they come from, and what is to be known of them.
+    """Alpha and sigma per gain and color channel, where they come from, and what is to be known of them.
 
     ``variance = alpha * mean + sigma^2``, in units of the signal.
 
     Args:
         name: the camera, as the source names it; None where it does not.
         iso: (N,) gains, > 0, increasing.
-        alpha: (N, C) Poisson scale, > 0; C is 1 (for all colours) or 3 (red, green, blue).
+        alpha: (N, C) Poisson scale, > 0; C is 1 (for all colors) or 3 (red, green, blue).
         sigma: (N, C) Gaussian standard deviation, >= 0.
         source: what was read, how it was measured and what was made of it, for the profile.
-        findings: what was left out or cannot be trusted.
+        diagnostics: what was left out or cannot be trusted.
 
     Raises:
         ValueError: the shapes do not fit, or a figure is not finite or out of range.
@@ -33,7 +33,7 @@ class ImportedNoise:
     alpha: npt.NDArray[np.float64]
     sigma: npt.NDArray[np.float64]
     source: str
-    findings: tuple[Finding, ...] = ()
+    diagnostics: tuple[Diagnostic, ...] = ()
 
     def __post_init__(self) -> None:
         shapes = self.iso.shape, self.alpha.shape, self.sigma.shape

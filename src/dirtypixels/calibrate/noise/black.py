@@ -12,7 +12,7 @@ import numpy.typing as npt
 from scipy import optimize, stats
 from scipy.special import ndtr, ndtri
 
-from dirtypixels.calibrate.findings import Finding
+from dirtypixels.calibrate.diagnostics import Diagnostic
 from dirtypixels.calibrate.noise.intercept import SHUTTER, half_interval, intercept
 from dirtypixels.calibrate.noise.patches import Survey
 from dirtypixels.raw.levels import rounding
@@ -27,7 +27,7 @@ _REACH = 9.0  # standard deviations beyond which the normal distribution is empt
 
 @dataclass(frozen=True)
 class BlackLevel:
-    """Black level of one colour plane at one gain, DN.
+    """Black level of one color plane at one gain, DN.
 
     Args:
         value: the level that the noise was estimated with.
@@ -55,7 +55,7 @@ def black_level(
     confidence: float,
     name: str,
     step: float = 1.0,
-) -> tuple[BlackLevel, tuple[Finding, ...]]:
+) -> tuple[BlackLevel, tuple[Diagnostic, ...]]:
     """Black level of one plane at one gain: measured where that can be done, and compared with what was stated.
 
     What was stated is kept where the measurement agrees with it: within the interval and half a DN (see `rounding`), or
@@ -75,7 +75,7 @@ def black_level(
     """
     dark, lit = [s for s in surveys if s.exposure.dark], [s for s in surveys if not s.exposure.dark]
     source: BlackSource
-    findings: list[Finding] = []
+    diagnostics: list[Diagnostic] = []
     current = None
     tolerance = max(rounding(f, white) for s in surveys for f in s.exposure.frames[:1])
     digits = max(2, math.ceil(5 - math.log10(white - min(given or 0.0, white / 2))))  # also of a range of 0 to 1
@@ -86,8 +86,8 @@ def black_level(
         tolerance = max(tolerance, float(np.median(dark[0].deviation)) / 4)
         at_floor = float(np.mean([s.low.mean() for s in dark]))
         if at_floor > _CLIPPED:
-            findings.append(
-                Finding(
+            diagnostics.append(
+                Diagnostic(
                     "clipped-dark",
                     "note",
                     f"{name}: {at_floor:.0%} of the dark samples are at the floor of {floor:g} DN; the black level is "
@@ -103,15 +103,15 @@ def black_level(
         value, half, off_line, reach = fit
         tolerance = max(tolerance, SHUTTER * (white - value))
     elif given is not None:
-        findings.append(
-            Finding(
+        diagnostics.append(
+            Diagnostic(
                 "black-unchecked",
                 "warning",
                 f"{name}: black level {given:g} DN as stated, not checked; dark frames (lens cap on), or three "
                 f"exposure times of one scene, would check it",
             )
         )
-        return BlackLevel(given, None, "given", given), tuple(findings)
+        return BlackLevel(given, None, "given", given), tuple(diagnostics)
     else:
         raise ValueError(
             f"black must be given where it cannot be measured ({name}: the files do not state it, and there are "
@@ -128,8 +128,8 @@ def black_level(
     )
     if given is None:
         if source == "intercept":
-            findings.append(
-                Finding(
+            diagnostics.append(
+                Diagnostic(
                     "black-intercept",
                     "warning" if off_line else "note",
                     f"{name}: black level {found} extrapolated to no light; "
@@ -137,11 +137,11 @@ def black_level(
                 )
             )
     elif agrees:
-        return BlackLevel(given, measured, source, given, current), tuple(findings)
+        return BlackLevel(given, measured, source, given, current), tuple(diagnostics)
     elif off_line:
         doubtful = abs(value - given) <= half + tolerance
-        findings.append(
-            Finding(
+        diagnostics.append(
+            Diagnostic(
                 "black-off-line",
                 "warning" if doubtful else "failure",
                 f"{name}: {bent}. The black level of {given:g} DN as stated is kept, though the line starts at {found}"
@@ -149,17 +149,17 @@ def black_level(
                 + "; take dark frames",
             )
         )
-        return BlackLevel(given, measured, source, given, current, doubted=True), tuple(findings)
+        return BlackLevel(given, measured, source, given, current, doubted=True), tuple(diagnostics)
     else:
-        findings.append(
-            Finding(
+        diagnostics.append(
+            Diagnostic(
                 "black-level",
                 "failure",
                 f"{name}: black level {given:g} DN is stated, {found} was found by "
                 f"{'the ' if source == 'intercept' else ''}{source}; state that, or find out why",
             )
         )
-    return BlackLevel(value, measured, source, given, current), tuple(findings)
+    return BlackLevel(value, measured, source, given, current), tuple(diagnostics)
 
 
 def _from_dark(

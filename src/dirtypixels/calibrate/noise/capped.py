@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from dirtypixels.calibrate.findings import Finding
+from dirtypixels.calibrate.diagnostics import Diagnostic
 from dirtypixels.calibrate.noise.brightness import brightness
 from dirtypixels.raw.frames import Frame
 from dirtypixels.raw.levels import rounding
@@ -33,7 +33,7 @@ class _Seen(NamedTuple):
     uneven: Array
 
 
-def without_light(frames: Sequence[Frame], lights: Sequence[float]) -> tuple[list[float], tuple[Finding, ...]]:
+def without_light(frames: Sequence[Frame], lights: Sequence[float]) -> tuple[list[float], tuple[Diagnostic, ...]]:
     """The light of each frame, 0 where the lens cap was on.
 
     A frame ``mean = black + rate * dose`` of time x light `dose` is a dark one where all its planes are even and hold
@@ -49,7 +49,7 @@ def without_light(frames: Sequence[Frame], lights: Sequence[float]) -> tuple[lis
         The lights, and a note for each gain that has such frames.
     """
     result = list(lights)
-    findings = []
+    diagnostics = []
     for iso in dict.fromkeys(frame.iso for frame in frames):
         places = [i for i, f in enumerate(frames) if f.iso == iso and f.exposure_s is not None and f.white is not None]
         doses = np.array([(frames[i].exposure_s or 0.0) * lights[i] for i in places])
@@ -64,16 +64,16 @@ def without_light(frames: Sequence[Frame], lights: Sequence[float]) -> tuple[lis
         names = ", ".join(frames[i].name for i in found[:_NAMED])
         more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
         times = sorted({frames[i].exposure_s or 0.0 for i in found})
-        findings.append(
-            Finding(
-                "dark-recognised",
+        diagnostics.append(
+            Diagnostic(
+                "dark-recognized",
                 "note",
                 f"{gain}{len(found)} frames taken as dark, as with the lens cap on, since they are black and their "
                 f"exposure time of {', '.join(f'{t:g}' for t in times)} s would have given light: "
                 f"{names}{more}",
             )
         )
-    return result, tuple(findings)
+    return result, tuple(diagnostics)
 
 
 def _capped(frames: Sequence[Frame], doses: Array) -> Mask:

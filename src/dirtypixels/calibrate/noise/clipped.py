@@ -101,7 +101,7 @@ def _by_counts(z: Array, alpha: float, variance: float, bounds: Range) -> Array:
     """What a count leaves to the Gaussian is the same for every level, so levels differ in the counts' weights only."""
     counts = np.arange(_last_count(float(z.max()) / alpha) + 1)
     weights = poisson(counts, z / alpha)
-    centre, sigma = float(z.mean()), math.sqrt(variance)
+    center, sigma = float(z.mean()), math.sqrt(variance)
     spread = math.sqrt(alpha * float(z.max()) + variance)
     codes = _codes(bounds, z.min() - _REACH * spread, z.max() + _REACH * spread, spread)
     if codes is None:
@@ -109,16 +109,16 @@ def _by_counts(z: Array, alpha: float, variance: float, bounds: Range) -> Array:
         place = np.clip(alpha * counts, bounds.low - _REACH * sigma, bounds.high + _REACH * sigma)
         low, high = ((v - place) / sigma for v in bounds[:2])
         about = _clipped_normal(low, high, np.zeros_like(low), np.zeros_like(low))  # raw, in sigmas about the count
-        shift = place - centre
+        shift = place - center
         binomial = [[math.comb(j, i) for i in range(j + 1)] for j in range(5)]
         raw = np.stack(
             [sum(c * shift ** (j - i) * sigma**i * about[i] for i, c in enumerate(binomial[j])) for j in range(5)]
         )
-        result = _central(raw @ weights, centre)
+        result = _central(raw @ weights, center)
         return _with_rounding(result, bounds, ndtr(high) - ndtr(low), weights)
     values, thresholds = codes
     above = ndtr((alpha * counts - thresholds[:, None]) / sigma) @ weights
-    return _from_codes(values, above, centre)
+    return _from_codes(values, above, center)
 
 
 def _by_expansion(z: Array, alpha: float, variance: float, bounds: Range) -> Array:
@@ -154,11 +154,11 @@ def _codes(bounds: Range, lowest: float, highest: float, spread: float) -> tuple
     return values, (values[1:] + values[:-1]) / 2
 
 
-def _from_codes(values: Array, above: Array, centre: float) -> Array:
+def _from_codes(values: Array, above: Array, center: float) -> Array:
     """Central moments of codes, from the probability of lying above each threshold between them."""
-    powers = (values - centre) ** np.arange(5)[:, None]
+    powers = (values - center) ** np.arange(5)[:, None]
     raw = powers[:, :1] + np.diff(powers, axis=1) @ above
-    return _central(raw, centre)
+    return _central(raw, center)
 
 
 def _with_rounding(result: Array, bounds: Range, inside: Array, weights: Array | None) -> Array:
@@ -168,13 +168,13 @@ def _with_rounding(result: Array, bounds: Range, inside: Array, weights: Array |
     return result
 
 
-def _central(raw: Array, centre: float) -> Array:
-    """Mean and central moments (4, N) from moments of order 0 to 4 about a centre (5, N)."""
+def _central(raw: Array, center: float) -> Array:
+    """Mean and central moments (4, N) from moments of order 0 to 4 about a center (5, N)."""
     one, two, three, four = raw[1:]
     variance = two - one**2
     third = three - 3 * one * two + 2 * one**3
     fourth = four - 4 * one * three + 6 * one**2 * two - 3 * one**4
-    return np.stack([centre + one, np.maximum(variance, 0.0), third, np.maximum(fourth, 0.0)])
+    return np.stack([center + one, np.maximum(variance, 0.0), third, np.maximum(fourth, 0.0)])
 
 
 def _clipped_normal(low: Array, high: Array, skew: Array, excess: Array) -> Array:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dirtypixels.calibrate.findings import Finding, verdict
+from dirtypixels.calibrate.diagnostics import Diagnostic, verdict
 from dirtypixels.calibrate.noise.black import BlackLevel
 from dirtypixels.calibrate.noise.exposures import exposures_of
 from dirtypixels.calibrate.noise.gain import GainResult, Settings, measure_gain
@@ -35,7 +35,7 @@ class MeasuredCurve(NoiseCurve):
         estimates: noise by (ISO, channel), channels "R", "G", "B", or "Y" of a monochrome sensor.
         black: black level by (ISO, plane), planes "R", "Gr", "Gb", "B", or "Y".
         white: DN at which the sensor saturates, by ISO.
-        findings: of the captures; of the estimates the warnings and failures (their notes stay with them).
+        diagnostics: of the captures; of the estimates the warnings and failures (their notes stay with them).
         exposure: the rule that turns lux into ISO.
         method: how it was measured, a phrase.
     """
@@ -45,7 +45,7 @@ class MeasuredCurve(NoiseCurve):
         estimates: dict[tuple[float, str], NoiseEstimate],
         black: dict[tuple[float, str], BlackLevel],
         white: dict[float, float],
-        findings: tuple[Finding, ...],
+        diagnostics: tuple[Diagnostic, ...],
         exposure: ExposureRule = ExposureRule(),  # noqa: B008 (immutable)
         method: str = "pairs of frames that differ by noise alone, fitted with the clipped model",
     ) -> None:
@@ -54,18 +54,18 @@ class MeasuredCurve(NoiseCurve):
         order = [channel for channel in "RGBY" if channel in channels]
         table = np.array([[tuple(estimates[iso, channel]) for channel in order] for iso in gains])
         super().__init__(gains, table[:, :, 0], table[:, :, 1], exposure)
-        self.estimates, self.black, self.white, self.findings = estimates, black, white, findings
+        self.estimates, self.black, self.white, self.diagnostics = estimates, black, white, diagnostics
         self.method = method
 
     @property
     def passed(self) -> bool:
-        """Whether no finding is a failure."""
-        return verdict(self.findings)[0]
+        """Whether no diagnostic is a failure."""
+        return verdict(self.diagnostics)[0]
 
     @property
     def reason(self) -> str:
         """The failures' messages, or that there was none."""
-        return verdict(self.findings)[1]
+        return verdict(self.diagnostics)[1]
 
     @property
     def rule(self) -> str:
@@ -91,9 +91,9 @@ def noise_curve(
 ) -> MeasuredCurve:
     """Measure a camera's noise from repeated frames of flat fields, a gray chart, or any scene that stands still.
 
-    ``variance = alpha mean + sigma^2`` before clipping, for each gain and colour channel.
+    ``variance = alpha mean + sigma^2`` before clipping, for each gain and color channel.
 
-    Frames of one gain, exposure time and light are an exposure: they differ by noise alone. Each colour plane is cut
+    Frames of one gain, exposure time and light are an exposure: they differ by noise alone. Each color plane is cut
     into blocks, blocks with edges are left out, and the others are `noise_level`'s patches. The black level is measured
     where dark frames or three exposure times allow it, and compared with what the files state.
 
@@ -106,7 +106,7 @@ def noise_curve(
         black: black level in DN where the files do not state it, or wrongly.
         white: DN at which the sensor saturates, where the files do not state it, or wrongly.
         confidence: of the intervals, in (0, 1).
-        block: samples of a colour plane along each side of a block, a multiple of 4, at least 8.
+        block: samples of a color plane along each side of a block, a multiple of 4, at least 8.
         patches: how many blocks of a gain and channel are used at most, spread over the levels; the standard errors
             fall with its root.
         exposure: the rule that turns lux into ISO, which captures do not tell.
@@ -132,12 +132,12 @@ def noise_curve(
     if light is not None and len(light) != len(lit):
         raise ValueError(f"light must be {len(lit)} numbers, one a capture; found {len(light)}")
     exposures, found = exposures_of([*lit, *dark], brightness)
-    findings = list(found)
+    diagnostics = list(found)
     gains = {e.iso: [other for other in exposures if other.iso == e.iso] for e in exposures}
     for iso, members in list(gains.items()):
         if all(e.dark for e in members):
-            findings.append(
-                Finding("dark-only", "warning", f"{members[0].name}: dark frames and no lit ones; left out")
+            diagnostics.append(
+                Diagnostic("dark-only", "warning", f"{members[0].name}: dark frames and no lit ones; left out")
             )
             del gains[iso]
     if not gains:
@@ -154,8 +154,8 @@ def noise_curve(
 
     results = {iso: measure_gain(members, settings, surveyed) for iso, members in gains.items()}
     if None in results:
-        findings.append(
-            Finding(
+        diagnostics.append(
+            Diagnostic(
                 "iso-unknown",
                 "warning",
                 f"the captures do not state their ISO; taken as {ASSUMED_ISO:g}, so that the curve's ISO means this "
@@ -164,14 +164,14 @@ def noise_curve(
         )
     named = {ASSUMED_ISO if iso is None else iso: result for iso, result in results.items()}
     for result in named.values():
-        findings.extend(result.findings)
-    findings.extend(_gain_findings(named))
-    findings.extend(_channel_findings(named))
+        diagnostics.extend(result.diagnostics)
+    diagnostics.extend(_gain_diagnostics(named))
+    diagnostics.extend(_channel_diagnostics(named))
     return MeasuredCurve(
         {(iso, channel): e for iso, result in named.items() for channel, e in result.estimates.items()},
         {(iso, plane): b for iso, result in named.items() for plane, b in result.black.items()},
         {iso: next(iter(result.estimates.values())).white for iso, result in named.items()},
-        tuple(findings),
+        tuple(diagnostics),
         exposure,
     )
 
@@ -188,7 +188,7 @@ def _frames(captures: Captures, black: float | None, white: float | None) -> lis
     return [replace(frame, **levels) for frame in frames] if levels else frames  # type: ignore[arg-type]
 
 
-def _gain_findings(results: dict[float, GainResult]) -> list[Finding]:
+def _gain_diagnostics(results: dict[float, GainResult]) -> list[Diagnostic]:
     """Whether alpha follows the gain."""
     gains = sorted(results)
     found = []
@@ -201,7 +201,7 @@ def _gain_findings(results: dict[float, GainResult]) -> list[Finding]:
         ]
         if falling:
             found.append(
-                Finding(
+                Diagnostic(
                     "gain-order",
                     "warning",
                     f"{_channel(channel)}alpha falls between ISO {', '.join(falling)}, where more gain should raise "
@@ -214,7 +214,7 @@ def _gain_findings(results: dict[float, GainResult]) -> list[Finding]:
         worst = int(np.abs(off).argmax())
         if abs(off[worst]) > _OFF_PROPORTIONAL:
             found.append(
-                Finding(
+                Diagnostic(
                     "gain-steps",
                     "note",
                     f"{_channel(channel)}alpha is not proportional to ISO: at ISO {gains[worst]:g} {off[worst]:+.0%} "
@@ -224,15 +224,15 @@ def _gain_findings(results: dict[float, GainResult]) -> list[Finding]:
     return found
 
 
-def _channel_findings(results: dict[float, GainResult]) -> list[Finding]:
-    """Whether the colour channels have one gain."""
+def _channel_diagnostics(results: dict[float, GainResult]) -> list[Diagnostic]:
+    """Whether the color channels have one gain."""
     found = []
     for iso, result in results.items():
         by_alpha = sorted(result.estimates.items(), key=lambda item: item[1].alpha)
         (low, least), (high, most) = by_alpha[0], by_alpha[-1]
         if most.alpha_interval[0] > least.alpha_interval[1] and most.alpha > _CHANNELS_APART * least.alpha:
             found.append(
-                Finding(
+                Diagnostic(
                     "channels",
                     "note",
                     f"ISO {iso:g}: alpha of {high} is {most.alpha / max(least.alpha, 1e-300):.2f} times that of {low}; "

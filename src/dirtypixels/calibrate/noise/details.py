@@ -94,10 +94,10 @@ def _filtered(plane: Array, rows: Array, columns: Array) -> Array:
 
 
 def _halves(values: Array) -> tuple[Array, Array]:
-    """Means over the places of either colour of a chessboard in the window."""
+    """Means over the places of either color of a chessboard in the window."""
     rows, columns = (np.arange(size) // 2 for size in values.shape)
-    colour = (rows[:, None] + columns) % 2
-    first, second = ((colour == k).astype(np.float64) for k in (0, 1))
+    color = (rows[:, None] + columns) % 2
+    first, second = ((color == k).astype(np.float64) for k in (0, 1))
     return _windowed(values * first) / _windowed(first), _windowed(values * second) / _windowed(second)
 
 

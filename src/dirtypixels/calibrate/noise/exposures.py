@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dirtypixels.calibrate.findings import Finding
+from dirtypixels.calibrate.diagnostics import Diagnostic
 from dirtypixels.calibrate.noise.brightness import brightness
 from dirtypixels.calibrate.noise.capped import without_light
 from dirtypixels.raw.agreement import check_same_camera
@@ -56,7 +56,7 @@ class Exposure:
 
 def exposures_of(
     frames: Sequence[Frame], light: Sequence[float] | None = None
-) -> tuple[list[Exposure], tuple[Finding, ...]]:
+) -> tuple[list[Exposure], tuple[Diagnostic, ...]]:
     """Sort frames into exposures, by gain, then by exposure time x light.
 
     Frames taken with the lens cap on are dark exposures, whatever exposure time they state (see `without_light`).
@@ -66,12 +66,12 @@ def exposures_of(
         light: (N,) of each frame, >= 0, 0 in the dark; None for the same light in all.
 
     Returns:
-        The exposures with at least two frames each; a note of frames that were recognised as dark, and a warning for
+        The exposures with at least two frames each; a note of frames that were recognized as dark, and a warning for
         each frame that is alone and therefore left out.
 
     Raises:
         TypeError: frames holds something else than Frames.
-        ValueError: there is no frame; the frames are of several cameras, sizes or colour layouts; the gain, or within
+        ValueError: there is no frame; the frames are of several cameras, sizes or color layouts; the gain, or within
             one gain the exposure time, is known of some only; it is unknown of frames of unlike brightness; no exposure
             has two frames; light does not fit.
     """
@@ -84,7 +84,7 @@ def exposures_of(
     if len(lights) != len(frames) or not all(0 <= v < float("inf") for v in lights):
         raise ValueError(f"light must be {len(frames)} finite numbers >= 0, one a frame; found {lights}")
     _check_alike(frames)
-    lights, recognised = without_light(frames, lights)
+    lights, recognized = without_light(frames, lights)
     groups: dict[tuple[float | None, float | None, float], list[Frame]] = defaultdict(list)
     for frame, one in zip(frames, lights, strict=True):
         groups[frame.iso, frame.exposure_s, one].append(frame)
@@ -99,7 +99,7 @@ def exposures_of(
             f"photograph_curve (--from photograph), which takes single frames"
         )
     warnings = tuple(
-        Finding(
+        Diagnostic(
             "single-frame",
             "warning",
             f"{e.name}: only one frame ({e.frames[0].name}), left out; take every exposure twice",
@@ -107,7 +107,7 @@ def exposures_of(
         for e in alone
     )
     kept = [e for e in found_exposures if len(e.frames) > 1]
-    return sorted(kept, key=lambda e: (e.iso or 0.0, e.dose or 0.0, e.seconds or 0.0)), recognised + warnings
+    return sorted(kept, key=lambda e: (e.iso or 0.0, e.dose or 0.0, e.seconds or 0.0)), recognized + warnings
 
 
 def _check_alike(frames: Sequence[Frame]) -> None:

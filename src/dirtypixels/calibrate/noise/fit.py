@@ -1,4 +1,4 @@
-"""alpha and sigma^2 from the means and variances of groups of pixels, by generalised least squares."""
+"""alpha and sigma^2 from the means and variances of groups of pixels, by generalized least squares."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def fitted(groups: Groups, bounds: Range, start: Array) -> Fit:
     """Solve ``sum_g (s_g^2 - v_g(theta)) / var_g(theta) dv_g/dtheta = 0``.
 
     v_g is the temporal variance that theta gives a group of its measured mean and spatial variance, var_g the variance
-    of the difference, by the model's moments up to the fourth. Weights from the measured variances would favour groups
+    of the difference, by the model's moments up to the fourth. Weights from the measured variances would favor groups
     that came out low.
 
     Args:
@@ -83,7 +83,7 @@ def fitted(groups: Groups, bounds: Range, start: Array) -> Fit:
         bounds: clipping and rounding.
         start: (2,) where to start, alpha > 0 and sigma^2 >= 0.
 
-    Source: generalised method of moments (Hansen 1982), with clipped moments as in Foi et al. 2008, sec. IV.
+    Source: generalized method of moments (Hansen 1982), with clipped moments as in Foi et al. 2008, sec. IV.
     """
     near = _near_an_edge(groups, bounds, start)
     here = _state(groups, bounds, start, near)
@@ -233,8 +233,8 @@ def _scatter(groups: Groups, here: _State) -> Array:
     off = mean - groups.mean[g]
     influence = temporal - here.by_mean[g] * off - here.by_spatial[g] * (off**2 - temporal / groups.frames)
     n = groups.pixels
-    centre = np.bincount(g, influence, minlength=n.size) / n
-    return np.bincount(g, (influence - centre[g]) ** 2, minlength=n.size) / (n * np.maximum(n - 1, 1))
+    center = np.bincount(g, influence, minlength=n.size) / n
+    return np.bincount(g, (influence - center[g]) ** 2, minlength=n.size) / (n * np.maximum(n - 1, 1))
 
 
 def _solved(matrix: Array, right: Array) -> Array:

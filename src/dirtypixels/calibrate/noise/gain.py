@@ -1,4 +1,4 @@
-"""Noise of one gain, in each of its colour channels, from exposures of one scene or several."""
+"""Noise of one gain, in each of its color channels, from exposures of one scene or several."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.stats import norm
 
-from dirtypixels.calibrate.findings import Finding
+from dirtypixels.calibrate.diagnostics import Diagnostic
 from dirtypixels.calibrate.noise.black import BlackLevel, black_level
 from dirtypixels.calibrate.noise.exposures import Exposure
 from dirtypixels.calibrate.noise.level import NoiseEstimate, noise_level
-from dirtypixels.calibrate.noise.linearity import drift, drift_findings, linearity, linearity_findings
+from dirtypixels.calibrate.noise.linearity import drift, drift_diagnostics, linearity, linearity_diagnostics
 from dirtypixels.calibrate.noise.patches import Survey, patch_stack, survey
 from dirtypixels.raw.frames import Frame, plane_slices
 from dirtypixels.raw.levels import check_levels
@@ -26,7 +26,7 @@ class Settings:
     """How blocks of frames become estimates.
 
     Args:
-        block: samples of a colour plane along each side of a block, a multiple of 4.
+        block: samples of a color plane along each side of a block, a multiple of 4.
         patches: how many blocks of a gain and channel the estimate takes at most, spread over the levels.
         confidence: of all intervals.
     """
@@ -38,11 +38,11 @@ class Settings:
 
 @dataclass(frozen=True)
 class GainResult:
-    """One gain: an estimate for each channel ("R", "G", "B" or "Y"), a black level for each plane, and findings."""
+    """One gain: an estimate for each channel ("R", "G", "B" or "Y"), a black level for each plane, and diagnostics."""
 
     estimates: dict[str, NoiseEstimate]
     black: dict[str, BlackLevel]
-    findings: tuple[Finding, ...]
+    diagnostics: tuple[Diagnostic, ...]
 
 
 def measure_gain(
@@ -53,7 +53,7 @@ def measure_gain(
     Args:
         exposures: of one gain, dark ones among them or not.
         settings: how.
-        surveyed: called after each look at the blocks of a colour plane at one exposure.
+        surveyed: called after each look at the blocks of a color plane at one exposure.
 
     Raises:
         ValueError: the frames do not state their white level, or saturate elsewhere; the black level is neither stated
@@ -66,7 +66,7 @@ def measure_gain(
         plane: [_surveyed(e, plane, settings, floor, white, surveyed) for e in exposures]
         for plane in plane_slices(frames[0].cfa)
     }
-    findings: list[Finding] = []
+    diagnostics: list[Diagnostic] = []
     black: dict[str, BlackLevel] = {}
     for plane, surveys in planes.items():
         name = _named(gain, plane)
@@ -74,12 +74,12 @@ def measure_gain(
         black[plane], found = black_level(
             surveys, stated, floor=floor, white=white, confidence=settings.confidence, name=name, step=step
         )
-        findings.extend(found)
+        diagnostics.extend(found)
     _check_white(exposures, black, white)
-    findings.extend(_light_findings(gain, planes, black, white))
+    diagnostics.extend(_light_diagnostics(gain, planes, black, white))
     # Whole exposures say it better than patches do; of dim ones nothing is said.
-    told = any(finding.kind in ("light", "drift") for finding in findings)
-    findings.extend(_block_findings(gain, [s for surveys in planes.values() for s in surveys], settings))
+    told = any(diagnostic.kind in ("light", "drift") for diagnostic in diagnostics)
+    diagnostics.extend(_block_diagnostics(gain, [s for surveys in planes.values() for s in surveys], settings))
     estimates: dict[str, NoiseEstimate] = {}
     for channel in dict.fromkeys(plane[0] for plane in planes):
         name = _named(gain, channel)
@@ -93,7 +93,7 @@ def measure_gain(
                 f"processed pictures. Record raw frames"
             )
         stack, lowest, available, spare = patch_stack(surveys, blacks, white, settings.patches, floor, step)
-        findings.extend(_choice_findings(name, stack.shape[1], available, stack.shape[0], spare))
+        diagnostics.extend(_choice_diagnostics(name, stack.shape[1], available, stack.shape[0], spare))
         try:
             estimate = noise_level(
                 stack, black=blacks[0], white=white, floor=lowest, step=step, confidence=settings.confidence
@@ -101,13 +101,14 @@ def measure_gain(
         except ValueError as error:
             raise ValueError(f"captures of {name} cannot be estimated from: {error}") from error
         estimates[channel] = _unsure_of_black(estimate, black[surveys[0].plane])
-        findings.extend(
-            replace(finding, message=f"{name}: {finding.message}")
-            for finding in estimate.findings
-            if (finding.severity != "note" or finding.kind == "residual") and not (told and finding.kind == "drift")
+        diagnostics.extend(
+            replace(diagnostic, message=f"{name}: {diagnostic.message}")
+            for diagnostic in estimate.diagnostics
+            if (diagnostic.severity != "note" or diagnostic.kind == "residual")
+            and not (told and diagnostic.kind == "drift")
         )
-    findings.extend(_defect_findings(gain, estimates, planes))
-    return GainResult(estimates, black, tuple(findings))
+    diagnostics.extend(_defect_diagnostics(gain, estimates, planes))
+    return GainResult(estimates, black, tuple(diagnostics))
 
 
 def _unsure_of_black(estimate: NoiseEstimate, black: BlackLevel) -> NoiseEstimate:
@@ -172,9 +173,9 @@ def _check_white(exposures: Sequence[Exposure], black: dict[str, BlackLevel], wh
     check_levels(replace(f, black=(first, second, third, fourth), exposure_s=None) for f in brightest)
 
 
-def _light_findings(
+def _light_diagnostics(
     gain: str, planes: dict[str, list[Survey]], black: dict[str, BlackLevel], white: float
-) -> list[Finding]:
+) -> list[Diagnostic]:
     lines = {
         _named(gain, plane): line
         for plane, surveys in planes.items()
@@ -185,7 +186,7 @@ def _light_findings(
         for plane, surveys in planes.items()
         for s in surveys
     }
-    return [*linearity_findings(lines), *drift_findings(moved)]
+    return [*linearity_diagnostics(lines), *drift_diagnostics(moved)]
 
 
 def _check_levels_spread(surveys: Sequence[Survey], blacks: Sequence[float], name: str) -> None:
@@ -212,14 +213,14 @@ def _check_levels_spread(surveys: Sequence[Survey], blacks: Sequence[float], nam
         )
 
 
-def _block_findings(gain: str, surveys: Sequence[Survey], settings: Settings) -> list[Finding]:
+def _block_diagnostics(gain: str, surveys: Sequence[Survey], settings: Settings) -> list[Diagnostic]:
     total = sum(s.mean.size for s in surveys)
     edges = sum(int((~s.smooth).sum()) for s in surveys)
     saturated = sum(int((s.smooth & s.saturated).sum()) for s in surveys)
     found = []
     if edges:
         found.append(
-            Finding(
+            Diagnostic(
                 "structure",
                 "warning" if edges > total / 2 else "note",
                 f"{_named(gain, '')}: {edges} of {total} blocks of {settings.block} x {settings.block} samples hold "
@@ -228,7 +229,7 @@ def _block_findings(gain: str, surveys: Sequence[Survey], settings: Settings) ->
         )
     if saturated:
         found.append(
-            Finding(
+            Diagnostic(
                 "saturated",
                 "note",
                 f"{_named(gain, '')}: {saturated} of {total} blocks are white in all samples, which says nothing of "
@@ -238,15 +239,15 @@ def _block_findings(gain: str, surveys: Sequence[Survey], settings: Settings) ->
     return found
 
 
-def _choice_findings(name: str, used: int, available: int, frames: int, spare: int) -> list[Finding]:
+def _choice_diagnostics(name: str, used: int, available: int, frames: int, spare: int) -> list[Diagnostic]:
     found = []
     if used < available:
         found.append(
-            Finding("choice", "note", f"{name}: {used} of {available} blocks used, spread evenly over the levels")
+            Diagnostic("choice", "note", f"{name}: {used} of {available} blocks used, spread evenly over the levels")
         )
     if spare:
         found.append(
-            Finding(
+            Diagnostic(
                 "spare-frames",
                 "note",
                 f"{name}: {spare} frames did not fill a set of {frames}, the smallest number of frames of an exposure, "
@@ -256,7 +257,9 @@ def _choice_findings(name: str, used: int, available: int, frames: int, spare: i
     return found
 
 
-def _defect_findings(gain: str, estimates: dict[str, NoiseEstimate], planes: dict[str, list[Survey]]) -> list[Finding]:
+def _defect_diagnostics(
+    gain: str, estimates: dict[str, NoiseEstimate], planes: dict[str, list[Survey]]
+) -> list[Diagnostic]:
     """Hot, stuck and flickering pixels: of the patches used, and in the dark of the whole sensor."""
     found = []
     defects = sum(int(e.patches.defects.sum()) for e in estimates.values())
@@ -269,7 +272,7 @@ def _defect_findings(gain: str, estimates: dict[str, NoiseEstimate], planes: dic
         samples = sum(s.hot.size * s.size**2 for s in longest)
         if hot:
             found.append(
-                Finding(
+                Diagnostic(
                     "hot-pixels",
                     "warning" if hot > 1e-3 * samples else "note",
                     f"{_named(gain, '')}: {hot} of the sensor's {samples} pixels are hot: in the dark "
@@ -278,7 +281,7 @@ def _defect_findings(gain: str, estimates: dict[str, NoiseEstimate], planes: dic
             )
     if defects:
         found.append(
-            Finding(
+            Diagnostic(
                 "defects",
                 "note",
                 f"{_named(gain, '')}: {defects} of {pixels} pixels of the patches are defects, "

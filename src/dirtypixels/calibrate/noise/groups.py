@@ -57,7 +57,7 @@ def grouped(signal: Array, used: Mask, bounds: Range) -> Groups:
     """Groups and their statistics.
 
     The variance of clipped samples depends on the light in a bent way, so the patches that are partly clipped are split
-    by the mean of each pixel's neighbours, itself left out: that follows smooth shading and knows nothing of the
+    by the mean of each pixel's neighbors, itself left out: that follows smooth shading and knows nothing of the
     pixel's own noise. The drift of the light is taken out by regressing each frame's deviation from the pixels'
     mean over the frames on ``1, c``, where c is that mean: light that drifts is in proportion to it, noise is not. In
     groups with clipped samples it is regressed on 1 alone: there the noise of a frame depends on its light, and is in
@@ -81,8 +81,8 @@ def grouped(signal: Array, used: Mask, bounds: Range) -> Groups:
         return np.bincount(kept, values.reshape(-1)[keep], minlength=count).astype(np.float64)
 
     n = np.bincount(kept, minlength=count).astype(float)
-    centre = total(mean) / n
-    c = np.where(labels >= 0, mean - centre[labels], 0.0)
+    center = total(mean) / n
+    c = np.where(labels >= 0, mean - center[labels], 0.0)
     between = total(c**2) / np.maximum(n - 1, 1)
     c /= np.sqrt(np.where(between > 0, between, 1.0))[labels]
     at_edge = total(edge) > 0
@@ -109,10 +109,10 @@ def grouped(signal: Array, used: Mask, bounds: Range) -> Groups:
         frames=frames,
         patch=patch,
         pixels=n,
-        mean=centre,
+        mean=center,
         temporal=temporal,
         spatial=between - temporal / frames,
-        drifted=centre + per_frame * light,
+        drifted=center + per_frame * light,
         clipped=total(edge) / n,
         at_edge=at_edge,
         labels=labels.reshape(patches, height * width),
@@ -142,10 +142,10 @@ def _labels(mean: Array, low: Array, high: Array, used: Mask) -> tuple[npt.NDArr
 
 
 def smoothed(mean: Array, low: Mask, high: Mask, usable: Mask) -> Array:
-    """The light on a patch without the pixels' own noise: a quadratic surface, and the mean residual of neighbours.
+    """The light on a patch without the pixels' own noise: a quadratic surface, and the mean residual of neighbors.
 
     Where samples are clipped at the high end the light is at least what was measured, so the surface goes on there
-    (expectation maximisation, as for censored data); likewise at the low end.
+    (expectation maximization, as for censored data); likewise at the low end.
 
     Args:
         mean: (H, W) over the frames.

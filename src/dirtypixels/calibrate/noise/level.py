@@ -1,4 +1,4 @@
-"""Noise of one gain and one colour channel, from repeated frames of patches."""
+"""Noise of one gain and one color channel, from repeated frames of patches."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import norm
 
-from dirtypixels.calibrate.findings import Finding, verdict
+from dirtypixels.calibrate.diagnostics import Diagnostic, verdict
 from dirtypixels.calibrate.noise.clipped import Range
 from dirtypixels.calibrate.noise.fit import Fit, fitted
 from dirtypixels.calibrate.noise.groups import Groups, Mask, grouped
-from dirtypixels.calibrate.noise.level_checks import bounds_of, defects, findings_of
+from dirtypixels.calibrate.noise.level_checks import bounds_of, defects, diagnostics_of
 from dirtypixels.calibrate.noise.patch_table import PatchTable, patch_table
 from dirtypixels.camera.noise import NoiseLevel
 
@@ -33,8 +33,8 @@ class NoiseEstimate(NoiseLevel):
         black, white: digital numbers that are 0 and 1 in units of the signal.
         bounds: where the signal is clipped, and how it is rounded.
         patches: what was measured, patch by patch.
-        findings: what was found on the way.
-        passed, reason: whether no finding is a failure, and the failures' messages.
+        diagnostics: what was found on the way.
+        passed, reason: whether no diagnostic is a failure, and the failures' messages.
     """
 
     alpha: float
@@ -47,7 +47,7 @@ class NoiseEstimate(NoiseLevel):
     white: float
     bounds: Range
     patches: PatchTable
-    findings: tuple[Finding, ...]
+    diagnostics: tuple[Diagnostic, ...]
 
     def __new__(cls, alpha: float, sigma: float, **known: Any) -> NoiseEstimate:
         self = super().__new__(cls, alpha, sigma)
@@ -59,11 +59,11 @@ class NoiseEstimate(NoiseLevel):
 
     @property
     def passed(self) -> bool:
-        return verdict(self.findings)[0]
+        return verdict(self.diagnostics)[0]
 
     @property
     def reason(self) -> str:
-        return verdict(self.findings)[1]
+        return verdict(self.diagnostics)[1]
 
 
 def noise_level(
@@ -75,7 +75,7 @@ def noise_level(
     step: float | None = None,
     confidence: float = 0.95,
 ) -> NoiseEstimate:
-    """Poisson-Gaussian noise of one gain and one colour channel, from repeated frames of patches.
+    """Poisson-Gaussian noise of one gain and one color channel, from repeated frames of patches.
 
     ``y = clip(alpha * Poisson(x / alpha) + N(0, sigma^2), low, 1)``, rounded to multiples of `step`
 
@@ -101,7 +101,7 @@ def noise_level(
         TypeError: stack holds no numbers.
         ValueError: a shape or value is out of range, or all patches are clipped all through.
 
-    Source: Foi et al. 2008; Foi 2009 (clipped observations); generalised method of moments (Hansen 1982).
+    Source: Foi et al. 2008; Foi 2009 (clipped observations); generalized method of moments (Hansen 1982).
     """
     signal, bounds = _checked(stack, black, white, floor, step, confidence)
     used = np.ones(signal.shape[1:], dtype=bool)
@@ -229,5 +229,5 @@ def _estimate(
         white=levels[1],
         bounds=bounds,
         patches=table,
-        findings=findings_of(fit, vars(table), intervals, dead),
+        diagnostics=diagnostics_of(fit, vars(table), intervals, dead),
     )

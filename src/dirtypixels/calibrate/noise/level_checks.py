@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import chi2
 
-from dirtypixels.calibrate.findings import Finding
+from dirtypixels.calibrate.diagnostics import Diagnostic
 from dirtypixels.calibrate.noise.clipped import Range
 from dirtypixels.calibrate.noise.fit import Fit
 from dirtypixels.calibrate.noise.groups import Groups, Mask
@@ -58,9 +58,9 @@ def defects(signal: Array, groups: Groups, fit: Fit) -> Mask:
     return np.asarray(found.reshape(patches, height, width))
 
 
-def findings_of(
+def diagnostics_of(
     fit: Fit, patches: dict[str, Array], intervals: dict[str, tuple[float, float]], dead: int
-) -> tuple[Finding, ...]:
+) -> tuple[Diagnostic, ...]:
     """All that speaks for or against an estimate."""
     found = []
     used = np.isfinite(patches["fitted"])
@@ -72,15 +72,15 @@ def findings_of(
         f"chi-square {chi:.0f} for {dof} degrees of freedom, p = {chance:.2g})"
     )
     if chance < LEVEL and relative > TOLERANCE:
-        found.append(Finding("residual", "failure", f"{text}: the sensor does not follow alpha * mean + sigma^2"))
+        found.append(Diagnostic("residual", "failure", f"{text}: the sensor does not follow alpha * mean + sigma^2"))
     elif chance < LEVEL:
-        found.append(Finding("residual", "note", f"{text}: more than chance, but under {TOLERANCE:.0%}"))
+        found.append(Diagnostic("residual", "note", f"{text}: more than chance, but under {TOLERANCE:.0%}"))
     if not fit.converged:
-        found.append(Finding("not-converged", "failure", "the fit did not settle: levels are too few or too alike"))
+        found.append(Diagnostic("not-converged", "failure", "the fit did not settle: levels are too few or too alike"))
     if dead:
         total = int(patches["pixels"].sum()) + dead
         found.append(
-            Finding(
+            Diagnostic(
                 "hot-pixels",
                 "warning" if dead > 1e-3 * total else "note",
                 f"{dead} of {total} pixels are hot, stuck or flicker, and were left out",
@@ -90,7 +90,7 @@ def findings_of(
     if drift > DRIFT_NOTE:
         severity = "failure" if drift > DRIFT_FAILURE else "warning" if drift > DRIFT_WARNING else "note"
         found.append(
-            Finding(
+            Diagnostic(
                 "drift",
                 severity,  # type: ignore[arg-type]
                 f"the light changed by up to {drift:.1%} between frames of a patch; taken out of the noise",
@@ -101,13 +101,13 @@ def findings_of(
     if clipped.any():
         whole = f", {silent} of them all through, which say nothing of the noise" if silent else ""
         found.append(
-            Finding("clipping", "note", f"{int(clipped.sum())} of {len(clipped)} patches are clipped in part{whole}")
+            Diagnostic("clipping", "note", f"{int(clipped.sum())} of {len(clipped)} patches are clipped in part{whole}")
         )
     (low, high), alpha = intervals["alpha"], max(float(fit.theta[0]), 0.0)
     brightest = float(np.nanmax(np.where(used, patches["level"], np.nan))) if used.any() else 0.0
     if (high - low) / 2 * brightest > FEW_LEVELS * (alpha * brightest + max(float(fit.theta[1]), 0.0)):
         found.append(
-            Finding(
+            Diagnostic(
                 "few-levels",
                 "failure",
                 f"the patches' levels are too few or too alike to tell shot from read noise: alpha is {alpha:.3g} "
@@ -117,7 +117,7 @@ def findings_of(
     dark = used & (patches["low"] > 0.05)
     if dark.any() and alpha > 0 and float(fit.theta[1]) < (HIDDEN * alpha) ** 2:
         found.append(
-            Finding(
+            Diagnostic(
                 "hidden-sigma",
                 "failure",
                 f"the Gaussian noise is less than a fifth of a photon's step, and dark patches are clipped at black, "
@@ -128,10 +128,10 @@ def findings_of(
     low, high = intervals["sigma"]
     if low <= 0 < high:
         found.append(
-            Finding(
+            Diagnostic(
                 "sigma-unseen",
                 "note",
-                f"the Gaussian noise is too small to be seen beside the shot noise: sigma is below {high:.3g}; dark "
+                f"the Gaussian noise is too small to be seen next to the shot noise: sigma is below {high:.3g}; dark "
                 f"frames would tell",
             )
         )

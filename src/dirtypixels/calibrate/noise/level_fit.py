@@ -46,7 +46,7 @@ class LevelFit:
 
 
 def fit(sets: LevelSets, bounds: Range, start: tuple[float, float] | None = None, above: float = 1.0) -> LevelFit:
-    """Maximise the likelihood of (alpha, sigma^2) given the sets' means m and deviations s.
+    """Maximize the likelihood of (alpha, sigma^2) given the sets' means m and deviations s.
 
     ``L = prod_i int N(m_i; mean(y), v_m) N(s_i; f(y), v_s) dy = prod_i N(s_i; f(m_i), v_s + f'(m_i)^2 v_m)``
 

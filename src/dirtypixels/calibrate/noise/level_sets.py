@@ -16,7 +16,7 @@ from dirtypixels.calibrate.noise.details import TOLERANCE, WAVELET, WINDOW, Deta
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
-# Relative change of the light in a window that is let pass; beside the noise's own change.
+# Relative change of the light in a window that is let pass; compared with the noise's own change.
 _SLOPE = 0.15
 # Of a window's pixels; beyond it a detail says little of the noise.
 MOST_CLIPPED = 0.5
@@ -93,7 +93,7 @@ def level_sets(planes: Sequence[Details], chosen: Sequence[Mask], response: Deta
     joined with the next.
 
     Args:
-        planes: details of planes of one colour.
+        planes: details of planes of one color.
         chosen: where to take them from.
         response: of the noise as far as it is known; decides the sets' widths only.
 
@@ -144,7 +144,7 @@ def _doubled(labels: npt.NDArray[np.int8], size: int) -> Array:
     """How many details count for one each: 1 + 2 sum over pairs in the same set of their indicators' correlation."""
     result = np.bincount(labels[labels >= 0], minlength=size).astype(np.float64)
     height, width = labels.shape
-    for (row, column), weight in _neighbours():
+    for (row, column), weight in _neighbors():
         first = labels[: height - row, max(0, -column) : width - max(0, column)]
         second = labels[row:, max(0, column) : width - max(0, -column)]
         pairs = first[(first == second) & (first >= 0)]
@@ -153,7 +153,7 @@ def _doubled(labels: npt.NDArray[np.int8], size: int) -> Array:
 
 
 @lru_cache(maxsize=1)
-def _neighbours() -> tuple[tuple[tuple[int, int], float], ...]:
+def _neighbors() -> tuple[tuple[tuple[int, int], float], ...]:
     """Shifts (half of the plane) at which details are correlated, and the correlation of `|detail| < median`.
 
     The transforms are orthonormal, so only odd shifts of one against another are.

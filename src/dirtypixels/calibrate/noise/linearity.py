@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from dirtypixels.calibrate.findings import Finding, Severity
+from dirtypixels.calibrate.diagnostics import Diagnostic, Severity
 from dirtypixels.calibrate.noise.patches import Survey
 
 Array = npt.NDArray[np.float64]
@@ -87,7 +87,7 @@ def linearity(surveys: Sequence[Survey], black: float, white: float) -> Linearit
     return Linearity(*(np.bincount(bins, v[known], _BINS)[there] / count[there] for v in (level, deviation)))
 
 
-def linearity_findings(found: dict[str, Linearity]) -> tuple[Finding, ...]:
+def linearity_diagnostics(found: dict[str, Linearity]) -> tuple[Diagnostic, ...]:
     """What to say of several planes' linearity, by name; the worst of them speaks."""
     if not found:
         return ()
@@ -105,7 +105,7 @@ def linearity_findings(found: dict[str, Linearity]) -> tuple[Finding, ...]:
             "; the sensor's response bends, the values were encoded (a JPEG's curve), the light changed between "
             "exposures, or the exposure times are rounded (1/60 s for 1/64 s): give them exactly"
         )
-    return (Finding("non-linear" if severity != "note" else "linearity", severity, message),)
+    return (Diagnostic("non-linear" if severity != "note" else "linearity", severity, message),)
 
 
 def drift(each: Survey, black: float, white: float) -> float:
@@ -121,18 +121,18 @@ def drift(each: Survey, black: float, white: float) -> float:
     return float(np.abs((each.frame_means[:, used] - each.mean[used]).sum(1)).max()) / signal
 
 
-def drift_findings(drifts: dict[str, float]) -> tuple[Finding, ...]:
+def drift_diagnostics(drifts: dict[str, float]) -> tuple[Diagnostic, ...]:
     """What to say of the drift in several exposures, by name; the worst of them speaks."""
     known = {name: value for name, value in drifts.items() if np.isfinite(value)}
     if not known:
         return ()
     name, worst = max(known.items(), key=lambda item: item[1])
     if worst <= DRIFT_WARNING:
-        return (Finding("light", "note", f"the light was steady to {worst:.2%} between frames of an exposure"),)
+        return (Diagnostic("light", "note", f"the light was steady to {worst:.2%} between frames of an exposure"),)
     severity: Severity = "failure" if worst > DRIFT_FAILURE else "warning"
     many = sum(value > DRIFT_WARNING for value in known.values())
     return (
-        Finding(
+        Diagnostic(
             "drift",
             severity,
             f"the light changed by {worst:.1%} between frames of {name} ({many} of {len(known)} exposures changed by "

@@ -1,4 +1,4 @@
-"""What was measured on each patch, beside what the fit says of it."""
+"""What was measured on each patch, compared with what the fit says of it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Array = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class PatchTable:
-    """What was measured on each patch beside what the fit says; arrays (P,), signal units where nothing else is said.
+    """What was measured on each patch, and what the fit says; arrays (P,), signal units where nothing else is said.
 
     Args:
         mean: mean of the samples, clipped as they are.

@@ -24,7 +24,7 @@ _PARTS = 4  # a block's light is looked at in 4 x 4 parts, so that fixed pattern
 
 @dataclass(frozen=True)
 class Survey:
-    """The blocks of one colour plane at one exposure; arrays (P,), in digital numbers.
+    """The blocks of one color plane at one exposure; arrays (P,), in digital numbers.
 
     Args:
         exposure: whose frames they are.
@@ -71,7 +71,7 @@ class Survey:
 
 
 def survey(exposure: Exposure, plane: str, size: int, floor: float, white: float) -> Survey:
-    """Look at all blocks of a colour plane, one frame at a time.
+    """Look at all blocks of a color plane, one frame at a time.
 
     Args:
         exposure: F >= 2 frames of one scene.
@@ -88,7 +88,7 @@ def survey(exposure: Exposure, plane: str, size: int, floor: float, white: float
     rows, columns = height // size, width // size
     if rows * columns < 2:
         raise ValueError(
-            f"captures must hold at least two blocks of {size} x {size} samples a colour; found {height} x {width}"
+            f"captures must hold at least two blocks of {size} x {size} samples a color; found {height} x {width}"
         )
     frames, pixels = len(exposure.frames), size * size
     total = np.zeros((rows * size, columns * size))
@@ -172,7 +172,7 @@ def spread_over_levels(means: Array, limit: int, bins: int = 32) -> npt.NDArray[
 def patch_stack(
     surveys: Sequence[Survey], blacks: Sequence[float], white: float, limit: int, floor: float = 0.0, step: float = 0.0
 ) -> tuple[npt.NDArray[np.float32], float, int, int]:
-    """Patches of one gain and one colour channel, from all of its exposures and planes.
+    """Patches of one gain and one color channel, from all of its exposures and planes.
 
     A plane with another black level than the first is brought to the first one's by a linear map that leaves white
     where it is. That moves its floor, too, so all are clipped at the highest floor: clipping what was clipped lower is

@@ -19,7 +19,7 @@ from dirtypixels.calibrate.noise.level import NoiseEstimate, check_confidence
 from dirtypixels.calibrate.noise.level_fit import LevelFit, fit
 from dirtypixels.calibrate.noise.level_sets import LevelSets, Mask, level_sets, quiet, smooth
 from dirtypixels.calibrate.noise.patch_table import PatchTable
-from dirtypixels.calibrate.noise.photograph_findings import judge, judge_choice
+from dirtypixels.calibrate.noise.photograph_diagnostics import judge, judge_choice
 from dirtypixels.raw.frames import Frame
 from dirtypixels.raw.levels import check_levels
 
@@ -36,7 +36,7 @@ _ALLOWANCE = (0.015, 0.1)
 
 
 class _Channel(NamedTuple):
-    """The planes of one colour, in units of the signal, and what is known of them."""
+    """The planes of one color, in units of the signal, and what is known of them."""
 
     name: str
     planes: list[Array]
@@ -60,25 +60,25 @@ def photograph_noise(
 
     The finest diagonal wavelet details of a photograph's smooth parts are noise alone. Smooth is where the horizontal
     and vertical details around are no larger than the noise explains; these are independent of the diagonal ones, so
-    the choice does not favour small noise. The details are sorted into sets of like level, each set gives a mean and a
-    robust deviation (median of absolute details), and alpha and sigma maximise their likelihood under clipping and
+    the choice does not favor small noise. The details are sorted into sets of like level, each set gives a mean and a
+    robust deviation (median of absolute details), and alpha and sigma maximize their likelihood under clipping and
     rounding. As what is smooth depends on the noise, this is repeated until it settles.
 
     One photograph cannot tell noise from a fixed pattern (each pixel's own gain and offset), which is therefore in the
     estimate; repeated frames can, see `noise_level`. Nor can it tell noise from grain that the scene itself has.
 
     Args:
-        capture: a frame, each of whose colours is measured by itself (Gr and Gb together); or a plane (H, W) of one
-            colour, in digital numbers or units of the signal.
+        capture: a frame, each of whose colors is measured by itself (Gr and Gb together); or a plane (H, W) of one
+            color, in digital numbers or units of the signal.
         black: DN of no light; the frame's own if None, and 0 for a plane.
         white: DN at which the signal saturates; the frame's own if None, and 1 for a plane.
         floor: DN below which nothing is recorded; minus infinity for a plane whose values go below black freely.
-        step: DN between neighbouring values; if None, 1 where all values are whole numbers and else 0.
+        step: DN between neighboring values; if None, 1 where all values are whole numbers and else 0.
         confidence: of the intervals, in (0, 1).
 
     Returns:
-        An estimate for each colour, "R", "G", "B", or "Y". Its patches are the level sets (without drift and defects);
-        its intervals hold chance, the scatter of the sets, and an allowance for structure that the findings explain.
+        An estimate for each color, "R", "G", "B", or "Y". Its patches are the level sets (without drift and defects);
+        its intervals hold chance, the scatter of the sets, and an allowance for structure that the diagnostics explain.
 
     Raises:
         TypeError: capture is no numbers.
@@ -119,7 +119,7 @@ def _of_plane(capture: npt.ArrayLike, black: float | None, white: float | None) 
     if values.dtype.kind not in "fiu":
         raise TypeError(f"capture must be a Frame or an array of numbers; found {values.dtype}")
     if values.ndim != 2:
-        raise ValueError(f"capture must have shape (H, W), one plane of one colour; found {values.shape}")
+        raise ValueError(f"capture must have shape (H, W), one plane of one color; found {values.shape}")
     bad = int(values.size - np.isfinite(values).sum())
     if bad:
         raise ValueError(f"capture must be finite; found {bad} NaN or infinite of {values.size} values")
@@ -137,7 +137,7 @@ def _checked(name: str, parts: _Parts, floor: float, step: float | None) -> _Cha
     for values, level, _ in parts:
         if min(values.shape) < SMALLEST:
             raise ValueError(
-                f"capture must be at least {SMALLEST} x {SMALLEST} a colour; found {values.shape} of {name}"
+                f"capture must be at least {SMALLEST} x {SMALLEST} a color; found {values.shape} of {name}"
             )
         if floor > level:
             raise ValueError(f"floor must be at most black {level:g}; found {floor:g}")
@@ -159,7 +159,7 @@ def _checked(name: str, parts: _Parts, floor: float, step: float | None) -> _Cha
     if different < _FEWEST_VALUES:
         raise ValueError(
             f"capture must have at least {_FEWEST_VALUES} different values; found {different} in {name} "
-            "(too coarsely quantised, or no raw photograph)"
+            "(too coarsely quantized, or no raw photograph)"
         )
     rounding = (1.0 if whole else 0.0) if step is None else step
     planes = [np.clip((v - b) / (w - b), (floor - b) / (w - b), 1.0) for v, b, w in parts]
@@ -174,7 +174,7 @@ def _measured(channel: _Channel, confidence: float) -> NoiseEstimate:
         raise ValueError(f"{error}; in {channel.name}") from None
     choice = judge_choice(planes, chosen, found.response)
     covariance = _covariance(found, sets, choice.unexplained)
-    findings = judge(channel.planes, choice, sets, found, covariance, channel.bounds, settled)
+    diagnostics = judge(channel.planes, choice, sets, found, covariance, channel.bounds, settled)
     width = [float(stats.norm.ppf((1 + confidence) / 2) * np.sqrt(v)) for v in np.diag(covariance)]
     alpha, variance = found.alpha, found.variance
     return NoiseEstimate(
@@ -188,7 +188,7 @@ def _measured(channel: _Channel, confidence: float) -> NoiseEstimate:
         white=channel.white,
         bounds=channel.bounds,
         patches=_table(found, sets),
-        findings=findings,
+        diagnostics=diagnostics,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from dirtypixels.calibrate.findings import Finding
+from dirtypixels.calibrate.diagnostics import Diagnostic
 from dirtypixels.calibrate.noise.black import BlackLevel
 from dirtypixels.calibrate.noise.curve import MeasuredCurve
 from dirtypixels.calibrate.noise.level import NoiseEstimate
@@ -53,13 +53,15 @@ def photograph_curve(
             )
         by_iso[frame.iso] = frame
     estimates: dict[tuple[float, str], NoiseEstimate] = {}
-    findings: list[Finding] = []
+    diagnostics: list[Diagnostic] = []
     for done, (iso, frame) in enumerate(sorted(by_iso.items()), start=1):
         for channel, estimate in photograph_noise(frame, confidence=confidence).items():
             estimates[iso, channel] = estimate
             where = f"ISO {iso:g}" + ("" if channel == "Y" else f", {channel}")
-            findings += [
-                Finding(f.kind, f.severity, f"{where}: {f.message}") for f in estimate.findings if f.severity != "note"
+            diagnostics += [
+                Diagnostic(f.kind, f.severity, f"{where}: {f.message}")
+                for f in estimate.diagnostics
+                if f.severity != "note"
             ]
         if progress is not None:
             progress(done, len(by_iso))
@@ -70,4 +72,4 @@ def photograph_curve(
         if (level := frame.black_of(plane)) is not None
     }
     white = {iso: frame.white for iso, frame in by_iso.items() if frame.white is not None}
-    return MeasuredCurve(estimates, black, white, tuple(findings), exposure, METHOD)
+    return MeasuredCurve(estimates, black, white, tuple(diagnostics), exposure, METHOD)

@@ -15,11 +15,11 @@ from dirtypixels.calibrate.noise.clipped import clipped_moments
 from dirtypixels.calibrate.noise.curve import MeasuredCurve
 from dirtypixels.calibrate.noise.fit import some_variance
 from dirtypixels.calibrate.noise.level import NoiseEstimate
-from dirtypixels.drawing import DPI, INK, dress, save
+from dirtypixels.plotting import DPI, INK, dress, save
 
 Array = npt.NDArray[np.float64]
 
-_COLOURS = {"R": "#D55E00", "G": "#009E73", "B": "#0072B2", "Y": "#0072B2"}
+_COLORS = {"R": "#D55E00", "G": "#009E73", "B": "#0072B2", "Y": "#0072B2"}
 _CLIPPED = "#CC79A7"
 _VERDICTS = {True: ("PASS", "#1B7837"), False: ("FAIL", "#B2182B")}
 _BINS = 40
@@ -30,19 +30,19 @@ _TICKS = (0.0, 0.01, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0)
 def draw_residuals(curve: MeasuredCurve, path: str | Path) -> None:
     """Draw the residual plot of a measured curve, a PNG.
 
-    A row of panels for each gain, a column for each colour channel. In each, above: standard deviation over the mean,
+    A row of panels for each gain, a column for each color channel. In each, above: standard deviation over the mean,
     in units of the signal, mean on a square root scale, which makes shot noise a straight line; below: the relative
     residual `measured / fitted - 1`. Pale dots are patches; points with bars of one standard error are means of patches
-    of nearly one level, and the lower panel shows all of these. Patches that clip are in their own colour. The line is
+    of nearly one level, and the lower panel shows all of these. Patches that clip are in their own color. The line is
     the fitted noise, clipped and rounded as the sensor does it.
     """
     gains = curve.iso.tolist()
     channels = list(dict.fromkeys(channel for _, channel in curve.estimates))
     width = max(7.5, 4.2 * len(channels))
-    verdict, colour = _VERDICTS[curve.passed]
+    verdict, color = _VERDICTS[curve.passed]
     title = "\n".join(textwrap.wrap(f"{verdict}: {curve.reason}", int(width * 13))[:6])
     figure = Figure(figsize=(width, 0.8 + 3.9 * len(gains)), dpi=DPI * 2 // 3, layout="constrained")
-    figure.suptitle(title, color=colour, x=0.01, ha="left", fontsize=10)
+    figure.suptitle(title, color=color, x=0.01, ha="left", fontsize=10)
     rows = figure.subfigures(len(gains), len(channels), squeeze=False)
     for line, iso in zip(rows, gains, strict=True):
         for part, channel in zip(line, channels, strict=True):
@@ -72,18 +72,18 @@ def _panel(upper: Any, lower: Any, estimate: NoiseEstimate, channel: str) -> Non
     clipped = (table.low + table.high)[known] > _CLIPPED_FROM
     pale = 0.3 if len(mean) < 300 else 0.1
     reach = 0.01
-    for group, colour, label in (
-        (~clipped, _COLOURS[channel], "patches, not clipped"),
+    for group, color, label in (
+        (~clipped, _COLORS[channel], "patches, not clipped"),
         (clipped, _CLIPPED, "patches, clipped in part"),
     ):
         if not group.any():
             continue
-        dots = {"color": colour, "lw": 0, "marker": ".", "ms": 2, "alpha": pale, "zorder": 2}
+        dots = {"color": color, "lw": 0, "marker": ".", "ms": 2, "alpha": pale, "zorder": 2}
         upper.plot(mean[group], measured[group], **dots)
         lower.plot(mean[group], measured[group] / fitted[group] - 1, **dots)
         at, ratio, ratio_error, expected = _binned(mean[group], measured[group], fitted[group], error[group])
         reach = max(reach, 1.3 * float((np.abs(ratio) + 2 * ratio_error).max()))
-        bars = {"color": colour, "fmt": "o", "ms": 3.5, "lw": 1.2, "mec": "white", "mew": 0.4, "zorder": 4}
+        bars = {"color": color, "fmt": "o", "ms": 3.5, "lw": 1.2, "mec": "white", "mew": 0.4, "zorder": 4}
         upper.errorbar(at, expected * (1 + ratio), expected * ratio_error, label=label, **bars)
         lower.errorbar(at, ratio, ratio_error, **bars)
     upper.plot(*_fitted(estimate), color=INK, lw=1, zorder=3, label="fitted, clipped")

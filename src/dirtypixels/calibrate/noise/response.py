@@ -75,7 +75,7 @@ class Response:
 
     @property
     def few_photons(self) -> bool:
-        """Whether single photons stand out of the Gaussian noise beside a clipping point: the moments bend sharply at
+        """Whether single photons stand out of the Gaussian noise next to a clipping point: the moments bend sharply at
         no light."""
         return math.isfinite(self.bounds.low) and self.variance < (_FEW * self.alpha) ** 2
 

@@ -99,8 +99,8 @@ def drifting_variance(response: Response, solved: Spread, means: Array, spatial:
         mean, mean1 = (response(z, order)[0] for order in (0, 1))
         off = means - mean @ _WEIGHTS
         clipped = mean.mean(0)
-        centred = clipped - (clipped @ _WEIGHTS)[:, None]
-        off_spatial = np.where(spread > 0, spatial - centred**2 @ _WEIGHTS, 0.0)
+        centered = clipped - (clipped @ _WEIGHTS)[:, None]
+        off_spatial = np.where(spread > 0, spatial - centered**2 @ _WEIGHTS, 0.0)
         reach = np.sqrt(noise + np.maximum(spread, 0))
         levels = levels + np.clip(off / np.maximum(mean1 @ _WEIGHTS, 1e-3), -reach, reach)
         levels = np.clip(levels, response.lowest, response.highest)
@@ -147,11 +147,11 @@ def covariance(response: Response, solved: Spread, frames: int) -> Array:
         (1, 2): square_var - var_var / f,
         (2, 2): square_square - 2 * square_var / f + var_var / f**2,
     }
-    centre = np.stack([off, var, off**2])
-    centre = centre - (centre @ _WEIGHTS)[..., None]
+    center = np.stack([off, var, off**2])
+    center = center - (center @ _WEIGHTS)[..., None]
     result = np.empty((len(z), 3, 3))
     for (i, j), values in given_level.items():
-        result[:, i, j] = result[:, j, i] = (values + centre[i] * centre[j]) @ _WEIGHTS
+        result[:, i, j] = result[:, j, i] = (values + center[i] * center[j]) @ _WEIGHTS
     return result
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dirtypixels.calibrate.findings import Finding, Severity
+from dirtypixels.calibrate.diagnostics import Diagnostic, Severity
 from dirtypixels.calibrate.psf import mapping as mappings
 from dirtypixels.calibrate.psf import registration
 from dirtypixels.calibrate.psf.chart import BernoulliChart
@@ -38,7 +38,7 @@ _FLOOR_PX = 0.003
 class Alignment:
     """A map between chart and picture, and how good it is.
 
-    A shift that all PSFs of a neighbourhood have in common (coma has one) cannot be told from distortion: it is in
+    A shift that all PSFs of a neighborhood have in common (coma has one) cannot be told from distortion: it is in
     this map, not in the PSFs.
 
     Args:
@@ -50,7 +50,7 @@ class Alignment:
         shifts: what was left to measure in windows all over the frame after the last fit.
         blur_px: median over the frame of the blur's RMS radius in pixels, the pixel aperture not counted.
         cell_px: median width of a cell in pixels.
-        findings: what is worth knowing, those of the markers included.
+        diagnostics: what is worth knowing, those of the markers included.
     """
 
     size: tuple[int, int]
@@ -61,10 +61,10 @@ class Alignment:
     shifts: Shifts
     blur_px: float
     cell_px: float
-    findings: tuple[Finding, ...]
+    diagnostics: tuple[Diagnostic, ...]
 
     def to_image(self, points: npt.ArrayLike) -> Points:
-        """(N, 2) chart coordinates to pixels (x, y), pixel centres at integers; NaN behind the camera."""
+        """(N, 2) chart coordinates to pixels (x, y), pixel centers at integers; NaN behind the camera."""
         return self.mapping.to_image(points)
 
     def to_chart(self, points: npt.ArrayLike) -> Points:
@@ -100,15 +100,15 @@ def align(
     spacing, blur = max(size) / 22, 1.0
 
     def measured(against: Mapping, smooth: float, sparse: float) -> Shifts:
-        centres = registration.window_centres(size, against, chart, spacing * sparse, _LEAST_SHARE)
-        return _trusted(registration.measure(picture, chart, against, centres, blur, smooth))
+        centers = registration.window_centers(size, against, chart, spacing * sparse, _LEAST_SHARE)
+        return _trusted(registration.measure(picture, chart, against, centers, blur, smooth))
 
     for smooth, sparse in ((2.0, 2.0), (0.7, 1.4), (0.0, 1.0)):
         shifts = measured(current, smooth, sparse)
         blur = float(np.clip(np.median(shifts.blur), 0.3, MOST_BLUR_PX))
         current = _refitted(current, shifts, markers)
     _check_blur(blur)
-    current, findings = _with_rest(current, shifts, chart)
+    current, diagnostics = _with_rest(current, shifts, chart)
     if current.rest is not None:
         shifts = measured(current, 0.0, 1.0)
         current = _with_rest(current, shifts, chart, needed=True)[0]
@@ -123,7 +123,7 @@ def align(
         shifts=left,
         blur_px=float(np.median(np.hypot(*left.blur.T))),
         cell_px=float(np.median(current.cell_px(markers.chart))),
-        findings=markers.findings + findings + _judged(rms),
+        diagnostics=markers.diagnostics + diagnostics + _judged(rms),
     )
 
 
@@ -161,7 +161,7 @@ def _weights(shifts: Shifts) -> Points:
 
 def _with_rest(
     current: Mapping, shifts: Shifts, chart: BernoulliChart, needed: bool = False
-) -> tuple[Mapping, tuple[Finding, ...]]:
+) -> tuple[Mapping, tuple[Diagnostic, ...]]:
     """The map with a spline for what it leaves, if that predicts windows which the spline has not seen."""
     base = current.shifted(None)
     left = shifts.against(base)
@@ -183,7 +183,7 @@ def _with_rest(
         "corrected. The chart is not flat, or the lens distorts in an unusual way"
     )
     severity: Severity = "warning" if most > 0.5 else "note"
-    return base.shifted(rest), (Finding("not-flat", severity, message),)
+    return base.shifted(rest), (Diagnostic("not-flat", severity, message),)
 
 
 def _check_blur(blur: float) -> None:
@@ -195,7 +195,7 @@ def _check_blur(blur: float) -> None:
         )
 
 
-def _judged(rms: float) -> tuple[Finding, ...]:
+def _judged(rms: float) -> tuple[Diagnostic, ...]:
     if rms <= GOAL_PX:
         return ()
     # No failure: what it costs shows in the blocks, whose misfit is judged.
@@ -204,4 +204,4 @@ def _judged(rms: float) -> tuple[Finding, ...]:
         "from symmetric and changes over the field (then each block's centroid makes up for it). What it costs is in "
         "the predicted errors"
     )
-    return (Finding("alignment", "warning", message),)
+    return (Diagnostic("alignment", "warning", message),)

@@ -48,7 +48,7 @@ class Blocks:
             frame: (height, width).
             size: of the PSFs.
             step: 2 for a Bayer sensor, 1 for a monochrome one.
-            snr_db: of the chart in its darkest colour: 20 log10 of white less black over the noise.
+            snr_db: of the chart in its darkest color: 20 log10 of white less black over the noise.
         """
         side = step * size * float(np.sqrt(np.clip(64 * 10 ** ((28 - snr_db) / 10), 64, 160)))
         rows = int(np.clip(round(frame[0] / side), 3, MOST_ROWS))
@@ -114,7 +114,7 @@ class Blocks:
 
             ``middle: k - D / 24,   between two: (k + next) / 2 - (D + next D) / 12,   border: k + d / 2 + D / 3``
 
-        as follow from the means of a parabola over blocks; D of an outermost block is its neighbour's. Of the
+        as follow from the means of a parabola over blocks; D of an outermost block is its neighbor's. Of the
         differences noise makes a part, which is left out: they are scaled by ``1 - noise^2 / |d|^2``, at least 0.
 
         Args:

@@ -46,12 +46,12 @@ class BernoulliChart:
     Args:
         rows: number of blocks from top to bottom, >= 2; there are rows + 1 markers.
         columns: number of blocks from left to right, >= 2.
-        block: distance of neighbouring markers in cells, >= 2 * square + 16.
+        block: distance of neighboring markers in cells, >= 2 * square + 16.
         square: side of one of a marker's four squares in cells, >= 10. 24 leaves flat black and white of a few pixels
             where a PSF reaches 10 px and a cell is 1.2 px.
         border: width of the quiet white border in cells, >= 4.
         seed: of the noise, 0 to 2^32 - 1.
-        cell_mm: side of a cell on paper in millimetres, > 0. The default is 6 dots of a 600 dpi printer.
+        cell_mm: side of a cell on paper in millimeters, > 0. The default is 6 dots of a 600 dpi printer.
 
     Raises:
         TypeError: a number of cells or the seed is not an integer.
@@ -153,7 +153,7 @@ class BernoulliChart:
         """The same chart as large as a paper allows, each cell a whole number of printer dots; see `dots`.
 
         Args:
-            paper: "A4", "A3", "A2", "A1", "A0", "letter", "tabloid", or "WIDTHxHEIGHT" in millimetres; laid upright or
+            paper: "A4", "A3", "A2", "A1", "A0", "letter", "tabloid", or "WIDTHxHEIGHT" in millimeters; laid upright or
                 across, as fits better.
             dpi: dots per inch of the printer.
 

@@ -76,7 +76,7 @@ def _paper_mm(paper: str) -> tuple[float, float]:
     found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*[xX×]\s*(\d+(?:\.\d+)?)(?:\s*mm)?", paper.strip())
     if found is None or min(float(found[1]), float(found[2])) < 30:
         raise ValueError(
-            f"paper must be {', '.join(PAPERS_MM)} or WIDTHxHEIGHT in millimetres, at least 30; found {paper!r}"
+            f"paper must be {', '.join(PAPERS_MM)} or WIDTHxHEIGHT in millimeters, at least 30; found {paper!r}"
         )
     short, long = sorted((float(found[1]), float(found[2])))
     return short, long
@@ -89,7 +89,7 @@ def _oriented(chart: BernoulliChart, sides: tuple[float, float]) -> tuple[float,
 
 
 def page_of(chart: BernoulliChart, paper: str | None) -> tuple[float, float]:
-    """(across, down) of the page in millimetres."""
+    """(across, down) of the page in millimeters."""
     down, across = chart.size_mm
     needed = (across + 2 * MARGIN_MM, down + 2 * MARGIN_MM + CAPTION_MM)
     if paper is None:

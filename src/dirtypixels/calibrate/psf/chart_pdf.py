@@ -29,7 +29,7 @@ def write(chart: BernoulliChart, path: Path, dots: int, dpi: float, page: tuple[
         path: the file.
         dots: printer dots per cell.
         dpi: dots per inch.
-        page: (across, down) of the page in millimetres.
+        page: (across, down) of the page in millimeters.
     """
     height, width = chart.shape
     across, down = (side / _POINT_MM for side in page)

@@ -31,7 +31,7 @@ def clarity(image: npt.NDArray[np.float32], chart: BernoulliChart, identity: Ide
 
     ``noise = sqrt(pi / 2) / 6 mean |L * image|``, L a Laplacian that edges and slopes do not excite
 
-    Its taps are 2 pixels apart, because neighbours in a green that was interpolated are no measurements of their own.
+    Its taps are 2 pixels apart, because neighbors in a green that was interpolated are no measurements of their own.
     The texture is what the noise leaves of the deviation.
 
     Source: Immerkaer, "Fast noise variance estimation", 1996.

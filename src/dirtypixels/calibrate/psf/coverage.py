@@ -36,7 +36,7 @@ def white_fraction(
 
     By Green's theorem the integral over the quadrilateral Q is a sum over its edges of integrals of the pattern's row
     sums. An edge is walked as a staircase whose steps follow the chart's axes; a step is a difference of two values of
-    the pattern's summed-area table, exact within cells. Neighbouring pixels share the staircase, so that no white is
+    the pattern's summed-area table, exact within cells. Neighboring pixels share the staircase, so that no white is
     lost or counted twice. The more an edge slopes, the more steps it gets.
 
     Args:
@@ -80,19 +80,19 @@ def white_fraction(
 
 
 def window_fractions(
-    chart: BernoulliChart, mapping: Mapping, centres: _Array, reach: npt.NDArray[np.int64]
+    chart: BernoulliChart, mapping: Mapping, centers: _Array, reach: npt.NDArray[np.int64]
 ) -> Iterator[_Array]:
-    """`white_fraction` of small windows, one after the other: pixels at centre + reach both ways, each (n, n).
+    """`white_fraction` of small windows, one after the other: pixels at center + reach both ways, each (n, n).
 
     The map is inverted for all windows at once, which costs far less than one by one.
 
     Args:
         chart: the chart.
         mapping: where it lies.
-        centres: (N, 2) middles (x, y), whole pixels.
+        centers: (N, 2) middles (x, y), whole pixels.
         reach: (n,) steps from the middle, increasing by 1.
     """
-    grids = [_Grid(y + reach.astype(np.float64), x + reach.astype(np.float64), 1.0) for x, y in centres]
+    grids = [_Grid(y + reach.astype(np.float64), x + reach.astype(np.float64), 1.0) for x, y in centers]
     table = _summed_area(chart)
     for nodes, grid in zip(_inverted(mapping, grids), grids, strict=True):
         yield _fractions(table, nodes, grid)

@@ -1,4 +1,4 @@
-"""PSFs of all blocks and colours from captures that are aligned."""
+"""PSFs of all blocks and colors from captures that are aligned."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Place = tuple[int, int]
 T = TypeVar("T")
 
 USABLE_ERROR = 0.3
-"""Predicted relative error up to which a PSF may say something of its neighbours."""
+"""Predicted relative error up to which a PSF may say something of its neighbors."""
 
 EXTRAPOLATED = 0.5
 """Error of what is extrapolated from the part of a block that shows the chart to its middle, relative to it."""
@@ -38,7 +38,7 @@ LOOKS, FAR_PX = 3, 0.1
 """How often the centroid of a block is looked for that lies farther from the middle than so many pixels."""
 
 GREEN = ("Gr", "Gb", "Y")
-COLOURS = {"R": 0, "G": 1, "B": 2, "Y": 0}
+COLORS = {"R": 0, "G": 1, "B": 2, "Y": 0}
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +57,7 @@ class Estimates:
 
 
 class _Block:
-    """What is known of a block: its pieces of the captures, and for each colour the equations' matrix and the PSF.
+    """What is known of a block: its pieces of the captures, and for each color the equations' matrix and the PSF.
 
     Its `middle` is that of the pieces, (row, column) in the frame: the place that its first PSFs belong to.
     """
@@ -160,7 +160,7 @@ def centroid(psf: Floats) -> Floats:
 
 
 def _moved(centroids: Floats, seen: dict[Place, Estimate | None]) -> Floats:
-    """Centroids (R, C, 2) and what was seen to be left of them; where nothing is known, those of the neighbours."""
+    """Centroids (R, C, 2) and what was seen to be left of them; where nothing is known, those of the neighbors."""
     known = np.ones(centroids.shape[:2], dtype=bool)
     found = centroids.copy()
     good = _good([one for one in seen.values() if one is not None])
@@ -171,13 +171,13 @@ def _moved(centroids: Floats, seen: dict[Place, Estimate | None]) -> Floats:
 
 
 def _good(estimates: list[Estimate]) -> Callable[[Estimate], bool]:
-    """Whether an estimate says something of its neighbours: it is no guess, and nothing but the chart was seen."""
+    """Whether an estimate says something of its neighbors: it is no guess, and nothing but the chart was seen."""
     usual = float(np.median([one.noise for one in estimates])) if estimates else 0.0
     return lambda one: one.error < USABLE_ERROR and one.noise < MOST_RESIDUAL * usual
 
 
 def _usable(blocks: dict[Place, _Block]) -> set[Place]:
-    """Blocks whose PSFs say something of their neighbours', in all colours."""
+    """Blocks whose PSFs say something of their neighbors', in all colors."""
     found = {place for place, block in blocks.items() if not block.failed}
     for channel in {channel for place in found for channel in blocks[place].found}:
         good = _good([blocks[place].found[channel] for place in found])
@@ -186,13 +186,13 @@ def _usable(blocks: dict[Place, _Block]) -> set[Place]:
 
 
 def _solved_alone(pieces: list[tuple[Shot, Piece]], size: int) -> _Block:
-    """A block with equations and PSF of each colour, the PSF taken to be the same all over it."""
+    """A block with equations and PSF of each color, the PSF taken to be the same all over it."""
     block = _Block(pieces)
     normals: dict[int, Normal] = {}
     for shot, piece in block.pieces:
         for samples in shot.samples(piece):
             normal = normal_equations(piece.sharp, samples.values, size, samples.place, samples.step)
-            channel = COLOURS[samples.plane[0]]
+            channel = COLORS[samples.plane[0]]
             normals[channel] = normal if channel not in normals else normals[channel] + normal
     if not block.pieces:
         block.failed = "no part of it lies on the chart"
@@ -220,7 +220,7 @@ def _solved_beside(place: Place, blocks: dict[Place, _Block], usable: set[Place]
         blurred = variation.blurred(piece.sharp, np.concatenate(list(slopes.values())))
         steps = dict(zip(slopes, blurred.reshape(-1, 2, *piece.shape), strict=True))
         for samples in shot.samples(piece):
-            channel = COLOURS[samples.plane[0]]
+            channel = COLORS[samples.plane[0]]
             values = samples.values - variation.change(steps[channel], samples, piece, middle)
             vector, energy = right_side(piece.sharp, values, size, samples.place, samples.step)
             before = sides.get(channel, (np.zeros_like(vector), 0.0))
@@ -272,11 +272,11 @@ def _quality(
 def _expected_noise(
     shots: Iterable[Shot], channel: int, middle: tuple[float, float], noise: NoiseLevel | None
 ) -> float:
-    """Standard deviation of a sample of a colour, in parts of white less black, in a block's middle."""
+    """Standard deviation of a sample of a color, in parts of white less black, in a block's middle."""
     variances = []
     for shot in shots:
         for plane, tone in shot.tones.items():
-            if COLOURS[plane[0]] != channel:
+            if COLORS[plane[0]] != channel:
                 continue
             black, contrast = shot.step_at(plane, middle)
             if noise is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from dirtypixels.calibrate.findings import Finding
+from dirtypixels.calibrate.diagnostics import Diagnostic
 from dirtypixels.calibrate.psf import mapping as mappings
 from dirtypixels.calibrate.psf.chart import USABLE_CELL_PX, BernoulliChart
 from dirtypixels.calibrate.psf.clarity import clarity
@@ -93,7 +93,7 @@ def check_identity(picture: npt.NDArray[np.float32], grid: Lattice, identity: Id
 
 
 def _unknown_noise(picture: npt.NDArray[np.float32], identity: Identity, chart: BernoulliChart) -> ValueError:
-    """What to raise where the markers are the chart's and the noise between them cannot be recognised."""
+    """What to raise where the markers are the chart's and the noise between them cannot be recognized."""
     assert identity.mapping is not None
     near = chart.markers[identity.index[identity.index >= 0]]
     correlation, (x, y) = displaced_correlation(identity.mapping, picture, chart, near)
@@ -103,7 +103,7 @@ def _unknown_noise(picture: npt.NDArray[np.float32], identity: Identity, chart: 
             "double image. The camera or the chart moved while the shutter was open; mount both, and expose shorter"
         )
     if unclear := _unclear(picture, chart, identity, _TOO_NOISY):
-        return ValueError(f"the chart's pattern cannot be recognised: {unclear}")
+        return ValueError(f"the chart's pattern cannot be recognized: {unclear}")
     return ValueError(
         f"image shows a chart with the markers of this one, but with other noise (correlation "
         f"{identity.correlation:.3f}, at least {LEAST_CORRELATION:g} is needed): its seed is not {chart.seed}, or its "
@@ -146,7 +146,7 @@ def completeness(
     scale: float,
     half: float,
     partial: bool,
-) -> tuple[Finding, ...]:
+) -> tuple[Diagnostic, ...]:
     """Which markers are missing and why, and how the chart lies.
 
     Raises:
@@ -168,7 +168,7 @@ def completeness(
         }
     cut = np.any(list(sides.values()), axis=0)
     turn = ("", "90 degrees counter-clockwise", "180 degrees", "90 degrees clockwise")[identity.quarters]
-    found: list[Finding] = []
+    found: list[Diagnostic] = []
     if cut.any():
         where = " and ".join(f"{int(here.sum())} at the {side}" for side, here in sides.items() if here.any())
         text = f"the chart is cut off: {len(index)} of {total} markers are in the frame, missing are {where}"
@@ -178,7 +178,7 @@ def completeness(
             raise ValueError(f"{text}, and at least {_LEAST_MARKERS} are needed. Move back or aim again")
         if not partial:
             raise ValueError(f"{text}. Move back or aim again, or pass partial=True (--partial)")
-        found.append(Finding("cut-off", "warning", text))
+        found.append(Diagnostic("cut-off", "warning", text))
     hidden = int((~cut).sum())
     if hidden > _MOST_HIDDEN * total:
         unclear = _unclear(picture, chart, identity, _NOISY)
@@ -189,14 +189,16 @@ def completeness(
     if hidden:
         nearest = ", ".join(f"({a:.0f}, {b:.0f})" for a, b in places[~cut][:5])
         found.append(
-            Finding("hidden-markers", "warning", f"{hidden} of {total} markers cannot be read, at (x, y) = {nearest}")
+            Diagnostic(
+                "hidden-markers", "warning", f"{hidden} of {total} markers cannot be read, at (x, y) = {nearest}"
+            )
         )
     if identity.quarters:
         text = f"the chart is turned by {turn}, which is taken into account"
-        found.append(Finding("turned", "warning" if identity.quarters % 2 else "note", text))
+        found.append(Diagnostic("turned", "warning" if identity.quarters % 2 else "note", text))
     if not USABLE_CELL_PX[0] <= scale <= USABLE_CELL_PX[1]:
         text = (
             f"a cell is {scale:.2f} px wide; {USABLE_CELL_PX[0]:g} to {USABLE_CELL_PX[1]:g} px tells most about the PSF"
         )
-        found.append(Finding("cell-size", "warning", text))
+        found.append(Diagnostic("cell-size", "warning", text))
     return tuple(found)

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dirtypixels.calibrate.findings import Finding
+from dirtypixels.calibrate.diagnostics import Diagnostic
 from dirtypixels.calibrate.psf.blocks import Blocks
 from dirtypixels.calibrate.psf.chart import BernoulliChart
 from dirtypixels.calibrate.psf.estimates import Estimates, estimate
 from dirtypixels.calibrate.psf.measured_field import MeasuredField
-from dirtypixels.calibrate.psf.quality import between, block_findings, filled
+from dirtypixels.calibrate.psf.quality import between, block_diagnostics, filled
 from dirtypixels.calibrate.psf.shots import Shot, shoot
 from dirtypixels.camera import NoiseLevel
 from dirtypixels.raw.agreement import check_same_camera, check_same_lens
@@ -46,26 +46,26 @@ def psf_field(
 ) -> MeasuredField:
     """The PSFs of a lens over its field, from one capture of a chart or several.
 
-    ``measured(n) = o + sum_m k(m) sharp(n - m)`` at the samples of one colour in one block, several captures together
+    ``measured(n) = o + sum_m k(m) sharp(n - m)`` at the samples of one color in one block, several captures together
 
     Each capture is aligned with the chart, and its planes are put on the chart's own scale (0 black, 1 white), which
     takes away vignetting and black level. A first look at green in every block gives its centroid, by which the sharp
-    correspondence is moved, so that PSFs need not be. Then every block and colour is solved; and solved again with what
-    the PSF's change within the block does taken away, as far as the neighbours tell it: linear, by central differences.
+    correspondence is moved, so that PSFs need not be. Then every block and color is solved; and solved again with what
+    the PSF's change within the block does taken away, as far as the neighbors tell it: linear, by central differences.
 
     Args:
         capture: one or several of one camera with the same focus and aperture: frames, files, a folder of files (see
             `read_frames`), or arrays (H, W) of a monochrome sensor's linear signal, black 0 and white 1. The chart
             should fill the frame, its cells 1.2 to 1.6 pixels wide.
         chart: that was photographed.
-        pitch_um: distance of the sensor's pixels in micrometres, > 0, which people may want to see sizes in; None where
+        pitch_um: distance of the sensor's pixels in micrometers, > 0, which people may want to see sizes in; None where
             it is not known.
         size: side of the PSFs in full-resolution pixels, odd, 5 to 61; None chooses 11 to 31 by the blur seen.
         blocks: (rows, columns) of blocks; None chooses by size and noise, up to 9 x 12, and once more, up to 12 x 16,
             where that shows that the PSF changes fast over the field.
         black: level in DN, one for all or one for each place of the 2 x 2 pattern; None takes the frame's.
         white: level in DN; None takes the frame's.
-        noise: of the captures, in units of the signal, floats or one for each colour; the residual is judged by it.
+        noise: of the captures, in units of the signal, floats or one for each color; the residual is judged by it.
             None takes the noise of the chart's flat squares.
         aperture: side of a pixel's light-sensitive square in pixels, in (0, 2].
         partial: take a chart that is cut off by the frame.
@@ -78,8 +78,8 @@ def psf_field(
             samples, or a capture cannot be used (see `align` and `tone`); the message names it.
         RuntimeError: OpenCV is not installed.
 
-    Source: Delbracio et al. 2012 (least squares against the sharp pattern); Mosleh et al., CVPR 2015 (blocks, colours,
-    non-negativity, sum 1); see `solve` for the regularisation.
+    Source: Delbracio et al. 2012 (least squares against the sharp pattern); Mosleh et al., CVPR 2015 (blocks, colors,
+    non-negativity, sum 1); see `solve` for the regularization.
     """
     frames = _frames(capture)
     if pitch_um is not None and not 0 < pitch_um < math.inf:
@@ -110,9 +110,9 @@ def psf_field(
     steps.done()
     reasons = found.quality.reasons()
     trusted = reasons == ""
-    findings = _capture_findings(shots, frames) + block_findings(found.quality, reasons, found.psfs)
+    diagnostics = _capture_diagnostics(shots, frames) + block_diagnostics(found.quality, reasons, found.psfs)
     if size is None and wanted > side:
-        findings += (_wider(wanted, side),)
+        diagnostics += (_wider(wanted, side),)
     if not trusted.any():
         raise ValueError(
             f"capture gives no PSF that can be trusted in any of {grid.rows} x {grid.columns} blocks; the first has "
@@ -125,7 +125,7 @@ def psf_field(
         reasons,
         [frame.name for frame in frames],
         [shot.alignment.rms_px for shot in shots],
-        findings,
+        diagnostics,
         _source(frames, chart, grid, found, aperture, trusted),
         pitch_um,
     )
@@ -196,8 +196,8 @@ def _size_for(shots: Sequence[Shot]) -> int:
     return max(2 * math.ceil(6 * widest) + 1, SIZES[0])
 
 
-def _wider(wanted: int, side: int) -> Finding:
-    return Finding(
+def _wider(wanted: int, side: int) -> Diagnostic:
+    return Diagnostic(
         "psf-size",
         "warning",
         f"the blur seen asks for PSFs of {wanted} x {wanted} pixels, and {side} x {side} is the most that is chosen: "
@@ -216,18 +216,18 @@ def _check_samples(grid: Blocks, size: int, step: int) -> None:
     samples = ((rows.stop - rows.start) // step) * ((columns.stop - columns.start) // step)
     if samples < 4 * size**2:
         raise ValueError(
-            f"size and blocks must leave 4 samples of each colour for each of the PSF's {size} x {size} taps; found "
+            f"size and blocks must leave 4 samples of each color for each of the PSF's {size} x {size} taps; found "
             f"{samples} samples in each of {grid.rows} x {grid.columns} blocks. Use fewer blocks or a smaller size"
         )
 
 
-def _capture_findings(shots: Sequence[Shot], frames: Sequence[Frame]) -> tuple[Finding, ...]:
+def _capture_diagnostics(shots: Sequence[Shot], frames: Sequence[Frame]) -> tuple[Diagnostic, ...]:
     if len(shots) == 1:
-        return shots[0].findings
+        return shots[0].diagnostics
     return tuple(
-        Finding(f.kind, f.severity, f"{frame.name}: {f.message}")
+        Diagnostic(f.kind, f.severity, f"{frame.name}: {f.message}")
         for shot, frame in zip(shots, frames, strict=True)
-        for f in shot.findings
+        for f in shot.diagnostics
     )
 
 
@@ -240,13 +240,13 @@ def _source(
     trusted: npt.NDArray[np.bool_],
 ) -> str:
     size, bad = found.psfs.shape[-1], np.argwhere(~trusted) + 1
-    colours = "monochrome" if frames[0].cfa is None else "red, green and blue"
+    colors = "monochrome" if frames[0].cfa is None else "red, green and blue"
     whose = "" if frames[0].camera is None else f" of {frames[0].camera}"
     said = [
         f"Measured{whose} from {len(frames)} capture{'s' * (len(frames) > 1)} of a Bernoulli chart with dirtypixels",
         f"The chart has {chart.rows} x {chart.columns} fields and seed {chart.seed}",
-        f"Least squares with non-negative taps for {size} x {size} pixels, {colours}, in each of {grid.rows} x "
-        f"{grid.columns} blocks; each block's PSFs are about the centroid of green, lateral colour stays",
+        f"Least squares with non-negative taps for {size} x {size} pixels, {colors}, in each of {grid.rows} x "
+        f"{grid.columns} blocks; each block's PSFs are about the centroid of green, lateral color stays",
         f"They do not contain the pixel's aperture (a square of {aperture:g} pixels)",
         "Nodes lie at the middles of the blocks, between them and at the border, from a parabola through the blocks; "
         "beyond the outermost middles the change from block to block goes on",

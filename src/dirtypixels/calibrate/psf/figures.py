@@ -14,7 +14,7 @@ from matplotlib.patches import Rectangle
 from dirtypixels.calibrate.psf.measured_field import MeasuredField
 from dirtypixels.calibrate.psf.quality import MOST_ERROR, MOST_RESIDUAL
 from dirtypixels.calibrate.psf.solve import Floats
-from dirtypixels.drawing import INK, save
+from dirtypixels.plotting import INK, save
 
 DPI = 160
 STRETCH = 3  # PSFs are shown to the power 1/3: one thousandth of the peak is a tenth of white
@@ -62,13 +62,13 @@ def _mosaic(axes: Any, field: MeasuredField) -> None:
 
 
 def _map(axes: Any, field: MeasuredField, values: Floats, title: str, most: float) -> None:
-    """Figures of the blocks (R, C) as colours and as text; a block's worst colour counts."""
+    """Figures of the blocks (R, C) as colors and as text; a block's worst color counts."""
     axes.imshow(values, cmap=_BLUES, vmin=0, vmax=most, **_place(field))
     for i, j in np.argwhere(np.isfinite(values)):
         text = f"{values[i, j]:.1f}" if values[i, j] < 9.95 else f"{values[i, j]:.0f}"
-        colour = "white" if values[i, j] > 0.5 * most else INK
+        color = "white" if values[i, j] > 0.5 * most else INK
         size = max(4.5, min(8.0, 90 / values.shape[1]))
-        axes.text(j + 1, i + 1, text, ha="center", va="center", fontsize=size, color=colour)
+        axes.text(j + 1, i + 1, text, ha="center", va="center", fontsize=size, color=color)
     _finished(axes, field, title)
 
 

@@ -12,14 +12,14 @@ from dirtypixels.raw.frames import CFA_PATTERNS, plane_slices
 
 
 def full_green(signal: npt.NDArray[Any], cfa: str | None) -> npt.NDArray[np.float32]:
-    """Green at every pixel: measured where it was, elsewhere the mean of its four neighbours.
+    """Green at every pixel: measured where it was, elsewhere the mean of its four neighbors.
 
     The filter is symmetric about each pixel, so nothing moves; it only blurs every second pixel a little. Gr and Gb are
     scaled to their common mean first, as a difference in gain between them would leave a checkerboard.
 
     Args:
         signal: (H, W) linear light of a mosaic, black level removed; or of a monochrome sensor.
-        cfa: colours of the top left 2 x 2 pixels, e.g. "RGGB"; None returns the signal itself.
+        cfa: colors of the top left 2 x 2 pixels, e.g. "RGGB"; None returns the signal itself.
 
     Raises:
         ValueError: the signal is not of two dimensions, or of odd size though there is a cfa, or the cfa is unknown.
@@ -41,7 +41,7 @@ def full_green(signal: npt.NDArray[Any], cfa: str | None) -> npt.NDArray[np.floa
         if mean > 0 and both > 0:
             green[where[name]] *= np.float32(both / mean)
     padded = np.pad(green, 1, mode="reflect")
-    neighbours = (padded[:-2, 1:-1] + padded[2:, 1:-1] + padded[1:-1, :-2] + padded[1:-1, 2:]) / 4
+    neighbors = (padded[:-2, 1:-1] + padded[2:, 1:-1] + padded[1:-1, :-2] + padded[1:-1, 2:]) / 4
     for name in ("R", "B"):
-        green[where[name]] = neighbours[where[name]]
+        green[where[name]] = neighbors[where[name]]
     return green

@@ -49,7 +49,7 @@ def opencv() -> Any:
     try:
         import cv2
     except ImportError as error:
-        raise RuntimeError("finding a chart needs OpenCV; pip install 'dirtypixels[calibrate]'") from error
+        raise RuntimeError("diagnostic a chart needs OpenCV; pip install 'dirtypixels[calibrate]'") from error
     return cv2
 
 

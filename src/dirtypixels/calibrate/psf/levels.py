@@ -54,16 +54,16 @@ def patch_levels(
     saturation: float,
 ) -> tuple[Levels, FlatNoise, float]:
     """Levels of the squares' insides, the noise in them, and the clipped share of white pixels."""
-    boxes, colours = chart.patches()
+    boxes, colors = chart.patches()
     seen = np.isin(np.arange(len(boxes)) // 4, alignment.markers.index)
-    boxes, colours = boxes[seen], colours[seen]
+    boxes, colors = boxes[seen], colors[seen]
     middles = alignment.to_image((boxes[:, :2] + boxes[:, 2:]) / 2)
     right = alignment.to_image(np.stack([boxes[:, 2], boxes[:, 1:4:2].mean(1)], 1)) - middles
     below = alignment.to_image(np.stack([boxes[:, 0:3:2].mean(1), boxes[:, 3]], 1)) - middles
     found, clipped = [], []
     spreads = []
     row_step, column_step = down[1] - down[0], across[1] - across[0]
-    for middle, u, v, colour in zip(middles, right, below, colours, strict=True):
+    for middle, u, v, color in zip(middles, right, below, colors, strict=True):
         side = 2 * min(np.hypot(*u), np.hypot(*v))
         inset = min(PSF_REACH_PX, 0.35 * side)
         # A square of pixels inside the turned square: its half side is the turned one's over cos + sin of the angle.
@@ -75,10 +75,10 @@ def patch_levels(
         if not inside or (i1 - i0) * (j1 - j0) < 4:
             continue
         part = values[i0:i1, j0:j1].astype(np.float64)
-        found.append((middle[0], middle[1], part.mean(), colour, part.size))
+        found.append((middle[0], middle[1], part.mean(), color, part.size))
         # Scaled so that the median over squares is the variance (Wilson and Hilferty 1931): theirs falls short of it.
         spreads.append(part.var(ddof=1) / (1 - 2 / (9 * (part.size - 1))) ** 3)
-        if colour:
+        if color:
             clipped.append((part >= 0.999 * saturation).mean())
     table = np.array(found).reshape(-1, 5)
     noise = _flat_noise(table[:, 2], np.array(spreads), table[:, 3])
@@ -87,9 +87,9 @@ def patch_levels(
     return Levels(table[:, :2], table[:, 2], table[:, 3], error), noise, share_clipped
 
 
-def _flat_noise(level: _Array, variance: _Array, colour: _Array) -> FlatNoise:
+def _flat_noise(level: _Array, variance: _Array, color: _Array) -> FlatNoise:
     """A line through the medians of black and of white squares."""
-    points = [(np.median(level[colour == c]), np.median(variance[colour == c])) for c in (0, 1) if (colour == c).any()]
+    points = [(np.median(level[color == c]), np.median(variance[color == c])) for c in (0, 1) if (color == c).any()]
     if len(points) < 2 or points[1][0] <= points[0][0]:
         return FlatNoise(float(np.median(variance)) if len(variance) else 0.0, 0.0)
     (black, low), (white, high) = points
@@ -110,11 +110,11 @@ def window_levels(
     half = registration.window_px(alignment.size) // 2
     blur = max(alignment.blur_px / np.sqrt(2), 0.3)
     reach = np.arange(-half - int(4 * blur) - 2, half + int(4 * blur) + 3)
-    centres = registration.window_centres(alignment.size, alignment.mapping, chart, max(alignment.size) / 18)
+    centers = registration.window_centers(alignment.size, alignment.mapping, chart, max(alignment.size) / 18)
     row_step, column_step = int(down[1] - down[0]), int(across[1] - across[0])
 
-    def one(centre: _Array, fraction: _Array) -> tuple[float, ...]:
-        x, y = (round(float(c)) for c in centre)
+    def one(center: _Array, fraction: _Array) -> tuple[float, ...]:
+        x, y = (round(float(c)) for c in center)
         soft = cv2.GaussianBlur(np.nan_to_num(fraction, nan=1.0), (0, 0), blur)
         i = slice(-(-(y - half - int(down[0])) // row_step), -(-(y + half - int(down[0])) // row_step))
         j = slice(-(-(x - half - int(across[0])) // column_step), -(-(x + half - int(across[0])) // column_step))
@@ -123,6 +123,6 @@ def window_levels(
         mean = float(seen.mean())
         return x, y, mean, float(model.mean()), np.sqrt(noise.variance(mean) / seen.size)
 
-    windows = zip(centres, window_fractions(chart, alignment.mapping, centres, reach), strict=True)
-    table = np.array([one(centre, fraction) for centre, fraction in windows]).reshape(-1, 5)
+    windows = zip(centers, window_fractions(chart, alignment.mapping, centers, reach), strict=True)
+    table = np.array([one(center, fraction) for center, fraction in windows]).reshape(-1, 5)
     return Levels(table[:, :2], table[:, 2], table[:, 3], table[:, 4])

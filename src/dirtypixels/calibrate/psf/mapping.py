@@ -17,7 +17,7 @@ _POINTS_NEEDED = ((30, 7), (16, 4), (10, 1))
 """From how many points on so many distortion coefficients are fitted, in the order of `_ORDER`."""
 
 _ORDER = (0, 1, 3, 4, 2, 5, 6)
-"""k1, k2, p1, p2, k3, cx, cy: k3 and the centre need many points."""
+"""k1, k2, p1, p2, k3, cx, cy: k3 and the center need many points."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +27,7 @@ class Mapping:
     ``x = (h X) / (h_3 X)``, ``r^2 = |x - m|^2``,
     ``p = c + s * (m + (x - m)(1 + k1 r^2 + k2 r^4 + k3 r^6) + tangential(p1, p2)) + rest(X)``
 
-    with c the middle of the picture, s half its diagonal in pixels, m the centre of distortion.
+    with c the middle of the picture, s half its diagonal in pixels, m the center of distortion.
 
     Args:
         size: (height, width) of the picture in pixels.
@@ -158,9 +158,9 @@ def fit(
         most: distortion coefficients that may be fitted; few make a map that may be extrapolated.
     """
     weights = np.ones(len(chart)) if weight is None else weight / np.sqrt((weight**2).mean())
-    centre, spread = chart.mean(0), max(float(chart.std()), 1e-9)
-    inner = np.array([[spread, 0, centre[0]], [0, spread, centre[1]], [0, 0, 1.0]])
-    flat, wanted = (chart - centre) / spread, (image - middle_of(size)) / scale_of(size)
+    center, spread = chart.mean(0), max(float(chart.std()), 1e-9)
+    inner = np.array([[spread, 0, center[0]], [0, spread, center[1]], [0, 0, 1.0]])
+    flat, wanted = (chart - center) / spread, (image - middle_of(size)) / scale_of(size)
     if start is None:
         homography, distortion = _direct_homography(flat, wanted), np.zeros(7)
     else:
@@ -207,7 +207,7 @@ def as_points(points: npt.ArrayLike) -> Points:
 
 
 def middle_of(size: tuple[int, int]) -> Points:
-    """The middle of a picture (x, y) in pixels, pixel centres at integers."""
+    """The middle of a picture (x, y) in pixels, pixel centers at integers."""
     return np.array([(size[1] - 1) / 2, (size[0] - 1) / 2])
 
 

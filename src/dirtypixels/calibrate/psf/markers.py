@@ -1,4 +1,4 @@
-"""Finding a chart's markers in a picture, and saying what is wrong with the picture where they are not all there."""
+"""Diagnostic a chart's markers in a picture, and saying what is wrong with the picture where they are not all there."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dirtypixels.calibrate.findings import Finding
+from dirtypixels.calibrate.diagnostics import Diagnostic
 from dirtypixels.calibrate.psf import faults
 from dirtypixels.calibrate.psf import lattice as lattices
 from dirtypixels.calibrate.psf.chart import BernoulliChart
@@ -27,18 +27,18 @@ class Markers:
     """Which markers of a chart were found, and where.
 
     Args:
-        image: (N, 2) places (x, y) in the picture, in pixels, pixel centres at integers.
+        image: (N, 2) places (x, y) in the picture, in pixels, pixel centers at integers.
         chart: (N, 2) places (x, y) in chart coordinates.
         index: (N,) number of each marker in `chart.markers`.
         quarters: quarter turns, counter-clockwise, by which the chart is turned in the picture: 0, 1, 2 or 3.
-        findings: what is worth knowing, e.g. markers that were not found.
+        diagnostics: what is worth knowing, e.g. markers that were not found.
     """
 
     image: _Points
     chart: _Points
     index: npt.NDArray[np.int64]
     quarters: int
-    findings: tuple[Finding, ...] = ()
+    diagnostics: tuple[Diagnostic, ...] = ()
 
 
 def find_markers(
@@ -47,7 +47,7 @@ def find_markers(
     """Find the chart's markers in a picture of linear light.
 
     X-corners are looked for at several sizes; those that form a lattice are laid onto the chart by the polarity of the
-    markers, and the noise between them confirms it. A chart turned by 90, 180 or 270 degrees is recognised and noted.
+    markers, and the noise between them confirms it. A chart turned by 90, 180 or 270 degrees is recognized and noted.
 
     Args:
         image: (H, W) linear light at full resolution, e.g. green interpolated at the places of red and blue; in any
@@ -77,8 +77,8 @@ def find_markers(
     faults.check_white(_white_values(picture, chart, identity.mapping), saturation)
     half = _window(chart, scale)
     index, points = _completed(picture, chart, identity, index, points, half)
-    findings = faults.completeness(picture, chart, identity, index, points, scale, half, partial)
-    return Markers(points, chart.markers[index], index, identity.quarters, findings)
+    diagnostics = faults.completeness(picture, chart, identity, index, points, scale, half, partial)
+    return Markers(points, chart.markers[index], index, identity.quarters, diagnostics)
 
 
 def checked_image(image: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
@@ -170,8 +170,8 @@ def _completed(
 
 def _white_values(picture: npt.NDArray[np.float32], chart: BernoulliChart, mapping: Mapping) -> _Points:
     """The pixels at the middles of the white squares that are in the picture."""
-    boxes, colours = chart.patches()
-    x, y = np.nan_to_num(mapping.to_image((boxes[:, :2] + boxes[:, 2:])[colours == 1] / 2), nan=-1.0).T
+    boxes, colors = chart.patches()
+    x, y = np.nan_to_num(mapping.to_image((boxes[:, :2] + boxes[:, 2:])[colors == 1] / 2), nan=-1.0).T
     column, row = x.round().astype(int), y.round().astype(int)
     inside = (column >= 0) & (row >= 0) & (column < picture.shape[1]) & (row < picture.shape[0])
     return np.asarray(picture[row[inside], column[inside]], dtype=np.float64)

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from dirtypixels.calibrate.findings import Finding, verdict
+from dirtypixels.calibrate.diagnostics import Diagnostic, verdict
 from dirtypixels.calibrate.psf.blocks import Blocks
 from dirtypixels.calibrate.psf.quality import Quality
 from dirtypixels.camera import PsfField
@@ -20,17 +20,17 @@ class MeasuredField(PsfField):
     """PSFs over the field as they were measured, block by block.
 
     A PSF does not contain the pixels' aperture: the sharp correspondence has it. Each block's PSFs are about the
-    centroid of green, as a shift of all of them cannot be told from distortion; lateral colour stays. R x C blocks tile
+    centroid of green, as a shift of all of them cannot be told from distortion; lateral color stays. R x C blocks tile
     the frame; the field's nodes are made from their middles by `Blocks.nodes`.
 
     Args:
-        blocks: (R, C, 1|3, k, k) PSF of each block, those that are not trusted filled from their neighbours.
+        blocks: (R, C, 1|3, k, k) PSF of each block, those that are not trusted filled from their neighbors.
         grid: where the blocks lie.
         quality: of each block's PSF.
         reasons: (R, C) why a block is not trusted; "" where it is.
         captures: the captures.
         alignment_rms_px: root mean square error of each capture's alignment, in pixels.
-        findings: what is worth knowing.
+        diagnostics: what is worth knowing.
         source: where the PSFs come from.
         pitch_um: distance of pixels on the sensor; None where it is not known.
     """
@@ -43,7 +43,7 @@ class MeasuredField(PsfField):
         reasons: npt.NDArray[np.object_],
         captures: Sequence[str],
         alignment_rms_px: Sequence[float],
-        findings: Sequence[Finding],
+        diagnostics: Sequence[Diagnostic],
         source: str,
         pitch_um: float | None,
     ) -> None:
@@ -54,8 +54,8 @@ class MeasuredField(PsfField):
         self.captures, self.alignment_rms_px = tuple(captures), tuple(alignment_rms_px)
         self.residual, self.quality, self.misfit = quality.residual, quality.error, quality.misfit
         self.inside, self.clipped = quality.inside, quality.clipped
-        self.findings = tuple(findings)
-        self.passed, self.reason = verdict(self.findings)
+        self.diagnostics = tuple(diagnostics)
+        self.passed, self.reason = verdict(self.diagnostics)
 
     @property
     def trusted(self) -> npt.NDArray[np.bool_]:

@@ -15,7 +15,7 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Normal:
-    """What the samples of one colour in one block say of its PSF, about their means; of several captures, the sum.
+    """What the samples of one color in one block say of its PSF, about their means; of several captures, the sum.
 
     ``sum_n (y(n) - o - sum_m k(m) x(n - m))^2 = energy - 2 <k, vector> + <k, matrix k>``, least over the offset o
 
@@ -65,7 +65,7 @@ def normal_equations(
     place: tuple[int, int] = (0, 0),
     step: int = 1,
 ) -> Normal:
-    """Normal equations of `measured(n) = o + sum_m k(m) sharp(n - m)`, over the samples of one colour.
+    """Normal equations of `measured(n) = o + sum_m k(m) sharp(n - m)`, over the samples of one color.
 
     Two columns of the problem are the same image seen through windows that differ by a shift. So all entries follow
     from those of few taps, which are correlations (made in the frequency domain), and from the rows and columns that
@@ -74,7 +74,7 @@ def normal_equations(
     Args:
         sharp: (h + size - 1, w + size - 1) the sharp correspondence at full resolution of a block of (h, w) pixels,
             which begins half = size // 2 pixels beyond it on each side.
-        measured: (h', w') the samples of this colour in the block: its rows `place[0]::step`, columns `place[1]::step`.
+        measured: (h', w') the samples of this color in the block: its rows `place[0]::step`, columns `place[1]::step`.
         size: side of the PSF, odd, in full-resolution pixels.
         place: row and column of the first sample in the block, each in [0, step).
         step: distance of samples: 2 for a plane of a Bayer sensor, 1 for a monochrome one.

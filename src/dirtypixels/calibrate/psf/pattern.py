@@ -15,7 +15,7 @@ _ALIKE = 0.05
 """By how much of their mean the two greens of a sensor may differ: crosstalk and gains make 1 to 3 %."""
 
 _UNLIKE = 0.1
-"""By how much of their mean places under colour filters differ at least, where there is no cfa to go by."""
+"""By how much of their mean places under color filters differ at least, where there is no cfa to go by."""
 
 _DIAGONALS = {"GRBG or GBRG": (0, 3), "RGGB or BGGR": (1, 2)}
 """Where the greens lie in the 2 x 2 pattern, in reading order."""
@@ -58,7 +58,7 @@ def check_pattern(
     if cfa is None:
         if alike and np.ptp(steps) - 4 * errors.max() > _UNLIKE * steps.mean():
             raise ValueError(
-                f"{name} states no cfa, but {seen}, as under colour filters: the cfa must be {' or '.join(alike)}"
+                f"{name} states no cfa, but {seen}, as under color filters: the cfa must be {' or '.join(alike)}"
             )
         return
     stated = next(names for names in _DIAGONALS if cfa in names)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from dirtypixels.calibrate.findings import Finding
+from dirtypixels.calibrate.diagnostics import Diagnostic
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -19,7 +19,7 @@ MOST_CLIPPED = 0.01
 """Share of a block's pixels that may be saturated."""
 
 MOST_ERROR = 0.15
-"""Predicted relative error from which on a PSF says less than its neighbours'."""
+"""Predicted relative error from which on a PSF says less than its neighbors'."""
 
 MOST_RESIDUAL = 3.0
 """Residual over the field's median from which on something else than the chart is seen."""
@@ -46,7 +46,7 @@ class Quality:
         noise: (R, C, channels) predicted relative l2 error by noise: that of the posterior (see `solve.Estimate`) and,
             where the chart does not fill the block, half of what was extrapolated to its middle.
         misfit: (R, C, channels) what neither PSF nor noise explains of the samples, over their standard deviation: the
-            PSF changes within the block in another way than its neighbours tell, or something moved.
+            PSF changes within the block in another way than its neighbors tell, or something moved.
         residual: (R, C, channels) rms of measured - fitted, over the noise expected.
         inside: (R, C) share of the block that shows the chart, the best of the captures.
         clipped: (R, C) share of the block's pixels that are saturated, the worst of the captures.
@@ -100,10 +100,10 @@ class Quality:
 
 
 def between(psfs: Floats, error: Floats) -> Floats:
-    """(R, C, channels) relative error of interpolation halfway from a block to its neighbours, at most.
+    """(R, C, channels) relative error of interpolation halfway from a block to its neighbors, at most.
 
     ``|D| / 8 / |k|``, D the second differences of the blocks' PSFs down and across, less the part that noise makes of
-    them; those of an outermost block are its neighbour's, and 0 where there are fewer than 3 blocks. So far a straight
+    them; those of an outermost block are its neighbor's, and 0 where there are fewer than 3 blocks. So far a straight
     line is off, and so is the field of `Blocks.nodes` where the PSF changes in kinks or as fast as the blocks; of a
     smooth change, whose parabola the nodes follow, a quarter of it is left.
 
@@ -127,7 +127,7 @@ def between(psfs: Floats, error: Floats) -> Floats:
 
 
 def filled(values: Floats, trusted: Bools) -> Floats:
-    """What is known of blocks, with the others filled from their neighbours.
+    """What is known of blocks, with the others filled from their neighbors.
 
     ``v = sum_i v_i / d_i^2 / sum_i 1 / d_i^2`` over the 4 nearest trusted blocks (and all as near as the fourth), d the
     distance in blocks. A mean of PSFs is a PSF again: >= 0, sum 1.
@@ -152,7 +152,7 @@ def filled(values: Floats, trusted: Bools) -> Floats:
     return found
 
 
-def block_findings(quality: Quality, reasons: npt.NDArray[np.object_], psfs: Floats) -> tuple[Finding, ...]:
+def block_diagnostics(quality: Quality, reasons: npt.NDArray[np.object_], psfs: Floats) -> tuple[Diagnostic, ...]:
     """What the blocks say together.
 
     Args:
@@ -168,17 +168,17 @@ def block_findings(quality: Quality, reasons: npt.NDArray[np.object_], psfs: Flo
         more = f"; and {bad - 6} more" if bad > 6 else ""
         failure = bad > trusted.size / 3
         found.append(
-            Finding(
+            Diagnostic(
                 "untrusted-blocks",
                 "failure" if failure else "warning",
-                f"{bad} of {trusted.size} blocks cannot be trusted and were filled from their neighbours: "
+                f"{bad} of {trusted.size} blocks cannot be trusted and were filled from their neighbors: "
                 f"(row, column) {listed}{more}",
             )
         )
     if trusted.any():
         error = quality.error[trusted].max(-1)
         found.append(
-            Finding(
+            Diagnostic(
                 "psf-error",
                 "warning" if np.median(error) > 0.08 else "note",
                 f"predicted relative error of the PSFs: median {100 * np.median(error):.1f} %, worst of a trusted "
@@ -188,7 +188,7 @@ def block_findings(quality: Quality, reasons: npt.NDArray[np.object_], psfs: Flo
         left = np.median(quality.misfit[trusted].max(-1))
         if MISFIT_SHARE * left > MOST_CHANGE:
             found.append(
-                Finding(
+                Diagnostic(
                     "psf-changes",
                     "warning",
                     f"{100 * left:.0f} % of the chart's contrast are neither noise nor what the PSFs explain: "
@@ -199,7 +199,7 @@ def block_findings(quality: Quality, reasons: npt.NDArray[np.object_], psfs: Flo
         apart = between(filled(psfs, trusted), np.where(trusted[..., None], quality.error, np.nan)).max(-1)
         if np.median(apart) > MOST_BETWEEN:
             found.append(
-                Finding(
+                Diagnostic(
                     "psf-between",
                     "warning",
                     "between the blocks, where PSFs are interpolated, they may be off by another "
@@ -211,7 +211,7 @@ def block_findings(quality: Quality, reasons: npt.NDArray[np.object_], psfs: Flo
         if (cut > MOST_AT_BORDER).any():
             size = psfs.shape[-1]
             found.append(
-                Finding(
+                Diagnostic(
                     "psf-cut-off",
                     "warning",
                     f"{int((cut > MOST_AT_BORDER).sum())} blocks have more than {100 * MOST_AT_BORDER:.0f} % of their "

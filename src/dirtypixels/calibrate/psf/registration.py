@@ -52,7 +52,7 @@ def window_px(size: tuple[int, int]) -> int:
     return 2 * int(np.clip(min(size) / 24, 16, 32))
 
 
-def window_centres(
+def window_centers(
     size: tuple[int, int], mapping: Mapping, chart: BernoulliChart, spacing: float, share: float = 1.0
 ) -> _Points:
     """(N, 2) middles of windows, about `spacing` pixels apart, that lie in the picture and on the chart.
@@ -80,7 +80,7 @@ def measure(
     picture: npt.NDArray[np.float32],
     chart: BernoulliChart,
     mapping: Mapping,
-    centres: _Points,
+    centers: _Points,
     blur: float,
     smooth: float = 0.0,
 ) -> Shifts:
@@ -97,7 +97,7 @@ def measure(
         picture: (H, W) linear light.
         chart: the chart.
         mapping: where the chart is thought to be.
-        centres: (N, 2) whole pixels.
+        centers: (N, 2) whole pixels.
         blur: standard deviation of the Gaussian in pixels.
         smooth: standard deviation of a further Gaussian over both pictures, which widens the reach to larger shifts.
     """
@@ -112,8 +112,8 @@ def measure(
 
     far = 2 * int(np.ceil(2.5 * width)) + 1
 
-    def one(centre: _Points, sharp: _Points) -> tuple[float, ...]:
-        x, y = round(float(centre[0])), round(float(centre[1]))
+    def one(center: _Points, sharp: _Points) -> tuple[float, ...]:
+        x, y = round(float(center[0])), round(float(center[1]))
         # Beyond the chart there is paper or wall; pixels that it reaches through the Gaussian are left out.
         unknown = cv2.dilate(np.isnan(sharp).astype(np.uint8), np.ones((far, far), np.uint8))
         used = unknown[inner, inner].ravel() == 0
@@ -134,22 +134,22 @@ def measure(
         b, *slopes = (a[inner, inner].ravel()[used] for a in (model, right, down, xx, yy, xy))
         across_x, down_y = ramp_x[used], ramp_y[used]
         design = np.stack([b, *slopes, across_x, down_y, across_x * b, down_y * b])
-        # Centred on their means, the columns need no constant among them.
+        # Centered on their means, the columns need no constant among them.
         design -= design.mean(1, keepdims=True)
-        centred = values - values.mean()
+        centered = values - values.mean()
         try:
             inverse = np.linalg.inv(design @ design.T)
         except np.linalg.LinAlgError:
             return (np.nan,) * 8
-        found = inverse @ (design @ centred)
-        residual = centred - found @ design
+        found = inverse @ (design @ centered)
+        residual = centered - found @ design
         noise = float(residual @ residual) / (len(values) - len(design) - 1)
         gain = found[0]
         spread = float(inverse[1, 1] + inverse[2, 2])
         if not spread > 0:  # paper alone: all columns are alike but for rounding
             return (np.nan,) * 8
         error = np.sqrt(noise * spread / 2) / max(abs(gain), 1e-12)
-        explained = 1 - float(residual @ residual) / max(float(centred @ centred), 1e-30)
+        explained = 1 - float(residual @ residual) / max(float(centered @ centered), 1e-30)
         wider = blur**2 + 2 * found[3:5] / gain
         return (
             x + half * float(across_x.mean()),
@@ -161,8 +161,8 @@ def measure(
             explained if gain > 0 else 0.0,
         )
 
-    windows = zip(centres, window_fractions(chart, mapping, centres, reach), strict=True)
-    table = np.array([one(centre, sharp) for centre, sharp in windows]).reshape(-1, 8)
+    windows = zip(centers, window_fractions(chart, mapping, centers, reach), strict=True)
+    table = np.array([one(center, sharp) for center, sharp in windows]).reshape(-1, 8)
     table = table[~np.isnan(table).any(1)]
     middle, shift = table[:, :2], table[:, 2:4]
     return Shifts(mapping.to_chart(middle), middle + shift, shift, table[:, 4], table[:, 5:7], table[:, 7])

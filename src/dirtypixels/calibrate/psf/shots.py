@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from dirtypixels.calibrate.findings import Finding
+from dirtypixels.calibrate.diagnostics import Diagnostic
 from dirtypixels.calibrate.psf.alignment import Alignment, align
 from dirtypixels.calibrate.psf.chart import BernoulliChart
 from dirtypixels.calibrate.psf.coverage import white_fraction
@@ -74,16 +74,18 @@ class Shot:
     cfa: str | None
     alignment: Alignment
     tones: dict[str, Tone]
-    darkness: tuple[Finding, ...] = ()
+    darkness: tuple[Diagnostic, ...] = ()
 
     @property
-    def findings(self) -> tuple[Finding, ...]:
+    def diagnostics(self) -> tuple[Diagnostic, ...]:
         """Of the alignment and of the tone, each kind once, with the name of its plane."""
-        found = [*self.alignment.findings, *self.darkness]
+        found = [*self.alignment.diagnostics, *self.darkness]
         for name, one in self.tones.items():
             known = {f.kind for f in found}
             found += [
-                Finding(f.kind, f.severity, f"plane {name}: {f.message}") for f in one.findings if f.kind not in known
+                Diagnostic(f.kind, f.severity, f"plane {name}: {f.message}")
+                for f in one.diagnostics
+                if f.kind not in known
             ]
         return tuple(found)
 

@@ -1,4 +1,4 @@
-"""The PSF of a block and colour: least squares with non-negative taps, smooth where the PSF itself is smooth."""
+"""The PSF of a block and color: least squares with non-negative taps, smooth where the PSF itself is smooth."""
 
 from __future__ import annotations
 
@@ -50,11 +50,11 @@ class Estimate:
 
 
 def solve(normal: Normal, rounds: int = 2, start: Estimate | None = None) -> Estimate:
-    """The PSF that the normal equations of a block and colour ask for.
+    """The PSF that the normal equations of a block and color ask for.
 
     ``min over k >= 0 of sum_n (y(n) - o - (k * x)(n))^2 / s^2 + sum_d (D k)_d^2 / e_d^2 + (sum k - 1)^2 / gain^2``
 
-    D takes differences of neighbouring taps, with 0 beyond the border. No strength is chosen by hand. The variance s^2
+    D takes differences of neighboring taps, with 0 beyond the border. No strength is chosen by hand. The variance s^2
     is that of the residual without constraints and prior, ``RSS / (count - size^2)``, which holds whatever the PSF is.
     The expected squares e^2 start at 1 / size^2 and then follow from the PSF: ``e^2 = window * E (D k)^2``, the mean
     over the posterior around the last estimate; they are small where the PSF is flat and large where it is steep. That
@@ -63,7 +63,7 @@ def solve(normal: Normal, rounds: int = 2, start: Estimate | None = None) -> Est
     The sum is held at 1 within `GAIN_ERROR` and scaled to 1 exactly at the end.
 
     Args:
-        normal: of the block and colour.
+        normal: of the block and color.
         rounds: how often e^2 is taken from the posterior, >= 0; 2 is near the limit.
         start: an earlier estimate to start from, in place of an even e^2.
 

@@ -17,7 +17,7 @@ def side_by_side() -> Iterator[ThreadPoolExecutor]:
 
     A block's matrices are too small to be worth several threads; blocks times those are more threads than processors,
     which wait for each other: a capture of 12 megapixels takes half as long again without this, and several times as
-    long beside other work. Afterwards NumPy and torch have as many threads as before.
+    long while other work runs. Afterwards NumPy and torch have as many threads as before.
     """
     from threadpoolctl import threadpool_limits  # of the extra `calibrate`, as OpenCV, without which nothing comes here
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dirtypixels.calibrate.findings import Finding, Severity
+from dirtypixels.calibrate.diagnostics import Diagnostic, Kind, Severity
 from dirtypixels.calibrate.psf.alignment import Alignment
 from dirtypixels.calibrate.psf.chart import BernoulliChart
 from dirtypixels.calibrate.psf.levels import FlatNoise, Levels, patch_levels, window_levels
@@ -35,7 +35,7 @@ class Tone:
         bend: by how much the noise blocks are brighter than in linear light, as a share of white minus black.
         residual: root mean square of measured minus fitted levels, beyond what noise explains, as a share of white
             minus black.
-        findings: what is worth knowing.
+        diagnostics: what is worth knowing.
     """
 
     size: tuple[int, int]
@@ -45,7 +45,7 @@ class Tone:
     snr_db: float
     bend: float
     residual: float
-    findings: tuple[Finding, ...]
+    diagnostics: tuple[Diagnostic, ...]
 
     def black(self, points: npt.ArrayLike) -> _Array:
         """(N, 2) full-resolution pixels (x, y) to (N,) signal where the chart is black."""
@@ -85,10 +85,10 @@ def tone(
 
     The insides of the markers' squares give f = 0 and f = 1. The noise in between gives the mean over a window, with f
     the mean of the sharp chart there, whatever the PSF is. That is used where it agrees with the squares to 1 %;
-    where it does not, light is not linear in the picture or the print's black has spread, and a finding says so.
+    where it does not, light is not linear in the picture or the print's black has spread, and a diagnostic says so.
 
     Args:
-        image: (h, w) linear light at the full-resolution pixels [rows, columns]: the whole frame, or one colour plane
+        image: (h, w) linear light at the full-resolution pixels [rows, columns]: the whole frame, or one color plane
             with the slices that `raw.frames.plane_slices` gives for it.
         alignment: of the frame.
         chart: the chart.
@@ -129,8 +129,8 @@ def tone(
     deviation = np.sqrt(noise.variance(float(np.median(b + w)) / 2))
     snr = float(20 * np.log10(max(step / 2, 1e-12) / max(deviation, 1e-12)))
     lit = _at(white, *_unit_places(patches.places, alignment.size))
-    findings = _findings(b, w, lit, clipped, bend, residual, snr, saturation)
-    return Tone(alignment.size, white, black, noise, snr, bend, residual, findings)
+    diagnostics = _diagnostics(b, w, lit, clipped, bend, residual, snr, saturation)
+    return Tone(alignment.size, white, black, noise, snr, bend, residual, diagnostics)
 
 
 _AGREES = 0.01
@@ -182,14 +182,14 @@ def _fitted(levels: Levels, size: tuple[int, int]) -> tuple[_Array, _Array]:
     return black, white
 
 
-def _findings(
+def _diagnostics(
     b: _Array, w: _Array, lit: _Array, clipped: float, bend: float, residual: float, snr: float, saturation: float
-) -> tuple[Finding, ...]:
-    found: list[Finding] = []
+) -> tuple[Diagnostic, ...]:
+    found: list[Diagnostic] = []
 
-    def say(kind: str, failure: bool, message: str) -> None:
+    def say(kind: Kind, failure: bool, message: str) -> None:
         severity: Severity = "failure" if failure else "warning"
-        found.append(Finding(kind, severity, message))
+        found.append(Diagnostic(kind, severity, message))
 
     black, white = float(np.median(b)), float(np.median(w))
     step = white - black

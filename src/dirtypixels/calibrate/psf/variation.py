@@ -14,7 +14,7 @@ Floats = npt.NDArray[np.float64]
 def slopes(own: tuple[Floats, Floats], beside: list[tuple[tuple[Floats, Floats] | None, ...]]) -> Floats:
     """How a PSF changes with each pixel down and across the frame.
 
-    ``(k_next - k_last) / (place_next - place_last)``, where there is no neighbour with the block itself in its place
+    ``(k_next - k_last) / (place_next - place_last)``, where there is no neighbor with the block itself in its place
 
     Args:
         own: the block's (row, column) and its PSF (k, k).

@@ -5,7 +5,7 @@ from typing import Any, Literal
 from dirtypixels.restore.algorithms.admm import ADMM
 from dirtypixels.restore.algorithms.base import Algorithm
 from dirtypixels.restore.algorithms.chambolle_pock import ChambollePock
-from dirtypixels.restore.algorithms.colour import Colour, ColourPrior
+from dirtypixels.restore.algorithms.color import Color, ColorPrior
 from dirtypixels.restore.algorithms.fista import FISTA
 from dirtypixels.restore.algorithms.hqs import HQS
 from dirtypixels.restore.algorithms.ista import ISTA
@@ -31,7 +31,7 @@ __all__ = [
     "Algorithm",
     "AlgorithmName",
     "ChambollePock",
-    "Colour",
-    "ColourPrior",
+    "Color",
+    "ColorPrior",
     "PriorGradient",
 ]

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from dirtypixels import checks
-from dirtypixels.restore.algorithms.colour import Colour, ColourPrior
+from dirtypixels.restore.algorithms.color import Color, ColorPrior
 from dirtypixels.restore.prox import Prox
 from dirtypixels.restore.terms import DataTerm
 
@@ -33,16 +33,16 @@ class Algorithm(nn.Module, ABC, Generic[S]):
 
     Args:
         prox: the prior's proximal operator over the filter responses; a sequence of them, one for each channel, for
-            colour "own".
+            color "own".
         filters: (K, 1, k, k) to start from, k odd.
         beta: starting value of the coupling of the algorithms that have one, > 0; the other weights start at 1.
-        colour: how the prior sees the channels, see `ColourPrior`.
+        color: how the prior sees the channels, see `ColorPrior`.
         features: size F of a context c that is known of each image, 0 for none. With it the prox gets the context, and
             the logarithm of each weight has a learned linear term in it, which starts at 0.
 
     Raises:
-        TypeError: prox does not fit the colour.
-        ValueError: filters have another shape, beta is not above 0, colour is unknown, x is smaller than a filter, or
+        TypeError: prox does not fit the color.
+        ValueError: filters have another shape, beta is not above 0, color is unknown, x is smaller than a filter, or
             the context is missing.
     """
 
@@ -56,7 +56,7 @@ class Algorithm(nn.Module, ABC, Generic[S]):
         filters: Tensor,
         beta: float = 1.0,
         *,
-        colour: Colour = "shared",
+        color: Color = "shared",
         features: int = 0,
     ) -> None:
         super().__init__()
@@ -65,8 +65,8 @@ class Algorithm(nn.Module, ABC, Generic[S]):
             raise ValueError(f"filters must have an odd size; found {filters.shape[-1]}")
         if not beta > 0:
             raise ValueError(f"beta must be above 0; found {beta}")
-        prior = ColourPrior(prox, colour)
-        own = colour == "own"
+        prior = ColorPrior(prox, color)
+        own = color == "own"
         self.filters = nn.Parameter(filters.repeat(len(prior.proxes), 1, 1, 1, 1) if own else filters.clone())
         for name in self.weights:
             start = float(beta) if name == "beta" else 1.0
@@ -78,7 +78,7 @@ class Algorithm(nn.Module, ABC, Generic[S]):
 
     @property
     def prox(self) -> Prox:
-        """The prior's proximal operator; of the first channel for colour "own"."""
+        """The prior's proximal operator; of the first channel for color "own"."""
         return self.prior.proxes[0]
 
     @abstractmethod
@@ -101,7 +101,7 @@ class Algorithm(nn.Module, ABC, Generic[S]):
             raise ValueError("context must be given to a layer with features; found none")
         if context is None or self.weights_by_context is None:
             return None
-        return context.mean(1, keepdim=True) if self.prior.colour == "merged" else context
+        return context.mean(1, keepdim=True) if self.prior.color == "merged" else context
 
     def _weights(self, context: Tensor | None) -> tuple[Tensor, ...]:
         """In the order of their names: scalars, or (B, 1|C, 1, 1) with a context."""

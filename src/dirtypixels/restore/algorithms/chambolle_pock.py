@@ -41,9 +41,9 @@ class ChambollePock(Algorithm[PrimalDual]):
         (before, dual, ahead), context = state, self._context(context)
         weight, beta, step = self._weights(context)
         wide = self._wide(beta)
-        v = dual / wide + self.prior.analyse(ahead, self.filters)
+        v = dual / wide + self.prior.analyze(ahead, self.filters)
         dual = wide * (v - self.prior(v, beta, before.shape[1], context))
         rho = beta * self._norm(self._power(before)) / step
-        down = torch.fft.rfft2(rho * before - self.prior.synthesise(dual, self.filters))
+        down = torch.fft.rfft2(rho * before - self.prior.synthesize(dual, self.filters))
         x = term.near(before).solve(down, rho, None, weight, before)
         return PrimalDual(x, dual, 2 * x - before)

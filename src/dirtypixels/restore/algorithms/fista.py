@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from dirtypixels.restore.algorithms.colour import Colour
+from dirtypixels.restore.algorithms.color import Color
 from dirtypixels.restore.algorithms.ista import ForwardBackward
 from dirtypixels.restore.prox import Prox
 from dirtypixels.restore.terms import DataTerm
@@ -29,7 +29,7 @@ class FISTA(ForwardBackward[Accelerated]):
     ``x' = step of ISTA from a,  t' = (1 + sqrt(1 + 4 t^2)) / 2,  a = x' + (t - 1) / t' (x' - x)``
 
     Args:
-        prox: as for `Algorithm`, and so are filters, beta (which is not used), colour and features.
+        prox: as for `Algorithm`, and so are filters, beta (which is not used), color and features.
         inner: steps on the dual in an iteration, >= 1; momentum needs more of them than ISTA.
         restart: whether an image loses its momentum where that points uphill, which is what reaches the minimum of a
             problem that is strongly convex soonest.
@@ -43,12 +43,12 @@ class FISTA(ForwardBackward[Accelerated]):
         filters: Tensor,
         beta: float = 1.0,
         *,
-        colour: Colour = "shared",
+        color: Color = "shared",
         features: int = 0,
         inner: int = 5,
         restart: bool = False,
     ) -> None:
-        super().__init__(prox, filters, beta, colour=colour, features=features, inner=inner)
+        super().__init__(prox, filters, beta, color=color, features=features, inner=inner)
         self.restart = restart
 
     def start(self, x: Tensor) -> Accelerated:

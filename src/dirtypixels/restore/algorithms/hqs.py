@@ -22,7 +22,7 @@ class HQS(Algorithm[Iterate]):
     ``z_i = prox(C_i x)``
     ``x   = (lambda A^T W A + beta sum_i C_i^T C_i)^-1 (lambda A^T W y + beta sum_i C_i^T z_i)``
 
-    It minimises ``lambda f(x) + sum_i min_z g(z) + beta/2 |z - C_i x|^2``, which tends to the objective as beta grows.
+    It minimizes ``lambda f(x) + sum_i min_z g(z) + beta/2 |z - C_i x|^2``, which tends to the objective as beta grows.
 
     Source: Geman and Yang 1995; Schmidt and Roth 2014; Diamond et al. 2017, algorithm 1.
     """

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from dirtypixels.restore.algorithms.admm import Primal
 from dirtypixels.restore.algorithms.base import Algorithm, HasImage
-from dirtypixels.restore.algorithms.colour import Colour
+from dirtypixels.restore.algorithms.color import Color
 from dirtypixels.restore.prox import Prox
 from dirtypixels.restore.terms import DataTerm
 
@@ -21,7 +21,7 @@ class ForwardBackward(Algorithm[S]):
     """What proximal gradient and its accelerated form share.
 
     Args:
-        prox: as for `Algorithm`, and so are filters, beta (which is not used), colour and features.
+        prox: as for `Algorithm`, and so are filters, beta (which is not used), color and features.
         inner: steps on the dual in an iteration, >= 1.
 
     Raises:
@@ -36,11 +36,11 @@ class ForwardBackward(Algorithm[S]):
         filters: Tensor,
         beta: float = 1.0,
         *,
-        colour: Colour = "shared",
+        color: Color = "shared",
         features: int = 0,
         inner: int = 1,
     ) -> None:
-        super().__init__(prox, filters, beta, colour=colour, features=features)
+        super().__init__(prox, filters, beta, color=color, features=features)
         if inner < 1:
             raise ValueError(f"inner must be at least 1; found {inner}")
         self.inner = inner
@@ -55,9 +55,9 @@ class ForwardBackward(Algorithm[S]):
         penalty = self.prior.joined(weight * lipschitz / (step * norm))
         v = dual / self._wide(penalty)
         for _ in range(self.inner):
-            w = v + self.prior.analyse(down - self.prior.synthesise(v, self.filters) / norm, self.filters)
+            w = v + self.prior.analyze(down - self.prior.synthesize(v, self.filters) / norm, self.filters)
             v = w - self.prior(w, penalty, x.shape[1], context)
-        return down - self.prior.synthesise(v, self.filters) / norm, self._wide(penalty) * v
+        return down - self.prior.synthesize(v, self.filters) / norm, self._wide(penalty) * v
 
 
 class ISTA(ForwardBackward[Primal]):

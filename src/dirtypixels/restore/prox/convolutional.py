@@ -1,4 +1,4 @@
-"""The paper's proximal operator with kernels that see neighbouring pixels."""
+"""The paper's proximal operator with kernels that see neighboring pixels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What learned proximal operators share that look at neighbouring pixels."""
+"""What learned proximal operators share that look at neighboring pixels."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ class SpatialProx(Prox):
         self.channels, self.features = channels, features
 
     def change(self, analysis: Tensor, patches: Tensor, penalty: Tensor, context: Tensor | None = None) -> Tensor:
-        """Not to be had: patches know no neighbours.
+        """Not to be had: patches know no neighbors.
 
         Raises:
             TypeError: always.
         """
         raise TypeError(
-            f"change must be called on a pointwise prox; found {type(self).__name__}, which sees neighbouring pixels"
+            f"change must be called on a pointwise prox; found {type(self).__name__}, which sees neighboring pixels"
         )
 
     def _check(self, v: Tensor, context: Tensor | None) -> None:

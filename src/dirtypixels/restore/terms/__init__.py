@@ -2,6 +2,6 @@
 
 from dirtypixels.restore.terms.base import DataTerm
 from dirtypixels.restore.terms.gaussian import Gaussian
-from dirtypixels.restore.terms.weighted import Majorised, Masked, Weighted
+from dirtypixels.restore.terms.weighted import Majorized, Masked, Weighted
 
-__all__ = ["DataTerm", "Gaussian", "Majorised", "Masked", "Weighted"]
+__all__ = ["DataTerm", "Gaussian", "Majorized", "Masked", "Weighted"]

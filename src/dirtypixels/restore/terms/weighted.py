@@ -160,7 +160,7 @@ class Weighted(DataTerm):
         return self.image(weight * self.otf.conj() * seen + rho * (spectrum if power is None else power * spectrum))
 
 
-class Majorised(Weighted):
+class Majorized(Weighted):
     """A `Weighted` whose exact solves, near an iterate x', are by inverse filtering.
 
     ``f(x) <= max(w)/2 |A x - y'|^2 + constant,  y' = A x' + w / max(w) (y - A x')``, with equality at x'

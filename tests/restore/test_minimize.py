@@ -15,11 +15,11 @@ from torch import Tensor
 
 from dirtypixels.blur import transfer_function
 from dirtypixels.camera import gaussian_psf
-from dirtypixels.restore import ConvergenceError, minimise
+from dirtypixels.restore import ConvergenceError, minimize
 from dirtypixels.restore.algorithms import ALGORITHMS
 from dirtypixels.restore.filters import dct_filters, gradient_filters
 from dirtypixels.restore.prox import IsotropicTV, PointwiseCNN, Prox, SoftThreshold
-from dirtypixels.restore.terms import DataTerm, Gaussian, Majorised, Masked, Weighted
+from dirtypixels.restore.terms import DataTerm, Gaussian, Majorized, Masked, Weighted
 
 Array = npt.NDArray[np.float64]
 SIZE = (6, 5)
@@ -114,7 +114,7 @@ def minima() -> dict[tuple[str, str], Array]:
 
 def solve(term: str, prior: str, algorithm: Any) -> Array:
     bank, prox = PRIORS[prior]
-    found = minimise(TERMS[term], bank, prox, algorithm, tolerance=1e-6)
+    found = minimize(TERMS[term], bank, prox, algorithm, tolerance=1e-6)
     assert not found.requires_grad
     return found.flatten().numpy()
 
@@ -157,12 +157,12 @@ def test_continuation_agrees(algorithm: str, term: str, prior: str, minima: dict
 
 
 @pytest.mark.parametrize("algorithm", ["admm", "chambolle_pock", "ista", "fista"])
-@pytest.mark.parametrize("colour", ["own", "merged"])
-def test_colour(algorithm: Any, colour: Any) -> None:
+@pytest.mark.parametrize("color", ["own", "merged"])
+def test_color(algorithm: Any, color: Any) -> None:
     """Two channels with a weak prior of known minimum: own strengths, or equal responses in both."""
     y, bank = picture(channels=2), dct_filters(3).double()
     alone = [solve_one(Gaussian(y[:, c : c + 1]), 0.02 * (c + 1)) for c in range(2)]
-    if colour == "own":
+    if color == "own":
         prox: Any = [SoftThreshold(0.02), SoftThreshold(0.04)]
         expected = torch.cat(alone, 1)
     else:
@@ -170,48 +170,48 @@ def test_colour(algorithm: Any, colour: Any) -> None:
         prox = SoftThreshold(0.02)
         mean, shift = y.mean(1, keepdim=True), y.mean((-2, -1), keepdim=True) - y.mean()
         expected = solve_one(Gaussian(mean), 0.02 / 2) + shift
-    found = minimise(Gaussian(y), bank, prox, algorithm, colour=colour, beta=1.0)
+    found = minimize(Gaussian(y), bank, prox, algorithm, color=color, beta=1.0)
     torch.testing.assert_close(found, expected.expand(found.shape), rtol=0, atol=1e-5)
 
 
 def solve_one(term: DataTerm, strength: float) -> Tensor:
-    return minimise(term, dct_filters(3).double(), SoftThreshold(strength), beta=1.0, tolerance=1e-7)
+    return minimize(term, dct_filters(3).double(), SoftThreshold(strength), beta=1.0, tolerance=1e-7)
 
 
 def test_images_and_channels_of_a_batch_do_not_mix() -> None:
     y, bank = picture(2, 2), gradient_filters().double()
-    together = minimise(Gaussian(y), bank, IsotropicTV(0.1))
+    together = minimize(Gaussian(y), bank, IsotropicTV(0.1))
     for b in range(2):
         for c in range(2):
-            alone = minimise(Gaussian(y[b : b + 1, c : c + 1]), bank, IsotropicTV(0.1))
+            alone = minimize(Gaussian(y[b : b + 1, c : c + 1]), bank, IsotropicTV(0.1))
             torch.testing.assert_close(together[b, c], alone[0, 0], rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("algorithm", ["admm", "chambolle_pock", "ista", "prior_gradient"])
 def test_weight_start_and_coupling_change_no_minimum(algorithm: Any) -> None:
     bank, y = dct_filters(3).double(), picture()
-    expected = minimise(Gaussian(y, None, torch.full((1, 1, 1, 1), 2.0).double()), bank, SoftThreshold(0.1))
-    found = minimise(Gaussian(y), bank, SoftThreshold(0.1), algorithm, weight=2.0, beta=1.0, start=torch.zeros_like(y))
+    expected = minimize(Gaussian(y, None, torch.full((1, 1, 1, 1), 2.0).double()), bank, SoftThreshold(0.1))
+    found = minimize(Gaussian(y), bank, SoftThreshold(0.1), algorithm, weight=2.0, beta=1.0, start=torch.zeros_like(y))
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
 
 
-def test_majorised_weights_reach_the_minimum_of_the_weights(minima: dict[tuple[str, str], Array]) -> None:
+def test_majorized_weights_reach_the_minimum_of_the_weights(minima: dict[tuple[str, str], Array]) -> None:
     bank, prox = PRIORS["l1 of gradients"]
-    x = minimise(Majorised(picture(), WEIGHT, OTF), bank, prox)
+    x = minimize(Majorized(picture(), WEIGHT, OTF), bank, prox)
     np.testing.assert_allclose(x.flatten().numpy(), minima["weights and blur", "l1 of gradients"], rtol=0, atol=1e-5)
 
 
 def test_single_precision() -> None:
     bank, prox = PRIORS["isotropic TV"]
-    x = minimise(Gaussian(picture().float()), bank, prox, tolerance=1e-4)
+    x = minimize(Gaussian(picture().float()), bank, prox, tolerance=1e-4)
     assert x.dtype == torch.float32
-    torch.testing.assert_close(x.double(), minimise(Gaussian(picture()), bank, prox), rtol=0, atol=1e-4)
+    torch.testing.assert_close(x.double(), minimize(Gaussian(picture()), bank, prox), rtol=0, atol=1e-4)
 
 
 def test_the_users_modules_stay_as_they_are() -> None:
     bank, prox = dct_filters(3), PointwiseCNN(8, 4)
     state = {name: value.clone() for name, value in prox.state_dict().items()}
-    minimise(Gaussian(picture().float()), bank, prox, "hqs", tolerance=0.1)
+    minimize(Gaussian(picture().float()), bank, prox, "hqs", tolerance=0.1)
     assert all(torch.equal(value, state[name]) for name, value in prox.state_dict().items())
     assert all(p.requires_grad for p in prox.parameters())
 
@@ -221,10 +221,10 @@ def test_failure_to_converge_is_an_error_that_holds_the_last_iterate(algorithm: 
     bank, prox = PRIORS["isotropic TV"]
     message = "after 25 iterations the minimum is an estimated .* away where 1e-06 was asked for; allow more iterations"
     with pytest.raises(ConvergenceError, match=message) as caught:
-        minimise(TERMS["blur"], bank, prox, algorithm, iterations=25)
+        minimize(TERMS["blur"], bank, prox, algorithm, iterations=25)
     assert caught.value.x.shape == (1, 1, *SIZE)
     with pytest.raises(ConvergenceError):
-        minimise(Gaussian(torch.nan * picture()), bank, prox, algorithm, beta=1.0, iterations=100)
+        minimize(Gaussian(torch.nan * picture()), bank, prox, algorithm, beta=1.0, iterations=100)
 
 
 @pytest.mark.parametrize(
@@ -235,15 +235,15 @@ def test_failure_to_converge_is_an_error_that_holds_the_last_iterate(algorithm: 
         ({"beta": -1.0}, "beta must be above 0; found -1.0"),
         ({"tolerance": 0.0}, "tolerance must be above 0; found 0"),
         ({"iterations": 0}, "iterations must be at least 1; found 0"),
-        ({"colour": "lab"}, "colour must be one of 'shared', 'own', 'merged'; found 'lab'"),
+        ({"color": "lab"}, "color must be one of 'shared', 'own', 'merged'; found 'lab'"),
     ],
 )
 def test_arguments_are_checked(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):
-        minimise(TERMS["plain"], gradient_filters(), SoftThreshold(), **arguments)
-    with pytest.raises(TypeError, match="prox must be a sequence of Prox, one for each channel, for colour 'own'"):
-        minimise(TERMS["plain"], gradient_filters(), SoftThreshold(), colour="own")
-    with pytest.raises(TypeError, match="prox must be one Prox for colour 'shared'; found list"):
-        minimise(TERMS["plain"], gradient_filters(), [SoftThreshold()])
+        minimize(TERMS["plain"], gradient_filters(), SoftThreshold(), **arguments)
+    with pytest.raises(TypeError, match="prox must be a sequence of Prox, one for each channel, for color 'own'"):
+        minimize(TERMS["plain"], gradient_filters(), SoftThreshold(), color="own")
+    with pytest.raises(TypeError, match="prox must be one Prox for color 'shared'; found list"):
+        minimize(TERMS["plain"], gradient_filters(), [SoftThreshold()])
     with pytest.raises(ValueError, match="x must have 2 channels, each with its own prox; found 1"):
-        minimise(TERMS["plain"], gradient_filters(), [SoftThreshold(), SoftThreshold()], colour="own")
+        minimize(TERMS["plain"], gradient_filters(), [SoftThreshold(), SoftThreshold()], color="own")

@@ -1,4 +1,4 @@
-"""Algorithms run to convergence: the image that minimises a data term and a convex prior."""
+"""Algorithms run to convergence: the image that minimizes a data term and a convex prior."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from dirtypixels import checks
-from dirtypixels.restore.algorithms import ALGORITHMS, HQS, Algorithm, AlgorithmName, Colour, PriorGradient
+from dirtypixels.restore.algorithms import ALGORITHMS, HQS, Algorithm, AlgorithmName, Color, PriorGradient
 from dirtypixels.restore.algorithms.hqs import Iterate
 from dirtypixels.restore.convergence import ConvergenceError
 from dirtypixels.restore.prox import Prox
@@ -21,13 +21,13 @@ _GROWTH = 4.0  # of the coupling, from one stage of a continuation to the next
 _FISTA_INNER = 20
 
 
-def minimise(
+def minimize(
     term: DataTerm,
     filters: Tensor,
     prox: Prox | Sequence[Prox],
     algorithm: AlgorithmName = "admm",
     *,
-    colour: Colour = "shared",
+    color: Color = "shared",
     weight: float = 1.0,
     beta: float | None = None,
     start: Tensor | None = None,
@@ -37,15 +37,15 @@ def minimise(
     """The minimum of ``weight f(x) + sum_i g(C_i x)`` for a convex prior g, without gradients.
 
     How far the iterate is from the minimum is estimated from how fast it still moves and how fast that decreases. "hqs"
-    and "prior_gradient" minimise the objective with the prior's Moreau envelope, whose minimum is x* + d / beta for
+    and "prior_gradient" minimize the objective with the prior's Moreau envelope, whose minimum is x* + d / beta for
     large beta; beta grows until two successive extrapolations to infinity agree, and each stage has momentum.
 
     Args:
         term: f.
         filters: of C, (K, 1, k, k), k odd.
-        prox: of g; a sequence of them, one for each channel, for colour "own".
+        prox: of g; a sequence of them, one for each channel, for color "own".
         algorithm: one of `ALGORITHMS`; all reach the same minimum.
-        colour: how the prior sees the channels, see `ColourPrior`.
+        color: how the prior sees the channels, see `ColorPrior`.
         weight: of the data term, > 0.
         beta: coupling, > 0; of the first stage for "hqs" and "prior_gradient"; not used by "ista" and "fista". As steep
             as the data term if None.
@@ -57,7 +57,7 @@ def minimise(
         (B, C, H, W).
 
     Raises:
-        TypeError: prox does not fit the colour.
+        TypeError: prox does not fit the color.
         ValueError: an argument is out of range.
         ConvergenceError: the tolerance is not reached; its `x` is the last iterate.
 
@@ -72,7 +72,7 @@ def minimise(
     with torch.no_grad():
         options: dict[str, Any] = {"inner": _FISTA_INNER, "restart": True} if algorithm == "fista" else {}
         first = 1.0 if beta is None else beta
-        step = ALGORITHMS[algorithm](prox, filters.to(term.y), beta=first, colour=colour, **options)
+        step = ALGORITHMS[algorithm](prox, filters.to(term.y), beta=first, color=color, **options)
         x = term.start() if start is None else start
         if beta is None:
             power = step.prior.power(step.filters, term.size)

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from dirtypixels.calibrate.rehearsal.geometry import Pose, View, pixel_corners
+from dirtypixels.calibrate.simulate.geometry import Pose, View, pixel_corners
 
 FRAME = (480, 640)
 CHART = (300, 500)
@@ -42,12 +42,12 @@ def test_as_opencv_projects() -> None:
     turn = turns[0] @ turns[1] @ turns[2]
     c, s = math.cos(math.radians(4)), math.sin(math.radians(4))
     scale = 0.9 * min(640 / (c * 500 + s * 300), 480 / (s * 500 + c * 300)) / f
-    centred = np.pad((chart_points().reshape(-1, 2) - [250, 150]) * scale, ((0, 0), (0, 1)))
+    centered = np.pad((chart_points().reshape(-1, 2) - [250, 150]) * scale, ((0, 0), (0, 1)))
     shift = np.array([0.02 * 640 / f, -0.03 * 480 / f, 1.0])
     # OpenCV counts radii in focal lengths, the view in half diagonals.
     unit = f / (diagonal / 2)
     found, _ = cv2.projectPoints(
-        centred, cv2.Rodrigues(turn)[0], shift, lens, np.array([k1 * unit**2, k2 * unit**4, 0.0, 0.0])
+        centered, cv2.Rodrigues(turn)[0], shift, lens, np.array([k1 * unit**2, k2 * unit**4, 0.0, 0.0])
     )
     np.testing.assert_allclose(view.to_image(chart_points()).reshape(-1, 2), found[:, 0], rtol=0, atol=1e-8)
 
@@ -83,7 +83,7 @@ def test_what_the_lens_cannot_see_is_nan() -> None:
     assert np.isnan(tilted.to_image([-1e5, 150])).all()  # behind the camera
 
 
-def test_corners_of_pixels_are_half_a_pixel_off_their_centres() -> None:
+def test_corners_of_pixels_are_half_a_pixel_off_their_centers() -> None:
     corners = pixel_corners(range(2, 4), range(5, 6))
     np.testing.assert_array_equal(corners[..., 0], [[4.5, 5.5]] * 3)
     np.testing.assert_array_equal(corners[..., 1], [[1.5] * 2, [2.5] * 2, [3.5] * 2])

@@ -14,7 +14,7 @@ class CellIntegral:
     ``mean = (closed integral of F dy) / (closed integral of x dy)``, F(x, y) the chart's integral from 0 to x at y
 
     by Green's theorem. F is straight in x within a cell, so that the midpoint rule is exact on every piece of a side
-    between two lines of the grid. Sides that neighbours share are integrated once.
+    between two lines of the grid. Sides that neighbors share are integrated once.
 
     Args:
         cells: (rows, columns), the chart's value in each cell; cell (r, c) covers [c, c + 1] x [r, r + 1].

@@ -1,4 +1,4 @@
-"""A calibration's captures of a simulated camera, on disk as a user would have them, and the truth beside them."""
+"""A calibration's captures of a simulated camera, on disk as a user would have them, and the truth next to them."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import numpy as np
 import torch
 
 from dirtypixels.calibrate.psf.chart import BernoulliChart
-from dirtypixels.calibrate.rehearsal.camera import ChartCamera
-from dirtypixels.calibrate.rehearsal.example import example_camera
-from dirtypixels.calibrate.rehearsal.geometry import Pose
-from dirtypixels.calibrate.rehearsal.sensor import channel_of, of_channel
+from dirtypixels.calibrate.simulate.camera import ChartCamera
+from dirtypixels.calibrate.simulate.example import example_camera
+from dirtypixels.calibrate.simulate.geometry import Pose
+from dirtypixels.calibrate.simulate.sensor import channel_of, of_channel
 from dirtypixels.camera import Camera
 from dirtypixels.files import write_text
 from dirtypixels.raw.folders import write_frames
@@ -28,14 +28,14 @@ POSES = (
     Pose(fill=0.95, rotation=1.5, tilt=(0.5, 2.0), offset=(-0.005, 0.004)),
 )
 
-#: The lamp: signal of green in the frame's centre that a second at ISO 100 collects.
+#: The lamp: signal of green in the frame's center that a second at ISO 100 collects.
 LIGHT = 10.0
 
 
 def typical(
     camera: Camera | str | Path | None = None, height: int = 480, width: int = 640, **known: Any
 ) -> ChartCamera:
-    """A camera with the faults that real ones have: a barrel, dark corners, colours unlike, pixels that differ.
+    """A camera with the faults that real ones have: a barrel, dark corners, colors unlike, pixels that differ.
 
     Args:
         camera: a profile, or its name or path; None for `example_camera()`. Its noise and its lens are what a
@@ -53,7 +53,7 @@ def typical(
     faults: dict[str, Any] = {
         "distortion": (-0.04, 0.01),
         "vignetting": 0.3,
-        "colour": (0.6, 1.0, 0.75),
+        "color": (0.6, 1.0, 0.75),
         "prnu": 0.005,
         "hot": 2e-5,
     }
@@ -67,7 +67,7 @@ def typical(
     return ChartCamera(profile, height, width, **(faults | known))
 
 
-def rehearse(
+def simulate_captures(
     folder: str | Path,
     camera: ChartCamera | None = None,
     *,
@@ -81,7 +81,7 @@ def rehearse(
 ) -> Path:
     """Write all captures of a calibration, and what it should find.
 
-    `noise/` holds, for each gain, flat fields from nearly black to clipped in the frame's centre, each exposure
+    `noise/` holds, for each gain, flat fields from nearly black to clipped in the frame's center, each exposure
     `frames` times; `darks/` as many frames with the lens cap on, exposed as long as the longest of them; `chart/` a
     capture for each pose at the lowest gain; each folder with its `captures.csv`. `chart.png` is the chart, `truth/`
     the camera's profile, `truth.json` everything else that went in.
@@ -93,7 +93,7 @@ def rehearse(
         exposures: number of flat fields at each gain, >= 1.
         frames: of each exposure, >= 1.
         chart: None for one whose cells suit the camera's pixels.
-        poses: of the chart, one for each capture; none for a rehearsal of the noise alone.
+        poses: of the chart, one for each capture; none for a simulation of the noise alone.
         snr_db: of the chart captures, in place of the noise at the lowest gain, see `ChartCamera.noise`.
         seed: of the noise, and of the chart where none is given.
 
@@ -202,7 +202,7 @@ def _truth(
             "distortion": list(camera.distortion),
             "focal": camera.focal,
             "vignetting": camera.lens.vignetting,
-            "colour": list(camera.colour),
+            "color": list(camera.color),
         },
         "chart": None if chart is None else chart.parameters(),
         "chart_captures": [

@@ -1,4 +1,4 @@
-"""Priors over filter responses of colour images: the one place that knows how the channels share them."""
+"""Priors over filter responses of color images: the one place that knows how the channels share them."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from dirtypixels import checks
-from dirtypixels.restore.filters import analyse, map_patches, power_spectrum, synthesise
+from dirtypixels.restore.filters import analyze, map_patches, power_spectrum, synthesize
 from dirtypixels.restore.prox import Prox
 
-Colour = Literal["shared", "own", "merged"]
+Color = Literal["shared", "own", "merged"]
 
 
-class ColourPrior(nn.Module):
+class ColorPrior(nn.Module):
     """The prox of a prior for the channels of an image, and the filters before and after it.
 
     "shared": ``G(v) = sum_c g(v_c)``: the channels one by one with the same filters and prox;
@@ -28,24 +28,24 @@ class ColourPrior(nn.Module):
 
     Args:
         prox: of g; one for each channel for "own".
-        colour: "shared", "own" or "merged".
+        color: "shared", "own" or "merged".
 
     Raises:
         TypeError: prox is no Prox, or for "own" no sequence of them.
-        ValueError: colour is none of these; for "own", x has another number of channels than there are proxes.
+        ValueError: color is none of these; for "own", x has another number of channels than there are proxes.
 
     Source: Diamond et al. 2017, sec. 5.3 (merging).
     """
 
-    def __init__(self, prox: Prox | Sequence[Prox], colour: Colour = "shared") -> None:
+    def __init__(self, prox: Prox | Sequence[Prox], color: Color = "shared") -> None:
         super().__init__()
-        checks.one_of("colour", colour, get_args(Colour))
+        checks.one_of("color", color, get_args(Color))
         given = [prox] if isinstance(prox, Prox) else list(prox) if isinstance(prox, Sequence) else []
-        if not given or not all(isinstance(p, Prox) for p in given) or (colour == "own") == isinstance(prox, Prox):
-            wanted = "a sequence of Prox, one for each channel," if colour == "own" else "one Prox"
-            raise TypeError(f"prox must be {wanted} for colour {colour!r}; found {type(prox).__name__}")
-        self.colour = colour
-        self.prox: nn.Module = nn.ModuleList(given) if colour == "own" else given[0]
+        if not given or not all(isinstance(p, Prox) for p in given) or (color == "own") == isinstance(prox, Prox):
+            wanted = "a sequence of Prox, one for each channel," if color == "own" else "one Prox"
+            raise TypeError(f"prox must be {wanted} for color {color!r}; found {type(prox).__name__}")
+        self.color = color
+        self.prox: nn.Module = nn.ModuleList(given) if color == "own" else given[0]
 
     @property
     def proxes(self) -> list[Prox]:
@@ -54,30 +54,30 @@ class ColourPrior(nn.Module):
 
     def check(self, channels: int) -> None:
         """Raise ValueError unless images of so many channels are what this is for."""
-        if self.colour == "own" and channels != len(self.proxes):
+        if self.color == "own" and channels != len(self.proxes):
             raise ValueError(f"x must have {len(self.proxes)} channels, each with its own prox; found {channels}")
 
     def joined(self, value: Tensor) -> Tensor:
         """The largest value of the channels where they must have the same one; (B, C, 1, 1) or (B, 1|C, 1, 1)."""
-        return value.amax(1, keepdim=True) if self.colour == "merged" else value
+        return value.amax(1, keepdim=True) if self.color == "merged" else value
 
     def power(self, filters: Tensor, size: tuple[int, int]) -> Tensor:
         """Eigenvalues of C^T C, (1|C, H, W // 2 + 1)."""
-        return power_spectrum(filters[:, :, 0].transpose(0, 1) if self.colour == "own" else filters, size)
+        return power_spectrum(filters[:, :, 0].transpose(0, 1) if self.color == "own" else filters, size)
 
     def bank(self, filters: Tensor, c: int) -> Tensor:
         """The filters of channel c, (K, 1, k, k)."""
-        return filters[c] if self.colour == "own" else filters
+        return filters[c] if self.color == "own" else filters
 
-    def analyse(self, x: Tensor, filters: Tensor) -> Tensor:
+    def analyze(self, x: Tensor, filters: Tensor) -> Tensor:
         """Responses of every channel to its filters, (B, C, H, W) to (B, C K, H, W)."""
-        found = self._each(lambda c, v: analyse(v, self.bank(filters, c)), x[:, :, None])
+        found = self._each(lambda c, v: analyze(v, self.bank(filters, c)), x[:, :, None])
         return found.flatten(1, 2)
 
-    def synthesise(self, responses: Tensor, filters: Tensor) -> Tensor:
-        """Adjoint of `analyse`."""
+    def synthesize(self, responses: Tensor, filters: Tensor) -> Tensor:
+        """Adjoint of `analyze`."""
         each = responses.reshape(len(responses), -1, len(self.bank(filters, 0)), *responses.shape[-2:])
-        return self._each(lambda c, v: synthesise(v, self.bank(filters, c)), each)[:, :, 0]
+        return self._each(lambda c, v: synthesize(v, self.bank(filters, c)), each)[:, :, 0]
 
     def forward(self, v: Tensor, penalty: Tensor, channels: int, context: Tensor | None = None) -> Tensor:
         """``argmin_z G(z) + penalty/2 |z - v|^2``.
@@ -89,7 +89,7 @@ class ColourPrior(nn.Module):
             context: (B, 1|C, F), what is known of each image, for a prox that learned to use it.
         """
         each = v.reshape(len(v), channels, -1, *v.shape[-2:])
-        if self.colour == "merged":
+        if self.color == "merged":
             merged = _apply(self.proxes[0], each.sum(1), penalty, None if context is None else context.mean(1))
             return (merged / channels).repeat(1, channels, 1, 1)
         return self._each(lambda c, v, *known: _apply(self.proxes[c], v, *known), each, penalty, context).flatten(1, 2)
@@ -104,7 +104,7 @@ class ColourPrior(nn.Module):
             filters: of C.
             penalty: as for `forward`, and so is context.
         """
-        if self.colour == "merged":
+        if self.color == "merged":
             # The filters are linear: the sum of the channels' responses is the response to their sum.
             merged = x.sum(1, keepdim=True) if x.shape[1] > 1 else x
             known = None if context is None else context.mean(1)
@@ -121,7 +121,7 @@ class ColourPrior(nn.Module):
         """`fn` of the channels one by one, v being (B, C, K, H, W), with what is known of each: (1|B, 1|C, ...)."""
         batch, channels = v.shape[:2]
         spread = [t if t is None or t.ndim == 0 else t.expand(batch, channels, *t.shape[2:]) for t in known]
-        if self.colour == "own":
+        if self.color == "own":
             self.check(channels)
             parts = [
                 fn(c, v[:, c], *(t if t is None or t.ndim == 0 else t[:, c] for t in spread)) for c in range(channels)
@@ -151,10 +151,10 @@ def _apply(prox: Prox, v: Tensor, penalty: Tensor, context: Tensor | None) -> Te
 
 
 def _pull(prox: Prox, filters: Tensor, x: Tensor, penalty: Tensor, context: Tensor | None) -> Tensor:
-    """`ColourPrior.pull` for x (N, 1, H, W), penalty a scalar or N values, context (N, F) or None."""
+    """`ColorPrior.pull` for x (N, 1, H, W), penalty a scalar or N values, context (N, F) or None."""
     size = x.shape[-2], x.shape[-1]
     if not prox.pointwise:
-        plain: Tensor = torch.fft.rfft2(synthesise(_apply(prox, analyse(x, filters), penalty, context), filters))
+        plain: Tensor = torch.fft.rfft2(synthesize(_apply(prox, analyze(x, filters), penalty, context), filters))
         return plain
     module = _Change(prox)
     names = [name for name, _ in module.named_parameters()]

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 
-_FARTHEST = 8.0  # half diagonals from the centre: beyond it nothing is asked of the distortion
+_FARTHEST = 8.0  # half diagonals from the center: beyond it nothing is asked of the distortion
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Pose:
         rotation: in degrees in the plane of the chart, clockwise in the picture.
         tilt: (about the horizontal, about the vertical axis) in degrees; positive turns the chart's lower and its
             right edge away from the camera.
-        offset: (x, y) of the chart's centre from the frame's, in widths and heights of the frame.
+        offset: (x, y) of the chart's center from the frame's, in widths and heights of the frame.
 
     Raises:
         ValueError: fill is not above 0, a tilt is 80 degrees or more, or a figure is not finite.
@@ -49,7 +49,7 @@ class View:
     """The mapping between a chart and a picture of it, both ways.
 
     ``p = K [R | t] X`` without distortion, then ``d = c + (p - c) (1 + k1 r^2 + k2 r^4)``, ``r = |p - c| / h``, with c
-    the frame's centre and h half its diagonal. Pixel centres are at integers; cell (row, column) of the chart covers
+    the frame's center and h half its diagonal. Pixel centers are at integers; cell (row, column) of the chart covers
     [column, column + 1] x [row, row + 1].
 
     Args:
@@ -77,7 +77,7 @@ class View:
         if len(distortion) != 2 or not all(map(math.isfinite, distortion)):
             raise ValueError(f"distortion must be two finite numbers (k1, k2); found {distortion}")
         self.chart, self.frame, self.pose, self.distortion = chart, frame, pose, distortion
-        self.centre = np.array([(frame[1] - 1) / 2, (frame[0] - 1) / 2])
+        self.center = np.array([(frame[1] - 1) / 2, (frame[0] - 1) / 2])
         self.half_diagonal = math.hypot(*frame) / 2
         self.homography = self._homography(2 * self.half_diagonal * focal)
         height, width = frame
@@ -87,23 +87,23 @@ class View:
 
     def to_image(self, points: npt.ArrayLike) -> Floats:
         """Chart (x, y) in cells, (..., 2), to picture (x, y) in pixels; NaN behind the camera or beyond the lens."""
-        straight = _projected(self.homography, np.asarray(points, dtype=np.float64)) - self.centre
+        straight = _projected(self.homography, np.asarray(points, dtype=np.float64)) - self.center
         radius = np.hypot(straight[..., 0], straight[..., 1]) / self.half_diagonal
         with np.errstate(invalid="ignore"):
             scale = np.where(radius < self._reach[0], self._scale(radius**2), np.nan)
-        found: Floats = self.centre + straight * scale[..., None]
+        found: Floats = self.center + straight * scale[..., None]
         return found
 
     def to_chart(self, points: npt.ArrayLike) -> Floats:
         """Picture (x, y) in pixels, (..., 2), to chart (x, y) in cells; NaN where the picture shows no such plane."""
-        bent = np.asarray(points, dtype=np.float64) - self.centre
-        return _projected(self._inverse, bent * self._straightened(bent)[..., None] + self.centre)
+        bent = np.asarray(points, dtype=np.float64) - self.center
+        return _projected(self._inverse, bent * self._straightened(bent)[..., None] + self.center)
 
     @cached_property
     def _inverse(self) -> Floats:
         found = np.linalg.inv(self.homography)
-        # The sign that makes the frame's centre, which looks at the plane from the front, positive.
-        found *= np.sign(found[2] @ [*self.centre, 1.0])
+        # The sign that makes the frame's center, which looks at the plane from the front, positive.
+        found *= np.sign(found[2] @ [*self.center, 1.0])
         return np.asarray(found)
 
     def _homography(self, focal_px: float) -> Floats:
@@ -123,7 +123,7 @@ class View:
         plane = (around_x @ around_y @ around_z)[:, :2] * cell
         shift = [self.pose.offset[0] * width / focal_px, self.pose.offset[1] * height / focal_px, 1.0]
         pose = np.column_stack([plane, np.array(shift) - plane @ [columns / 2, rows / 2]])
-        lens = np.array([[focal_px, 0, self.centre[0]], [0, focal_px, self.centre[1]], [0, 0, 1]])
+        lens = np.array([[focal_px, 0, self.center[0]], [0, focal_px, self.center[1]], [0, 0, 1]])
         return np.asarray(lens @ pose)
 
     def _scale(self, squared: Floats) -> Floats:
@@ -142,7 +142,7 @@ class View:
         return last, lands
 
     def _straightened(self, bent: Floats) -> Floats:
-        """The factor from a distorted place to the straight one, both counted from the centre."""
+        """The factor from a distorted place to the straight one, both counted from the center."""
         if self.distortion == (0.0, 0.0):
             return np.ones(bent.shape[:-1])
         k1, k2 = self.distortion

@@ -1,4 +1,4 @@
-"""A camera made up for rehearsals: every part of a profile that a calibration can find, on a small frame too."""
+"""A made-up camera for simulated calibrations: every part of a profile that can be measured, on a small frame too."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ _ROWS, _COLUMNS, _HALF = 7, 9, 7
 
 
 def example_camera() -> Camera:
-    """A camera that exists nowhere: 12 bits, RGGB, noise of its own in each colour, a lens that gets worse outwards.
+    """A camera that exists nowhere: 12 bits, RGGB, noise of its own in each color, a lens that gets worse outwards.
 
     ``alpha = a iso,  sigma^2 = b^2 + (c iso)^2``, other factors for red, green and blue; the part of the read noise
     that gain does not amplify keeps sigma from being proportional to ISO, as in real sensors. A PSF is a Gaussian and
     one displaced outwards (coma), both longer along the radius and wider in blue; red lies outside, blue inside
-    (lateral colour). They grow over the frame, whatever its size, to a standard deviation of 1.5 px in its corners.
+    (lateral color). They grow over the frame, whatever its size, to a standard deviation of 1.5 px in its corners.
     """
     gains = []
     for iso in _GAINS:
         alpha = tuple(factor * 1.2e-4 * iso / 100 for factor in (1.04, 1.0, 0.97))
         sigma = tuple(factor * math.hypot(4e-4, 3.5e-4 * iso / 100) for factor in (1.05, 1.0, 1.0))
         gains.append({"iso": iso, "alpha": alpha, "sigma": sigma})
-    source = "Made up for rehearsals (dirtypixels.calibrate.rehearsal); no such camera exists."
+    source = "Made up for simulated calibrations (dirtypixels.calibrate.simulate); no such camera exists."
     profile = ProfileFile.model_validate(
         {
             "schema_version": 2,
-            "name": "rehearsal",
+            "name": "simulated",
             "noise": {"gains": gains, "source": source},
             "exposure": {"reference_lux": 2000.0, "base_iso": 100.0, "source": source},
             "sensor": {"cfa": "RGGB", "black_level": 256.0, "white_level": 4095.0, "source": source},
@@ -54,8 +54,8 @@ def _psfs(u: float, v: float) -> Floats:
     for shift, wider in ((0.3 * radius, 1.0), (0.0, 1.0), (-0.25 * radius, 1.15)):
         along, across = wider * (0.6 + 0.7 * radius**2), wider * (0.6 + 0.4 * radius**2)
         psf = np.zeros_like(x)
-        for weight, centre in ((1 - tail, -tail * jump), (tail, (1 - tail) * jump)):
-            r = x * outwards[0] + y * outwards[1] - centre - shift
+        for weight, center in ((1 - tail, -tail * jump), (tail, (1 - tail) * jump)):
+            r = x * outwards[0] + y * outwards[1] - center - shift
             t = y * outwards[0] - x * outwards[1]
             spot = np.exp(-0.5 * ((r / along) ** 2 + (t / across) ** 2))
             psf += weight * spot / spot.sum()

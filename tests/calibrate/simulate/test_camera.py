@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from dirtypixels.calibrate.rehearsal import ChartCamera, Pose, example_camera
+from dirtypixels.calibrate.simulate import ChartCamera, Pose, example_camera
 from dirtypixels.camera import Camera
 
 HEIGHT, WIDTH = 40, 60
@@ -69,7 +69,7 @@ def test_a_sharp_lens_leaves_the_area_integral() -> None:
     chart = SimpleNamespace(pattern=np.random.default_rng(0).integers(0, 2, (HEIGHT // 2, WIDTH // 2)))
     light = camera.render(chart, Pose(fill=1), paper=(0.0, 1.0))
     np.testing.assert_allclose(light, chart.pattern.repeat(2, 0).repeat(2, 1), atol=1e-6)
-    # Half a pixel to the right: each second pixel is the mean of two neighbours.
+    # Half a pixel to the right: each second pixel is the mean of two neighbors.
     moved = camera.render(chart, Pose(fill=1, offset=(0.5 / WIDTH, 0)), paper=(0.0, 1.0))
     np.testing.assert_allclose(moved[:, 1:], (light[:, 1:] + light[:, :-1]) / 2, atol=1e-6)
 
@@ -99,18 +99,18 @@ def test_the_psf_over_a_block_is_the_mean_of_its_pixels() -> None:
 def test_corners_lose_what_vignetting_says() -> None:
     camera = ChartCamera(noise_only(), 400, 600, cfa=None, vignetting=0.4)
     falloff = camera.lens.falloff()
-    # The corner pixel's centre is nearer than the corner by 1 part in 500, which is 0.0011 of the light.
+    # The corner pixel's center is nearer than the corner by 1 part in 500, which is 0.0011 of the light.
     assert falloff[0, 0] == pytest.approx(0.6, abs=1.2e-3)
     assert falloff.max() == pytest.approx(1.0, abs=1e-5)
     light = camera.render(dots(shape=(4, 6)), Pose(), paper=(0.5, 0.8), surround=0.5)
     np.testing.assert_allclose(light, 0.5 * falloff)
-    # cos^4 of the angle under which a place is seen: tan grows with the distance from the centre.
+    # cos^4 of the angle under which a place is seen: tan grows with the distance from the center.
     tan2 = 0.6**-0.5 - 1
     np.testing.assert_allclose(falloff[199, 0], math.cos(math.atan(math.sqrt(tan2 * 360000 / 520000))) ** 4, rtol=1e-2)
 
 
 def test_a_flat_field_has_the_light_that_was_asked_for() -> None:
-    camera = ChartCamera(noise_only(), 128, 128, black=100, colour=(0.5, 1.0, 0.8), vignetting=0.3)
+    camera = ChartCamera(noise_only(), 128, 128, black=100, color=(0.5, 1.0, 0.8), vignetting=0.3)
     frame = camera.flat(2.0, 200, 0.1, generator(), gradient=(0.2, -0.1))
     slope = 1 + np.linspace(-0.2, 0.2, 128) - np.linspace(-0.1, 0.1, 128)[:, None]
     for name, where in camera.sensor.planes().items():
@@ -126,7 +126,7 @@ def test_a_flat_field_has_the_light_that_was_asked_for() -> None:
             assert abs(off) < 4 * math.sqrt(variance[half].mean() / variance[half].size)
     assert (frame.iso, frame.exposure_s, frame.cfa, frame.white) == (200, 0.1, "RGGB", 4095)
     assert frame.black == (100, 100, 100, 100)
-    assert frame.camera == "rehearsal"
+    assert frame.camera == "simulated"
 
 
 def test_exposure_0_is_dark() -> None:
@@ -139,7 +139,7 @@ def test_exposure_0_is_dark() -> None:
 @pytest.mark.parametrize("snr_db", [25.0, 40.0])
 def test_the_snr_is_the_one_asked_for(snr_db: float) -> None:
     # Green's light at the chart's mean, everywhere: the deviation is (white - black) / 10^(snr / 20) of the signal.
-    camera = ChartCamera(noise_only(), 256, 256, colour=(1.0, 0.8, 1.0))
+    camera = ChartCamera(noise_only(), 256, 256, color=(1.0, 0.8, 1.0))
     level = camera.noise(400, snr_db, exposure=0.9, paper=(0.05, 0.84))
     frame = camera.expose(np.full((256, 256), 0.9 * 0.8 * 0.445), 400, generator(), noise=level)
     values = frame.planes()["Gr"] / (4095 - 256)
@@ -171,7 +171,7 @@ def small(**arguments: Any) -> ChartCamera:
     ("call", "words"),
     [
         (lambda: small(vignetting=1.0), r"vignetting must be in \[0, 1\); found 1"),
-        (lambda: small(colour=(1, 0, 1)), "colour must be three numbers above 0"),
+        (lambda: small(color=(1, 0, 1)), "color must be three numbers above 0"),
         (lambda: small().noise(0), "iso must be finite and above 0; found 0"),
         (lambda: small().noise(100, math.nan), "snr_db must be finite"),
         (lambda: small(camera=silent()).noise(100, 40), "needs a camera with noise"),
@@ -197,7 +197,7 @@ def silent() -> Camera:
     return Camera(type(EXAMPLE.profile).model_validate(stated))
 
 
-def test_the_example_keeps_greens_centroid_and_shows_lateral_colour() -> None:
+def test_the_example_keeps_greens_centroid_and_shows_lateral_color() -> None:
     psfs = EXAMPLE.optics.psfs.double()
     at = torch.arange(-7, 8, dtype=torch.float64)
     centroid = torch.stack([(psfs.sum(-2) * at).sum(-1), (psfs.sum(-1) * at).sum(-1)], -1)

@@ -1,4 +1,4 @@
-"""A rehearsal on disk: what a user would have, read back."""
+"""Simulated captures on disk: what a user would have, read back."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from dirtypixels.calibrate.psf.chart import BernoulliChart
-from dirtypixels.calibrate.rehearsal import POSES, ChartCamera, Pose, View, example_camera, rehearse, typical
+from dirtypixels.calibrate.simulate import POSES, ChartCamera, Pose, View, example_camera, simulate_captures, typical
 from dirtypixels.camera import Camera
 from dirtypixels.raw.folders import read_frames
 
@@ -18,8 +18,8 @@ SMALL = {"isos": (100, 800), "exposures": 3}
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("rehearsal") / "out"
-    return rehearse(folder, typical(height=256, width=320), **SMALL, chart=CHART, seed=3)
+    folder = tmp_path_factory.mktemp("simulated") / "out"
+    return simulate_captures(folder, typical(height=256, width=320), **SMALL, chart=CHART, seed=3)
 
 
 CHART = BernoulliChart(2, 3, block=40, square=10, seed=9)
@@ -29,7 +29,7 @@ def test_the_noise_captures_are_all_there_and_say_what_they_are(written: Path) -
     frames = read_frames(written / "noise")
     assert len(frames) == 2 * 3 * 2
     assert {frame.iso for frame in frames} == {100, 800}
-    assert {frame.camera for frame in frames} == {"rehearsal"}
+    assert {frame.camera for frame in frames} == {"simulated"}
     assert {(frame.cfa, frame.black, frame.white) for frame in frames} == {("RGGB", (256,) * 4, 4095)}
     for iso in (100, 800):
         times = sorted(frame.exposure_s for frame in frames if frame.iso == iso)
@@ -88,8 +88,8 @@ def test_the_truth_is_what_went_in(written: Path) -> None:
 
 def test_a_seed_gives_the_same_files_again(written: Path, tmp_path: Path) -> None:
     camera = typical(height=256, width=320)
-    same = rehearse(tmp_path / "same", camera, **SMALL, chart=CHART, seed=3)
-    other = rehearse(tmp_path / "other", camera, **SMALL, chart=CHART, seed=4)
+    same = simulate_captures(tmp_path / "same", camera, **SMALL, chart=CHART, seed=3)
+    other = simulate_captures(tmp_path / "other", camera, **SMALL, chart=CHART, seed=4)
     for name in ("noise/iso800-flat2-1.tiff", "noise/captures.csv", "chart/chart-2.tiff", "truth.json"):
         assert (same / name).read_bytes() == (written / name).read_bytes()
         assert (other / name).read_bytes() != (written / name).read_bytes() or name.endswith("csv")
@@ -97,7 +97,7 @@ def test_a_seed_gives_the_same_files_again(written: Path, tmp_path: Path) -> Non
 
 def test_noise_alone(tmp_path: Path) -> None:
     camera = ChartCamera(example_camera(), 32, 32, cfa=None, bits=10)
-    folder = rehearse(tmp_path, camera, isos=[200], exposures=1, frames=1, poses=())
+    folder = simulate_captures(tmp_path, camera, isos=[200], exposures=1, frames=1, poses=())
     assert sorted(path.name for path in folder.iterdir()) == ["darks", "noise", "truth", "truth.json"]
     frames = [*read_frames(folder / "noise"), *read_frames(folder / "darks")]
     assert [frame.path.name for frame in frames] == ["iso200-flat1-1.tiff", "iso200-dark-1.tiff"]
@@ -110,7 +110,7 @@ def test_noise_alone(tmp_path: Path) -> None:
 def test_a_typical_camera_takes_its_levels_from_the_profile_and_what_is_known_better() -> None:
     camera = typical()
     assert (camera.sensor.bits, camera.sensor.black[0], camera.sensor.white) == (12, 256, 4095)
-    assert camera.camera.name == "rehearsal"
+    assert camera.camera.name == "simulated"
     phone = typical("nexus-6p-rear", 48, 64, bits=10, vignetting=0.1)
     assert (phone.sensor.bits, phone.sensor.cfa, phone.lens.vignetting) == (10, "RGGB", 0.1)
 
@@ -127,12 +127,12 @@ def test_a_typical_camera_takes_its_levels_from_the_profile_and_what_is_known_be
 )
 def test_counts_are_checked_before_anything_is_written(arguments: dict, words: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=words):
-        rehearse(tmp_path / "out", **arguments)
+        simulate_captures(tmp_path / "out", **arguments)
     assert not (tmp_path / "out").exists()
 
 
 def test_a_folder_that_holds_something_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "note.txt").write_text("mine")
     with pytest.raises(FileExistsError, match="out must be an empty folder or new"):
-        rehearse(tmp_path)
+        simulate_captures(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["note.txt"]

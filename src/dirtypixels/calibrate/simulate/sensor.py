@@ -22,7 +22,7 @@ class Sensor:
 
     Args:
         height, width: in pixels; even where there is a cfa.
-        cfa: colours of the top left 2 x 2 pixels in reading order; None for a monochrome sensor.
+        cfa: colors of the top left 2 x 2 pixels in reading order; None for a monochrome sensor.
         bits: of a digital number, 1 to 16.
         black: black level in DN, one number or the four places of the 2 x 2 pattern in reading order.
         white: DN at which the sensor saturates; None for the largest of `bits`.
@@ -78,7 +78,7 @@ class Sensor:
         rows, columns = self.planes()[plane]
         return self.black[2 * (rows.start or 0) + (columns.start or 0)]
 
-    def digitise(self, light: Floats, noise: NoiseLevel, generator: torch.Generator | None = None) -> npt.NDArray[Any]:
+    def digitize(self, light: Floats, noise: NoiseLevel, generator: torch.Generator | None = None) -> npt.NDArray[Any]:
         """Measure light.
 
         ``DN = clip(round(black + (white - black) s), 0, white),  s = alpha Poisson(light / alpha) + N(0, sigma^2)``
@@ -128,11 +128,11 @@ class Sensor:
 
 
 def of_channel(figure: Any, plane: str) -> float:
-    """A plane's figure: the one number, or of (3,) its colour's; green's where there is no colour."""
+    """A plane's figure: the one number, or of (3,) its color's; green's where there is no color."""
     values = np.asarray(figure, dtype=float)
     return float(values if values.ndim == 0 else values[channel_of(plane)])
 
 
 def channel_of(plane: str) -> int:
-    """The colour channel of a plane: 0, 1, 2 for red, green, blue; a gray scene is seen in green."""
+    """The color channel of a plane: 0, 1, 2 for red, green, blue; a gray scene is seen in green."""
     return {"R": 0, "G": 1, "B": 2, "Y": 1}[plane[0]]

@@ -48,9 +48,9 @@ class Lens:
         return np.asarray(np.maximum(found, 0.0, out=found))
 
     def falloff(self) -> Floats:
-        """(H, W), the light that vignetting leaves: 1 in the centre.
+        """(H, W), the light that vignetting leaves: 1 in the center.
 
-        ``cos^4 = (1 + t^2 r^2)^-2``, r the distance from the centre in half diagonals, t such that the corner loses as
+        ``cos^4 = (1 + t^2 r^2)^-2``, r the distance from the center in half diagonals, t such that the corner loses as
         much as `vignetting` says
         """
         t2 = (1 - self.vignetting) ** -0.5 - 1

@@ -11,10 +11,10 @@ import numpy.typing as npt
 import torch
 
 from dirtypixels import checks
-from dirtypixels.calibrate.rehearsal.area import CellIntegral
-from dirtypixels.calibrate.rehearsal.geometry import Pose, View, pixel_corners
-from dirtypixels.calibrate.rehearsal.lens import Lens
-from dirtypixels.calibrate.rehearsal.sensor import Sensor, channel_of
+from dirtypixels.calibrate.simulate.area import CellIntegral
+from dirtypixels.calibrate.simulate.geometry import Pose, View, pixel_corners
+from dirtypixels.calibrate.simulate.lens import Lens
+from dirtypixels.calibrate.simulate.sensor import Sensor, channel_of
 from dirtypixels.camera import Camera, NoiseLevel
 from dirtypixels.raw.frames import Frame
 
@@ -31,7 +31,7 @@ class Chart(Protocol):
 
 
 class ChartCamera:
-    """A camera to rehearse a calibration with, and to judge it against what went in.
+    """A camera to try a calibration on, and to judge it against what went in.
 
     ``DN = sensor(vignetting * (psf * pixels(chart)))``: the chart's light is integrated over each pixel's area exactly,
     blurred by the lens at the distance of the pixels, darkened towards the corners, and measured (see `Sensor`).
@@ -43,7 +43,7 @@ class ChartCamera:
         cfa, bits, black, white, prnu, hot, seed: see `Sensor`; black is by default 2^bits / 16.
         focal, distortion: of the lens, see `View`.
         vignetting: part of the light that is lost in the frame's corners, in [0, 1); it falls off as cos^4.
-        colour: the light that red, green and blue pixels collect, relative to green.
+        color: the light that red, green and blue pixels collect, relative to green.
 
     Raises:
         ValueError: a figure is out of range.
@@ -62,19 +62,19 @@ class ChartCamera:
         focal: float = 1.0,
         distortion: tuple[float, float] = (0.0, 0.0),
         vignetting: float = 0.0,
-        colour: tuple[float, float, float] = (1.0, 1.0, 1.0),
+        color: tuple[float, float, float] = (1.0, 1.0, 1.0),
         prnu: float = 0.0,
         hot: float = 0.0,
         seed: int = 0,
     ) -> None:
-        if len(colour) != 3 or not all(math.isfinite(c) and c > 0 for c in colour):
-            raise ValueError(f"colour must be three numbers above 0; found {colour}")
+        if len(color) != 3 or not all(math.isfinite(c) and c > 0 for c in color):
+            raise ValueError(f"color must be three numbers above 0; found {color}")
         levels = 2**bits / 16 if black is None else black
         self.sensor = Sensor(
             height, width, cfa=cfa, bits=bits, black=levels, white=white, prnu=prnu, hot=hot, seed=seed
         )
         self.camera, self.height, self.width = camera, height, width
-        self.focal, self.distortion, self.colour = focal, distortion, colour
+        self.focal, self.distortion, self.color = focal, distortion, color
         self.lens = Lens(camera.optics, height, width, vignetting)
 
     def flat(
@@ -91,12 +91,12 @@ class ChartCamera:
         ``signal = light * exposure_s * iso / 100 * vignetting * (1 + gradient)`` on average
 
         Args:
-            light: signal that a second at ISO 100 collects in the frame's centre, white level 1; >= 0. A lamp that
+            light: signal that a second at ISO 100 collects in the frame's center, white level 1; >= 0. A lamp that
                 drifts has another one in every frame.
             iso: gain, > 0.
             exposure_s: exposure time in seconds, >= 0.
             generator: random generator; None for torch's own.
-            gradient: (x, y) by how much of itself the light grows from the centre to the right and to the lower edge.
+            gradient: (x, y) by how much of itself the light grows from the center to the right and to the lower edge.
 
         Raises:
             ValueError: a figure is out of range, or the gradient makes light negative.
@@ -108,7 +108,7 @@ class ChartCamera:
         if slope.min() < 0:
             raise ValueError(f"gradient must leave the light at 0 or above; found {gradient}")
         level = light * exposure_s * iso / 100
-        return self.expose(self.coloured(level * slope * self.lens.falloff()), iso, generator, exposure_s=exposure_s)
+        return self.expose(self.colored(level * slope * self.lens.falloff()), iso, generator, exposure_s=exposure_s)
 
     def photograph(
         self,
@@ -130,7 +130,7 @@ class ChartCamera:
             iso: gain, > 0.
             generator: random generator; None for torch's own.
             pose: how the chart stands; None for `Pose()`.
-            exposure: signal of a reflectance of 1 in the frame's centre.
+            exposure: signal of a reflectance of 1 in the frame's center.
             paper: reflectances of black and of white.
             surround: reflectance of everything around the chart.
             snr_db: in place of the noise at `iso`, see `noise`.
@@ -171,7 +171,7 @@ class ChartCamera:
                 if channel_of(name) == channel:
                     light[where] = blurred[where]
         light *= exposure * self.lens.falloff()
-        return self.coloured(light)
+        return self.colored(light)
 
     def expose(
         self,
@@ -183,7 +183,7 @@ class ChartCamera:
         exposure_s: float | None = None,
     ) -> Frame:
         """Measure light (H, W), mosaicked, white level 1, with the noise at `iso` or the one given."""
-        values = self.sensor.digitise(light, self.noise(iso) if noise is None else noise, generator)
+        values = self.sensor.digitize(light, self.noise(iso) if noise is None else noise, generator)
         return Frame(
             values,
             cfa=self.sensor.cfa,
@@ -205,7 +205,7 @@ class ChartCamera:
         """The true noise, floats or (3,) for red, green and blue, without that of rounding, 1/12 DN^2.
 
         ``SNR = 20 log10((white - black) / sd),  sd^2 = alpha mean + sigma^2`` of green at the chart's mean, in the
-        frame's centre. To have it, the variance of the curve at `iso` is scaled, as by averaging frames.
+        frame's center. To have it, the variance of the curve at `iso` is scaled, as by averaging frames.
 
         Args:
             iso: gain, > 0.
@@ -222,10 +222,10 @@ class ChartCamera:
             return level
         checks.in_range("snr_db", snr_db)
         alpha, sigma = (float(np.broadcast_to(np.asarray(v), (3,))[1]) for v in level)
-        variance = alpha * exposure * self.colour[1] * sum(paper) / 2 + sigma**2
+        variance = alpha * exposure * self.color[1] * sum(paper) / 2 + sigma**2
         if variance <= 0:
             raise ValueError(f"snr_db needs a camera with noise; camera {self.camera.name!r} has none at ISO {iso:g}")
-        wanted = exposure * self.colour[1] * (paper[1] - paper[0]) / 10 ** (snr_db / 20)
+        wanted = exposure * self.color[1] * (paper[1] - paper[0]) / 10 ** (snr_db / 20)
         return NoiseLevel(level.alpha * (wanted**2 / variance), level.sigma * (wanted / math.sqrt(variance)))
 
     def view(self, chart: Chart, pose: Pose | None = None) -> View:
@@ -237,11 +237,11 @@ class ChartCamera:
         """The true PSF over a block of pixels, (C, kh, kw), see `Lens.psf_over`."""
         return self.lens.psf_over(rows, columns)
 
-    def coloured(self, light: Floats) -> Floats:
-        """Light (H, W) as the sensor's colours collect it."""
+    def colored(self, light: Floats) -> Floats:
+        """Light (H, W) as the sensor's colors collect it."""
         found = np.array(light, dtype=np.float64)
         for name, where in self.sensor.planes().items():
-            found[where] *= self.colour[channel_of(name)]
+            found[where] *= self.color[channel_of(name)]
         return found
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special, stats
 
-from dirtypixels.calibrate.findings import Finding
+from dirtypixels.calibrate.diagnostics import Diagnostic
 from dirtypixels.calibrate.noise.clipped import Range
 from dirtypixels.calibrate.noise.detail_response import DetailResponse
 from dirtypixels.calibrate.noise.details import TOLERANCE, Details
@@ -33,7 +33,7 @@ _CHANCE = 1e-3
 
 @dataclass(frozen=True)
 class Choice:
-    """What the windows chosen, and those beside them, tell of the choice.
+    """What the windows chosen, and those next to them, tell of the choice.
 
     Args:
         share: of the photograph.
@@ -75,11 +75,11 @@ def judge(
     covariance: Array,
     bounds: Range,
     settled: bool,
-) -> tuple[Finding, ...]:
-    """Findings on one colour of a photograph.
+) -> tuple[Diagnostic, ...]:
+    """Diagnostics on one color of a photograph.
 
     Args:
-        planes: the colour's planes in units of the signal.
+        planes: the color's planes in units of the signal.
         choice: of smooth parts.
         sets: level sets of these.
         found: the noise fitted to them.
@@ -87,8 +87,8 @@ def judge(
         bounds: clipping points and step.
         settled: whether choosing and fitting came to rest.
     """
-    findings = [
-        Finding(
+    diagnostics = [
+        Diagnostic(
             "smooth-parts",
             "note",
             f"{sets.count.sum()} details ({100 * choice.share:.1f} % of the photograph) show noise alone, in "
@@ -99,33 +99,33 @@ def judge(
         _few(sets),
         _clipping(planes, choice, bounds),
         _structure(choice),
-        _coloured(choice),
+        _colored(choice),
         _range(sets, found, covariance),
         _levels(sets, found, bounds),
         _residual(sets, found),
     ):
-        findings += one
+        diagnostics += one
     if not settled:
-        findings.append(
-            Finding(
+        diagnostics.append(
+            Diagnostic(
                 "unsettled",
                 "warning",
                 "choosing smooth parts and fitting did not come to rest; intervals are too short",
             )
         )
-    return tuple(findings)
+    return tuple(diagnostics)
 
 
-def _few(sets: LevelSets) -> list[Finding]:
+def _few(sets: LevelSets) -> list[Diagnostic]:
     count = int(sets.count.sum())
     if count >= _FEW:
         return []
     chance = float(np.sqrt(1 / (1 / sets.relative_variance).sum()))
     message = f"only {count} details show noise alone: the deviation is known to {100 * chance:.0f} %, if all are noise"
-    return [Finding("few-samples", "warning", message)]
+    return [Diagnostic("few-samples", "warning", message)]
 
 
-def _clipping(planes: Sequence[Array], choice: Choice, bounds: Range) -> list[Finding]:
+def _clipping(planes: Sequence[Array], choice: Choice, bounds: Range) -> list[Diagnostic]:
     size = sum(plane.size for plane in planes)
     low = sum(int((plane <= bounds.low).sum()) for plane in planes) / size
     high = sum(int((plane >= bounds.high).sum()) for plane in planes) / size
@@ -135,10 +135,10 @@ def _clipping(planes: Sequence[Array], choice: Choice, bounds: Range) -> list[Fi
         f"{100 * high:.0f} % of the pixels are at white and {100 * low:.0f} % at the floor; parts of which more than "
         f"half is clipped ({100 * choice.clipped:.0f} % of the photograph) are left out, the others fitted as clipped"
     )
-    return [Finding("clipping", "warning", message)]
+    return [Diagnostic("clipping", "warning", message)]
 
 
-def _structure(choice: Choice) -> list[Finding]:
+def _structure(choice: Choice) -> list[Diagnostic]:
     if choice.busy < _STRUCTURE[0]:
         return []
     bad = choice.busy >= _STRUCTURE[1]
@@ -148,20 +148,20 @@ def _structure(choice: Choice) -> list[Finding]:
         f"{choice.busy:.2f} with a little more than noise (0.16 where all is noise), so the deviation may be {high} "
         "too high; take a smoother scene, or one out of focus"
     )
-    return [Finding("structure", "failure" if bad else "warning", message)]
+    return [Diagnostic("structure", "failure" if bad else "warning", message)]
 
 
-def _coloured(choice: Choice) -> list[Finding]:
+def _colored(choice: Choice) -> list[Diagnostic]:
     if choice.calm < _TOO_QUIET:
         return []
     message = (
         f"{100 * choice.calm:.0f} % of the smooth windows are too quiet for this noise (3 % where all is noise): the "
         "noise is not white (a filtered or resampled photograph), or the fit is wrong"
     )
-    return [Finding("not-white", "failure", message)]
+    return [Diagnostic("not-white", "failure", message)]
 
 
-def _range(sets: LevelSets, found: LevelFit, covariance: Array) -> list[Finding]:
+def _range(sets: LevelSets, found: LevelFit, covariance: Array) -> list[Diagnostic]:
     """alpha and sigma are told apart by how the deviation changes over the levels."""
     error = float(np.sqrt(covariance[0, 0]))
     lowest, highest = float(sets.mean.min()), float(sets.mean.max())
@@ -172,10 +172,10 @@ def _range(sets: LevelSets, found: LevelFit, covariance: Array) -> list[Finding]
         f"levels from {lowest:.3g} to {highest:.3g} hardly tell alpha from sigma: alpha is {found.alpha:.2g} with a "
         f"standard error of {error:.2g}; only the deviation between those levels is sound"
     )
-    return [Finding("short-range", "failure" if error > _UNSURE[1] * found.alpha else "warning", message)]
+    return [Diagnostic("short-range", "failure" if error > _UNSURE[1] * found.alpha else "warning", message)]
 
 
-def _levels(sets: LevelSets, found: LevelFit, bounds: Range) -> list[Finding]:
+def _levels(sets: LevelSets, found: LevelFit, bounds: Range) -> list[Diagnostic]:
     if not bounds.step:
         return []
     steps = np.sqrt(found.alpha * np.maximum(sets.mean, 0) + found.variance) / bounds.step
@@ -183,16 +183,16 @@ def _levels(sets: LevelSets, found: LevelFit, bounds: Range) -> list[Finding]:
     if typical >= _COARSE[0]:
         return []
     message = (
-        f"the noise's standard deviation is {typical:.2f} steps of quantisation on average, too little for rounding to "
+        f"the noise's standard deviation is {typical:.2f} steps of quantization on average, too little for rounding to "
         "act as noise; take a higher gain, or data of more bits"
     )
-    return [Finding("few-levels", "failure" if typical < _COARSE[1] else "warning", message)]
+    return [Diagnostic("few-levels", "failure" if typical < _COARSE[1] else "warning", message)]
 
 
-def _residual(sets: LevelSets, found: LevelFit) -> list[Finding]:
+def _residual(sets: LevelSets, found: LevelFit) -> list[Diagnostic]:
     free = sets.mean.size - 2
     if free < 1:
-        return [Finding("residual", "warning", "two level sets only: nothing is left to test the fit by")]
+        return [Diagnostic("residual", "warning", "two level sets only: nothing is left to test the fit by")]
     chance = float(stats.chi2.sf(found.chi2, free))
     if chance >= _CHANCE:
         return []
@@ -203,4 +203,4 @@ def _residual(sets: LevelSets, found: LevelFit) -> list[Finding]:
         f"deviation at level {sets.mean[worst]:.3g} is {100 * off[worst]:+.0f} % off the fit; structure, a wrong black "
         "or white level, or another kind of noise"
     )
-    return [Finding("residual", "failure", message)]
+    return [Diagnostic("residual", "failure", message)]

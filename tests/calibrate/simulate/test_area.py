@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dirtypixels.calibrate.rehearsal.area import CellIntegral
+from dirtypixels.calibrate.simulate.area import CellIntegral
 
 Point = tuple[float, float]
 
