@@ -32,7 +32,7 @@ from scipy.optimize import minimize
 from dirtypixels.calibrate.comparison import centered, psf_difference, shifted
 from dirtypixels.calibrate.psf import BernoulliChart, MeasuredField, psf_field
 from dirtypixels.calibrate.psf.alignment import align
-from dirtypixels.calibrate.psf.figures import draw_quality
+from dirtypixels.calibrate.psf.figures import plot_quality
 from dirtypixels.calibrate.psf.green import full_green
 from dirtypixels.calibrate.simulate import POSES, ChartCamera, Pose, typical
 from dirtypixels.files import write_text
@@ -305,7 +305,7 @@ def main() -> None:
             f"{100 * found['worst']:.1f} %, {found['seconds']:.0f} s"
         )
         if args.out and case.large and case.lens is None and case.snr_db == 25:
-            draw_quality(measured_field, args.out / "psf-quality.png")
+            plot_quality(measured_field, args.out / "psf-quality.png")
     text = table(rows, args)
     print(text)
     if args.out:

@@ -23,7 +23,7 @@ from PIL import Image
 from scipy import stats
 
 from dirtypixels.calibrate.noise.curve import MeasuredCurve, noise_curve
-from dirtypixels.calibrate.noise.residuals import draw_residuals
+from dirtypixels.calibrate.noise.residuals import plot_residuals
 from dirtypixels.files import write_text
 from dirtypixels.raw.frames import Frame
 from dirtypixels.study.results import hardware, versions
@@ -265,7 +265,7 @@ def main() -> None:
             "versions": versions(),
         }
         write_text(args.out / "real_sensor.json", json.dumps(content, indent=2) + "\n")
-        draw_residuals(curve, args.out / "real_sensor.png")
+        plot_residuals(curve, args.out / "real_sensor.png")
 
 
 if __name__ == "__main__":

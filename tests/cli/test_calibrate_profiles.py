@@ -87,7 +87,7 @@ def said(folder: Path, commands: Callable[..., Any]) -> dict[str, Any]:
             *(*noise, folder / "no-black", "-o", folder / "by-darks"),
             *("--darks", folder / "no-black-darks"),
         ],
-        "no black": [*noise, folder / "no-black", "-o", folder / "none", "--from", "photograph"],
+        "no black": [*noise, folder / "no-black", "-o", folder / "none", "--from", "single-image"],
         "mine": [*noise, folder / "flats", "-o", mine],
         "other": [*noise, folder / "other", "-o", mine],
         "bent": [*noise, folder / "bent", "-o", mine],
@@ -99,7 +99,7 @@ def said(folder: Path, commands: Callable[..., Any]) -> dict[str, Any]:
         "tag darks": [*noise, folder / "flats", "-o", folder / "none", "--from", "tag", "--darks", folder / "darks"],
         "photograph darks": [
             *(*noise, folder / "flats", "-o", folder / "none"),
-            *("--from", "photograph", "--darks", folder / "darks"),
+            *("--from", "single-image", "--darks", folder / "darks"),
         ],
         "here": [*noise, folder / "flats", "-o", "."],
         "in a file": [*noise, folder / "nowhere", "-o", folder / "afile" / "profile"],

@@ -3,11 +3,11 @@
 from dirtypixels.calibrate.noise import (
     MeasuredCurve,
     NoiseEstimate,
-    draw_residuals,
     noise_curve,
     noise_level,
-    photograph_curve,
-    photograph_noise,
+    plot_residuals,
+    single_image_curve,
+    single_image_noise,
 )
 from dirtypixels.calibrate.psf import BernoulliChart, MeasuredField, psf_field
 
@@ -16,10 +16,10 @@ __all__ = [
     "MeasuredCurve",
     "MeasuredField",
     "NoiseEstimate",
-    "draw_residuals",
     "noise_curve",
     "noise_level",
-    "photograph_curve",
-    "photograph_noise",
+    "plot_residuals",
     "psf_field",
+    "single_image_curve",
+    "single_image_noise",
 ]

@@ -22,7 +22,8 @@ Kind = Literal[
     "not-white", "smooth-parts", "unsettled", "channels", "gain-order", "gain-steps", "hot-pixels", "defects",
     # the lens
     "too-dark", "low-contrast", "dot-gain", "uneven", "noisy", "alignment", "not-flat", "cut-off",
-    "hidden-markers", "turned", "cell-size", "untrusted-blocks", "psf-between", "psf-changes", "psf-cut-off", "psf-error", "psf-size",
+    "hidden-markers", "turned", "cell-size", "untrusted-blocks", "psf-between", "psf-changes",
+    "psf-cut-off", "psf-error", "psf-size",
     # figures of somebody else
     "other-profile", "range", "demosaicked", "skipped", "not-measured", "negative-variance", "repeated",
     "noise-reduction", "spread", "row-noise", "heavy-tails", "quantization",

@@ -15,11 +15,11 @@ from dirtypixels.calibrate import imports
 from dirtypixels.calibrate.belonging import capture_file, check_belongs, seen_in
 from dirtypixels.calibrate.imports.eld import RANGE_DN
 from dirtypixels.calibrate.imports.imported import ImportedNoise
-from dirtypixels.calibrate.noise import draw_residuals, noise_curve, photograph_curve
+from dirtypixels.calibrate.noise import noise_curve, plot_residuals, single_image_curve
 from dirtypixels.calibrate.profile import noise_record, optics_record, record, with_noise, with_optics
 from dirtypixels.calibrate.psf import BernoulliChart, psf_field
 from dirtypixels.calibrate.psf.chart import SHARP_DOTS
-from dirtypixels.calibrate.psf.figures import draw_quality
+from dirtypixels.calibrate.psf.figures import plot_quality
 from dirtypixels.calibrate.sensor import sensor_of
 from dirtypixels.calibrate.simulate import simulate_captures, typical
 from dirtypixels.camera import Camera, ExposureRule
@@ -28,7 +28,7 @@ from dirtypixels.cli.profiles import existing, keep
 from dirtypixels.cli.wording import names_options
 from dirtypixels.raw import Frame, Overrides, check_levels, check_mosaic, check_same_camera, read_frames
 
-METHODS = ("pairs", "photograph", "tag")
+METHODS = ("pairs", "single-image", "tag")
 Report = Callable[[int, int], object]
 
 
@@ -47,7 +47,7 @@ def measure_noise(
     """Noise from captures into a profile."""
     checks.one_of("from", method, METHODS)
     given: dict[str, object] = {**known, "confidence": confidence, "darks": darks or None}
-    idle = {"pairs": (), "photograph": ("darks",), "tag": ("darks", "black", "white", "cfa", "confidence")}[method]
+    idle = {"pairs": (), "single-image": ("darks",), "tag": ("darks", "black", "white", "cfa", "confidence")}[method]
     if wrong := [f"--{option}" for option in idle if given[option] is not None]:
         raise ValueError(f"--from {method} has no use for {' and '.join(wrong)}: leave it out")
     before = existing(out)
@@ -67,14 +67,14 @@ def measure_noise(
         if method == "pairs":
             curve = noise_curve(frames, darks=dark or None, confidence=level, progress=report)
         else:
-            curve = photograph_curve(frames, confidence=level, progress=report)
+            curve = single_image_curve(frames, confidence=level, progress=report)
     measured = noise_record(curve, every, level)
     source = f"Measured from {len(every)} captures, {measured.method}. {curve.rule[0].upper()}{curve.rule[1:]}."
     gains = (curve.iso, curve.alpha, curve.sigma)
     sensor = sensor_of(every, curve.black)
     called = _name(name, before, seen_in(every).name, out)
     camera = with_noise(before, called, gains, source, measured, sensor=sensor, exposure=exposure)
-    keep(camera, "noise", out, before, force=force, draw=lambda picture: draw_residuals(curve, picture))
+    keep(camera, "noise", out, before, force=force, draw=lambda picture: plot_residuals(curve, picture))
 
 
 @names_options
@@ -105,7 +105,7 @@ def measure_psf(
     measured = optics_record(field, target, frames)
     called = _name(name, before, seen_in(frames).name, out)
     camera = with_optics(before, called, field, measured, sensor=sensor_of(frames))
-    keep(camera, "optics", out, before, force=force, draw=lambda picture: draw_quality(field, picture))
+    keep(camera, "optics", out, before, force=force, draw=lambda picture: plot_quality(field, picture))
 
 
 @names_options

@@ -35,7 +35,7 @@ def drawn(curve: MeasuredCurve, path: Path) -> Figure:
     with pytest.MonkeyPatch.context() as patch:
         original = residuals.save
         patch.setattr(residuals, "save", lambda figure, to: (kept.append(figure), original(figure, to)))
-        residuals.draw_residuals(curve, path)
+        residuals.plot_residuals(curve, path)
     return kept[0]
 
 
@@ -76,7 +76,7 @@ def test_a_monochrome_sensor_has_one_column(mono: MeasuredCurve, tmp_path: Path)
 def test_the_same_curve_gives_the_same_bytes(mono: MeasuredCurve, tmp_path: Path) -> None:
     one, other = tmp_path / "one.png", tmp_path / "other.png"
     for path in (one, other):
-        residuals.draw_residuals(mono, path)
+        residuals.plot_residuals(mono, path)
     assert one.read_bytes() == other.read_bytes()
 
 

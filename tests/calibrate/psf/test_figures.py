@@ -10,7 +10,7 @@ from PIL import Image
 
 from dirtypixels.calibrate.diagnostics import Diagnostic
 from dirtypixels.calibrate.psf.blocks import Blocks
-from dirtypixels.calibrate.psf.figures import draw_quality
+from dirtypixels.calibrate.psf.figures import plot_quality
 from dirtypixels.calibrate.psf.measured_field import MeasuredField
 from dirtypixels.calibrate.psf.quality import Quality
 
@@ -35,7 +35,7 @@ def orange(path: Path) -> int:
 @pytest.mark.parametrize("channels", [1, 3])
 def test_a_picture_is_written_and_marks_untrusted_blocks(channels: int, tmp_path: Path) -> None:
     for name, untrusted in (("good.png", False), ("bad.png", True)):
-        draw_quality(field(channels, untrusted), tmp_path / name)
+        plot_quality(field(channels, untrusted), tmp_path / name)
         with Image.open(tmp_path / name) as picture:
             assert picture.width > 1500
     assert orange(tmp_path / "good.png") == 0
@@ -45,5 +45,5 @@ def test_a_picture_is_written_and_marks_untrusted_blocks(channels: int, tmp_path
 def test_a_field_that_failed_is_said_in_color(tmp_path: Path) -> None:
     failed = field(1, False, (Diagnostic("alignment", "failure", "the alignment leaves 0.3 px rms"),))
     assert not failed.passed
-    draw_quality(failed, tmp_path / "failed.png")
+    plot_quality(failed, tmp_path / "failed.png")
     assert orange(tmp_path / "failed.png") > 500

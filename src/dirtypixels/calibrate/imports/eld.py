@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dirtypixels import checks
-from dirtypixels.calibrate.diagnostics import Diagnostic, Severity
+from dirtypixels.calibrate.diagnostics import Diagnostic, Kind, Severity
 from dirtypixels.calibrate.imports.imported import ImportedNoise
 from dirtypixels.calibrate.imports.pickled import read_figures
 

@@ -2,16 +2,16 @@
 
 from dirtypixels.calibrate.noise.curve import MeasuredCurve, noise_curve
 from dirtypixels.calibrate.noise.level import NoiseEstimate, noise_level
-from dirtypixels.calibrate.noise.photograph import photograph_noise
-from dirtypixels.calibrate.noise.photograph_curve import photograph_curve
-from dirtypixels.calibrate.noise.residuals import draw_residuals
+from dirtypixels.calibrate.noise.residuals import plot_residuals
+from dirtypixels.calibrate.noise.single_image import single_image_noise
+from dirtypixels.calibrate.noise.single_image_curve import single_image_curve
 
 __all__ = [
     "MeasuredCurve",
     "NoiseEstimate",
-    "draw_residuals",
     "noise_curve",
     "noise_level",
-    "photograph_curve",
-    "photograph_noise",
+    "plot_residuals",
+    "single_image_curve",
+    "single_image_noise",
 ]

@@ -27,7 +27,7 @@ _CLIPPED_FROM = 1e-3  # fraction of a patch's samples at floor or white from whi
 _TICKS = (0.0, 0.01, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0)
 
 
-def draw_residuals(curve: MeasuredCurve, path: str | Path) -> None:
+def plot_residuals(curve: MeasuredCurve, path: str | Path) -> None:
     """Draw the residual plot of a measured curve, a PNG.
 
     A row of panels for each gain, a column for each color channel. In each, above: standard deviation over the mean,

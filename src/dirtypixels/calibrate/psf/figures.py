@@ -22,7 +22,7 @@ ORANGE = "#D55E00"  # Okabe and Ito's palette
 _BLUES = LinearSegmentedColormap.from_list("white to blue", ["#ffffff", "#9ecae1", "#2171b5", "#08306b"])
 
 
-def draw_quality(field: MeasuredField, path: Path | str) -> None:
+def plot_quality(field: MeasuredField, path: Path | str) -> None:
     """A mosaic of the blocks' PSFs, and maps of the predicted error and of the residual, as PNG.
 
     Blocks that are not trusted are framed; the mosaic shows what they were filled with, the maps what was found there.

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from dirtypixels.calibrate.noise.level import NoiseEstimate
-from dirtypixels.calibrate.noise.photograph import photograph_noise
+from dirtypixels.calibrate.noise.single_image import single_image_noise
 from dirtypixels.raw.frames import Frame, plane_slices
 
 Array = npt.NDArray[np.float64]
@@ -56,7 +56,9 @@ NOISE = [(1e-3, 3e-3, -np.inf), (5e-4, 1e-2, 0.0), (1e-2, 2e-2, 0.0)]
 @pytest.mark.parametrize("top", [0.9, 1.15])  # the second has its highlights clipped
 def test_unbiased_on_a_ramp(alpha: float, sigma: float, low: float, top: float) -> None:
     runs = 4
-    found = [photograph_noise(exposed(ramp(top=top), alpha, sigma, low, seed), floor=low)["Y"] for seed in range(runs)]
+    found = [
+        single_image_noise(exposed(ramp(top=top), alpha, sigma, low, seed), floor=low)["Y"] for seed in range(runs)
+    ]
     each = np.array([pulls(one, alpha, sigma) for one in found])
     # stated standard errors hold an allowance for structure that a ramp has not, so pulls are below 1
     assert np.abs(each.mean(axis=0)).max() < 3 / np.sqrt(runs)
@@ -67,7 +69,7 @@ def test_unbiased_on_a_ramp(alpha: float, sigma: float, low: float, top: float) 
 @pytest.mark.parametrize(("alpha", "sigma", "low"), NOISE)
 def test_a_scene_with_edges_and_texture_within_its_intervals(alpha: float, sigma: float, low: float) -> None:
     capture = exposed(still_life(), alpha, sigma, low, seed=3)
-    estimate = photograph_noise(capture, floor=low, confidence=0.999)["Y"]
+    estimate = single_image_noise(capture, floor=low, confidence=0.999)["Y"]
     assert estimate.alpha_interval[0] < alpha < estimate.alpha_interval[1]
     assert estimate.sigma_interval[0] < sigma < estimate.sigma_interval[1]
     middle = np.sqrt((estimate.alpha * 0.3 + estimate.sigma**2) / (alpha * 0.3 + sigma**2))
@@ -80,16 +82,16 @@ def test_natural_pictures_within_their_intervals(shared_data: Path, name: str) -
     values = np.asarray(Image.open(shared_data / "bsds300" / "test" / f"{name}.jpg"), dtype=float)[..., 1] / 255
     light = np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
     alpha, sigma = 3e-3, 8e-3
-    estimate = photograph_noise(exposed(light, alpha, sigma, -np.inf, 0), floor=-np.inf, confidence=0.99)["Y"]
+    estimate = single_image_noise(exposed(light, alpha, sigma, -np.inf, 0), floor=-np.inf, confidence=0.99)["Y"]
     assert estimate.alpha_interval[0] < alpha < estimate.alpha_interval[1]
     assert estimate.sigma_interval[0] < sigma < estimate.sigma_interval[1]
 
 
 def test_digital_numbers_and_units_of_the_signal_are_one() -> None:
     capture = exposed(ramp(), 1e-3, 3e-3, -0.05, 0)
-    unit = photograph_noise(capture, floor=-0.05)["Y"]
-    numbers = photograph_noise(200 + 3800 * capture, black=200, white=4000, floor=200 - 0.05 * 3800)["Y"]
-    tensor = photograph_noise(torch.from_numpy(capture), floor=-0.05)["Y"]
+    unit = single_image_noise(capture, floor=-0.05)["Y"]
+    numbers = single_image_noise(200 + 3800 * capture, black=200, white=4000, floor=200 - 0.05 * 3800)["Y"]
+    tensor = single_image_noise(torch.from_numpy(capture), floor=-0.05)["Y"]
     assert numbers == pytest.approx(tuple(unit), rel=1e-6)
     assert tensor == pytest.approx(tuple(unit), rel=1e-12)
     assert (numbers.black, numbers.white) == (200, 4000)
@@ -101,8 +103,8 @@ def test_rounding_is_not_taken_for_noise() -> None:
     alpha, span = 1e-5, 900
     sigma = 0.7 / span
     capture = np.round(64 + span * exposed(ramp(240, 320), alpha, sigma, -64 / span, 1))
-    whole = photograph_noise(capture, black=64, white=64 + span)["Y"]  # finds by itself that all are whole numbers
-    taken = photograph_noise(capture, black=64, white=64 + span, step=0)["Y"]
+    whole = single_image_noise(capture, black=64, white=64 + span)["Y"]  # finds by itself that all are whole numbers
+    taken = single_image_noise(capture, black=64, white=64 + span, step=0)["Y"]
     assert np.abs(pulls(whole, alpha, sigma)).max() < 3
     assert taken.sigma**2 == pytest.approx(sigma**2 + 1 / 12 / span**2, abs=3 * np.sqrt(taken.covariance[1, 1]))
     assert taken.sigma**2 - whole.sigma**2 > 0.5 / 12 / span**2
@@ -116,7 +118,7 @@ def test_a_mosaic_is_measured_color_by_color() -> None:
         plane = exposed(ramp(), *truth[name], -0.1, seed)
         values[where] = np.round(black[name] + (white - black[name]) * plane)
     levels = tuple(black[name] for name in plane_slices("GRBG"))
-    found = photograph_noise(Frame(values, cfa="GRBG", black=levels, white=white))
+    found = single_image_noise(Frame(values, cfa="GRBG", black=levels, white=white))
     assert list(found) == ["G", "R", "B"]
     for name in "RGB":
         assert np.abs(pulls(found[name], *truth[name if name != "G" else "Gr"])).max() < 3.5
@@ -126,13 +128,13 @@ def test_a_mosaic_is_measured_color_by_color() -> None:
 
 def test_levels_given_go_before_the_frames_own() -> None:
     values = np.round(100 + 900 * exposed(ramp(), 1e-3, 8e-3, -0.1, 0)).astype(np.uint16)
-    stated = photograph_noise(Frame(values, black=(100.0,) * 4, white=1000.0))["Y"]
-    given = photograph_noise(Frame(values, black=(90.0,) * 4), black=100, white=1000)["Y"]
+    stated = single_image_noise(Frame(values, black=(100.0,) * 4, white=1000.0))["Y"]
+    given = single_image_noise(Frame(values, black=(90.0,) * 4), black=100, white=1000)["Y"]
     assert tuple(given) == tuple(stated)
 
 
 def test_the_table_of_level_sets() -> None:
-    estimate = photograph_noise(exposed(ramp(top=1.1), 1e-3, 5e-3, 0.0, 0))["Y"]
+    estimate = single_image_noise(exposed(ramp(top=1.1), 1e-3, 5e-3, 0.0, 0))["Y"]
     table = estimate.patches
     lengths = {getattr(table, name).shape for name in table.__dataclass_fields__}
     assert len(lengths) == 1
@@ -151,7 +153,7 @@ def test_the_table_of_level_sets() -> None:
 
 def test_intervals_follow_the_confidence() -> None:
     capture = exposed(ramp(), 1e-3, 3e-3, -0.05, 0)
-    narrow, wide = (photograph_noise(capture, floor=-0.05, confidence=c)["Y"] for c in (0.6827, 0.9545))
+    narrow, wide = (single_image_noise(capture, floor=-0.05, confidence=c)["Y"] for c in (0.6827, 0.9545))
     for name in ("alpha_interval",):
         (a, b), (c, d) = getattr(narrow, name), getattr(wide, name)
         assert d - c == pytest.approx(2 * (b - a), rel=1e-3)
@@ -192,18 +194,18 @@ def changed(value: float) -> Array:
 )  # fmt: skip
 def test_refused(capture: object, options: dict[str, float], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
-        photograph_noise(capture, **options)  # type: ignore[arg-type]
+        single_image_noise(capture, **options)  # type: ignore[arg-type]
 
 
 def test_structure_everywhere_leaves_nothing_to_measure() -> None:
     y, x = np.mgrid[0:200, 0:200]
     weave = 0.3 + 0.1 * np.sin(1.9 * x) + 0.1 * np.sin(2.1 * y + 0.05 * x) * (1 + 0.3 * np.sin(x / 9))
     with pytest.raises(ValueError, match=r"smooth parts, worth at least 200 details .*; in Y$"):
-        photograph_noise(exposed(weave, 1e-4, 1e-3, -np.inf, 0), floor=-np.inf)
+        single_image_noise(exposed(weave, 1e-4, 1e-3, -np.inf, 0), floor=-np.inf)
 
 
 def kinds(capture: Array, **options: float) -> dict[str, str]:
-    estimate = photograph_noise(capture, **options)["Y"]
+    estimate = single_image_noise(capture, **options)["Y"]
     return {one.kind: one.severity for one in estimate.diagnostics}
 
 
@@ -212,7 +214,7 @@ def test_diagnostics_of_a_good_photograph_are_a_note() -> None:
 
 
 def test_one_level_of_light_does_not_tell_alpha_from_sigma() -> None:
-    estimate = photograph_noise(exposed(np.full((200, 300), 0.3), 1e-3, 3e-3, -0.05, 0), floor=-0.05)["Y"]
+    estimate = single_image_noise(exposed(np.full((200, 300), 0.3), 1e-3, 3e-3, -0.05, 0), floor=-0.05)["Y"]
     assert not estimate.passed
     assert "hardly tell alpha from sigma" in estimate.reason
     at_level = np.sqrt(estimate.alpha * 0.3 + estimate.sigma**2)

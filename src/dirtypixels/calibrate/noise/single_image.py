@@ -19,7 +19,7 @@ from dirtypixels.calibrate.noise.level import NoiseEstimate, check_confidence
 from dirtypixels.calibrate.noise.level_fit import LevelFit, fit
 from dirtypixels.calibrate.noise.level_sets import LevelSets, Mask, level_sets, quiet, smooth
 from dirtypixels.calibrate.noise.patch_table import PatchTable
-from dirtypixels.calibrate.noise.photograph_diagnostics import judge, judge_choice
+from dirtypixels.calibrate.noise.single_image_diagnostics import judge, judge_choice
 from dirtypixels.raw.frames import Frame
 from dirtypixels.raw.levels import check_levels
 
@@ -45,7 +45,7 @@ class _Channel(NamedTuple):
     white: float
 
 
-def photograph_noise(
+def single_image_noise(
     capture: Frame | npt.ArrayLike,
     *,
     black: float | None = None,

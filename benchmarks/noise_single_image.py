@@ -1,11 +1,11 @@
 """Noise from single photographs: simulated ones of BSDS300 whose noise is known, real noise of a CCD, and a real DNG.
 
-    python benchmarks/noise_photograph.py --data SHARED [--count 100] [--isos 100 400 1600 6400] [-o FOLDER]
+    python benchmarks/noise_single_image.py --data SHARED [--count 100] [--isos 100 400 1600 6400] [-o FOLDER]
 
 SHARED holds `bsds300/test`, `emva1288_ccd` and `raw/colorchart.dng`. A picture's linear light (sRGB undone, 1.2 times,
 so that some highlights clip) goes through a camera's lens or, "sharp", does not, then through its noise at each ISO to
 14 bits (black level 1024, white 16383), as a mosaic (three colors a photograph, planes of 240 x 160) or a monochrome
-frame (480 x 320). With -o: `noise_photograph.md` and `noise_photograph.json`.
+frame (480 x 320). With -o: `noise_single_image.md` and `noise_single_image.json`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from rich.console import Console
 from rich.progress import track
 
 from dirtypixels.calibrate.noise.details import details
-from dirtypixels.calibrate.noise.photograph import photograph_noise
+from dirtypixels.calibrate.noise.single_image import single_image_noise
 from dirtypixels.camera import Camera
 from dirtypixels.camera.noise import NoiseLevel
 from dirtypixels.data.pictures import list_pictures, read_picture
@@ -104,7 +104,7 @@ def one(job: tuple[str, Path | int, float], camera_name: str, seed: int) -> list
     for channel, plane in _colors(frame).items():
         start = time.perf_counter()
         try:
-            estimate = photograph_noise(plane)["Y"]
+            estimate = single_image_noise(plane)["Y"]
         except ValueError as error:
             found.append(Outcome(name, channel, seconds=time.perf_counter() - start, said=str(error)))
             continue
@@ -207,7 +207,7 @@ def flat_fields(folder: Path) -> FlatFields:
 def real(data: Path) -> tuple[list[str], dict[str, Any]]:
     """Real noise: the CCD next to its photon transfer, and the DNG, color by color."""
     ccd = flat_fields(data / "emva1288_ccd")
-    estimate = photograph_noise(ccd.picture, black=ccd.black, white=4095)["Y"]
+    estimate = single_image_noise(ccd.picture, black=ccd.black, white=4095)["Y"]
     span = estimate.white - estimate.black
     alpha, sigma = (
         f"{span * value:.3g} [{span * low:.3g}, {span * high:.3g}]"
@@ -239,7 +239,7 @@ def real(data: Path) -> tuple[list[str], dict[str, Any]]:
         "| color | alpha, DN an electron | sigma, DN | sigma, electrons | details | levels | chi^2/dof | verdict |",
         f"| --- |{' ---: |' * 6} --- |",
     ]
-    for name, found in photograph_noise(frame).items():
+    for name, found in single_image_noise(frame).items():
         span, table = found.white - found.black, found.patches
         alpha, sigma = (
             f"{span * value:.3g} [{span * low:.3g}, {span * high:.3g}]"
@@ -297,14 +297,14 @@ def main() -> None:
     )  # fmt: skip
     print(text)
     if args.output:
-        write_text(args.output / "noise_photograph.md", text)
+        write_text(args.output / "noise_single_image.md", text)
         content = {
             "setting": {k: str(v) for k, v in vars(args).items()},
             "hardware": hardware(),
             "versions": versions(),
         }
         content |= {"simulated": record, "real": of_real}
-        write_text(args.output / "noise_photograph.json", json.dumps(content, indent=1) + "\n")
+        write_text(args.output / "noise_single_image.json", json.dumps(content, indent=1) + "\n")
 
 
 if __name__ == "__main__":

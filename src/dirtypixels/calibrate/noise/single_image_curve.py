@@ -8,7 +8,7 @@ from dirtypixels.calibrate.diagnostics import Diagnostic
 from dirtypixels.calibrate.noise.black import BlackLevel
 from dirtypixels.calibrate.noise.curve import MeasuredCurve
 from dirtypixels.calibrate.noise.level import NoiseEstimate
-from dirtypixels.calibrate.noise.photograph import photograph_noise
+from dirtypixels.calibrate.noise.single_image import single_image_noise
 from dirtypixels.camera.noise import ExposureRule
 from dirtypixels.raw.agreement import check_same_camera
 from dirtypixels.raw.frames import Frame
@@ -16,14 +16,14 @@ from dirtypixels.raw.frames import Frame
 METHOD = "single raw photographs, smooth parts of their finest details (Foi et al. 2008)"
 
 
-def photograph_curve(
+def single_image_curve(
     captures: Sequence[Frame],
     *,
     confidence: float = 0.95,
     exposure: ExposureRule = ExposureRule(),  # noqa: B008 (immutable)
     progress: Callable[[int, int], object] | None = None,
 ) -> MeasuredCurve:
-    """Measure a camera's noise from one raw photograph for each gain; see `photograph_noise`.
+    """Measure a camera's noise from one raw photograph for each gain; see `single_image_noise`.
 
     Args:
         captures: photographs of one camera, each of another ISO, with their black and white level.
@@ -36,7 +36,7 @@ def photograph_curve(
 
     Raises:
         ValueError: there is no photograph, one does not state its ISO, two have the same, or they are not of one
-            camera; or `photograph_noise` refuses one.
+            camera; or `single_image_noise` refuses one.
     """
     frames = list(captures)
     if not frames:
@@ -55,7 +55,7 @@ def photograph_curve(
     estimates: dict[tuple[float, str], NoiseEstimate] = {}
     diagnostics: list[Diagnostic] = []
     for done, (iso, frame) in enumerate(sorted(by_iso.items()), start=1):
-        for channel, estimate in photograph_noise(frame, confidence=confidence).items():
+        for channel, estimate in single_image_noise(frame, confidence=confidence).items():
             estimates[iso, channel] = estimate
             where = f"ISO {iso:g}" + ("" if channel == "Y" else f", {channel}")
             diagnostics += [
