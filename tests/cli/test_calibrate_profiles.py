@@ -97,7 +97,7 @@ def said(folder: Path, commands: Callable[..., Any]) -> dict[str, Any]:
         "imported": [*darktable, "-o", imported, "--name", "by hand"],
         "tag black": [*noise, folder / "flats", "-o", folder / "none", "--from", "tag", "--black", 64],
         "tag darks": [*noise, folder / "flats", "-o", folder / "none", "--from", "tag", "--darks", folder / "darks"],
-        "photograph darks": [
+        "single-image darks": [
             *(*noise, folder / "flats", "-o", folder / "none"),
             *("--from", "single-image", "--darks", folder / "darks"),
         ],
@@ -181,7 +181,7 @@ def test_imports_are_not_checked_and_say_so(said: dict[str, Any], folder: Path) 
     [
         ("tag black", ["--from tag has no use for --black"]),
         ("tag darks", ["--from tag has no use for --darks"]),
-        ("photograph darks", ["--from photograph has no use for --darks"]),
+        ("single-image darks", ["--from single-image has no use for --darks"]),
         ("here", ["out must not be the current folder", "'.'"]),
         ("in a file", ["out must lie in a folder", "afile"]),
         ("a file", ["out must be a profile, an empty folder or new", "afile"]),

@@ -58,8 +58,8 @@ def noise(
         str,
         typer.Option(
             "--from",
-            help="pairs: two or more frames of each exposure and gain. single-image: one raw photograph of anything for "
-            "each gain. tag: the NoiseProfile of a DNG.",
+            help="pairs: two or more frames of each exposure and gain. single-image: one raw photograph of anything "
+            "for each gain. tag: the NoiseProfile of a DNG.",
         ),
     ] = "pairs",
     darks: Darks = None,

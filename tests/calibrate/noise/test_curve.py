@@ -288,7 +288,7 @@ class TestRefusals:
 
     def test_single_frames(self, sensor: type) -> None:
         known = sensor(cfa=None)
-        with pytest.raises(ValueError, match="--from photograph"):
+        with pytest.raises(ValueError, match="--from single-image"):
             noise_curve([known.frame(100, t) for t in TIMES])
 
     def test_mixed_cameras(self, sensor: type) -> None:

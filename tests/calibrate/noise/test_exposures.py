@@ -50,7 +50,7 @@ def test_a_frame_that_is_alone_is_left_out_with_a_warning() -> None:
 
 
 def test_no_pairs_at_all_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"at least two frames of each exposure.*3 exposures.*--from photograph"):
+    with pytest.raises(ValueError, match=r"at least two frames of each exposure.*3 exposures.*--from single-image"):
         exposures_of([frame(seconds=t) for t in (0.01, 0.02, 0.03)])
 
 

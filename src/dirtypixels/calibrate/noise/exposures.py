@@ -96,7 +96,7 @@ def exposures_of(
         raise ValueError(
             f"captures must hold at least two frames of each exposure, so that what does not change between them "
             f"cancels; found {len(alone)} exposures with one frame each. Take every exposure twice, or use "
-            f"single_image_curve (--from photograph), which takes single frames"
+            f"single_image_curve (--from single-image), which takes single frames"
         )
     warnings = tuple(
         Diagnostic(
