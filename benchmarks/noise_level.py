@@ -24,8 +24,8 @@ from rich.console import Console
 from rich.progress import track
 from scipy.stats import binomtest
 
-from dirtypixels.calibrate.noise.bound import cramer_rao
-from dirtypixels.calibrate.noise.clipped import Range
+from cramer_rao import cramer_rao
+from dirtypixels.calibrate.noise.clipping import ClipRange
 from dirtypixels.calibrate.noise.level import noise_level
 from dirtypixels.files import write_text
 from dirtypixels.study.results import hardware, versions
@@ -60,9 +60,9 @@ class Setting:
         return float(self.codes - 1) if self.codes else 1.0
 
     @property
-    def bounds(self) -> Range:
+    def bounds(self) -> ClipRange:
         span = self.white - self.black
-        return Range(-self.black / span, 1.0, 1 / span if self.codes else 0.0)
+        return ClipRange(-self.black / span, 1.0, 1 / span if self.codes else 0.0)
 
     def stack(self, rng: np.random.Generator) -> npt.NDArray[np.generic]:
         """(F, P, H, W) as a sensor gives it."""

@@ -28,8 +28,8 @@ from PIL import Image
 from rich.console import Console
 from rich.progress import track
 
-from dirtypixels.calibrate.noise.details import details
 from dirtypixels.calibrate.noise.single_image import single_image_noise
+from dirtypixels.calibrate.noise.wavelet import wavelet_coefficients
 from dirtypixels.camera import Camera
 from dirtypixels.camera.noise import NoiseLevel
 from dirtypixels.data.pictures import list_pictures, read_picture
@@ -196,7 +196,9 @@ def flat_fields(folder: Path) -> FlatFields:
     use = means - black < 0.7 * (4095 - black)
     gain = float(np.polyfit(means[use], variances[use], 1)[0])
     one, other = bright[-1]
-    single, paired = (float((details(v, -1e9, 1e9).detail ** 2).mean()) for v in (one, (one - other) / np.sqrt(2)))
+    single, paired = (
+        float((wavelet_coefficients(v, -1e9, 1e9).diagonal ** 2).mean()) for v in (one, (one - other) / np.sqrt(2))
+    )
     pattern = np.sqrt(max(0.0, single - paired)) / (means[-1] - black)
     shown = [bright[round(i)][0] for i in np.linspace(0, len(bright) - 1, 20)]
     tiles = [frame[96 * (i % 5) :, 128 * (i // 5 % 5) :][:96, :128] for i, frame in enumerate(shown)]
@@ -236,7 +238,7 @@ def real(data: Path) -> tuple[list[str], dict[str, Any]]:
         f"The DNG ({frame.camera}, {frame.values.shape[1]} x {frame.values.shape[0]}, {frame.cfa}, no ISO and no "
         "NoiseProfile in the file), in DN:",
         "",
-        "| color | alpha, DN an electron | sigma, DN | sigma, electrons | details | levels | chi^2/dof | verdict |",
+        "| color | alpha, DN an electron | sigma, DN | sigma, electrons | coefficients | levels | chi^2/dof | verdict |",
         f"| --- |{' ---: |' * 6} --- |",
     ]
     for name, found in single_image_noise(frame).items():
@@ -245,7 +247,7 @@ def real(data: Path) -> tuple[list[str], dict[str, Any]]:
             f"{span * value:.3g} [{span * low:.3g}, {span * high:.3g}]"
             for value, (low, high) in ((found.alpha, found.alpha_interval), (found.sigma, found.sigma_interval))
         )
-        off = (table.deviation - table.fitted) / table.standard_error
+        off = (table.std - table.fitted) / table.standard_error
         lines.append(
             f"| {name} | {alpha} | {sigma} | {found.sigma / found.alpha:.1f} | {table.pixels.sum():,} "
             f"| {table.mean.min():.3f} to {table.mean.max():.3f} | {(off**2).sum() / (off.size - 2):.2f} "

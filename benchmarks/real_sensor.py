@@ -23,7 +23,7 @@ from PIL import Image
 from scipy import stats
 
 from dirtypixels.calibrate.noise.curve import MeasuredCurve, noise_curve
-from dirtypixels.calibrate.noise.residuals import plot_residuals
+from dirtypixels.calibrate.noise.plots import plot_residuals
 from dirtypixels.files import write_text
 from dirtypixels.raw.frames import Frame
 from dirtypixels.study.results import hardware, versions

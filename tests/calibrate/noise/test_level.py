@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
+from benchmarks.cramer_rao import cramer_rao
 
-from dirtypixels.calibrate.noise.bound import cramer_rao
 from dirtypixels.calibrate.noise.level import NoiseEstimate, noise_level
 from dirtypixels.camera import NoiseLevel
 
@@ -60,7 +60,7 @@ class TestSinglePhotons:
 
     @pytest.mark.parametrize("seed", range(4))
     def test_dark_patches_tell_the_read_noise(self, seed: int) -> None:
-        """Estimates spread by 4.3 % about a mean that is 2 % too large; offsets taken for light made that 33 %."""
+        """Estimates spread by 4.3 % about a mean that is 2 % too large; the spread of dark groups made that 33 %."""
         found = noise_level(np.clip(stack(0.005, 0.0015, seed=seed), 0, 1))
         assert found.sigma == pytest.approx(0.0015, rel=0.02 + 4 * 0.043)
         within(found, 0.005, 0.0015)

@@ -73,7 +73,7 @@ def test_a_scene_with_edges_and_texture_within_its_intervals(alpha: float, sigma
     assert estimate.alpha_interval[0] < alpha < estimate.alpha_interval[1]
     assert estimate.sigma_interval[0] < sigma < estimate.sigma_interval[1]
     middle = np.sqrt((estimate.alpha * 0.3 + estimate.sigma**2) / (alpha * 0.3 + sigma**2))
-    # the allowance of 1.5 % for structure and what chance leaves of some 20,000 details, thrice
+    # the allowance of 1.5 % for structure and what chance leaves of some 20,000 coefficients, thrice
     assert middle == pytest.approx(1, abs=0.06)
 
 
@@ -133,7 +133,7 @@ def test_levels_given_go_before_the_frames_own() -> None:
     assert tuple(given) == tuple(stated)
 
 
-def test_the_table_of_level_sets() -> None:
+def test_the_table_of_intensity_bins() -> None:
     estimate = single_image_noise(exposed(ramp(top=1.1), 1e-3, 5e-3, 0.0, 0))["Y"]
     table = estimate.patches
     lengths = {getattr(table, name).shape for name in table.__dataclass_fields__}
@@ -146,7 +146,7 @@ def test_the_table_of_level_sets() -> None:
     )
     assert table.high.max() > 0.1
     assert table.level.max() > table.mean.max()  # what clipping took off the brightest is put back
-    off = (table.deviation - table.fitted) / table.standard_error
+    off = (table.std - table.fitted) / table.standard_error
     assert np.sqrt(np.mean(off**2)) == pytest.approx(1, abs=4 / np.sqrt(2 * off.size))
     assert np.isnan(table.drift).all()
 
@@ -200,7 +200,7 @@ def test_refused(capture: object, options: dict[str, float], error: type[Excepti
 def test_structure_everywhere_leaves_nothing_to_measure() -> None:
     y, x = np.mgrid[0:200, 0:200]
     weave = 0.3 + 0.1 * np.sin(1.9 * x) + 0.1 * np.sin(2.1 * y + 0.05 * x) * (1 + 0.3 * np.sin(x / 9))
-    with pytest.raises(ValueError, match=r"smooth parts, worth at least 200 details .*; in Y$"):
+    with pytest.raises(ValueError, match=r"smooth parts, worth at least 200 wavelet coefficients .*; in Y$"):
         single_image_noise(exposed(weave, 1e-4, 1e-3, -np.inf, 0), floor=-np.inf)
 
 
@@ -218,7 +218,7 @@ def test_one_level_of_light_does_not_tell_alpha_from_sigma() -> None:
     assert not estimate.passed
     assert "hardly tell alpha from sigma" in estimate.reason
     at_level = np.sqrt(estimate.alpha * 0.3 + estimate.sigma**2)
-    assert at_level == pytest.approx(np.sqrt(1e-3 * 0.3 + 9e-6), rel=0.02)  # 40,000 details: 0.8 %
+    assert at_level == pytest.approx(np.sqrt(1e-3 * 0.3 + 9e-6), rel=0.02)  # 40,000 coefficients: 0.8 %
 
 
 def test_structure_a_little_above_the_noise_is_found() -> None:
@@ -238,10 +238,10 @@ def test_noise_that_is_not_white_is_found() -> None:
     assert kinds(sharpened, floor=-0.05)["not-white"] == "failure"
 
 
-def test_clipping_few_levels_and_few_samples_are_found() -> None:
+def test_clipping_coarse_steps_and_few_samples_are_found() -> None:
     assert kinds(exposed(ramp(top=2.0), 1e-3, 3e-3, 0.0, 0))["clipping"] == "warning"
     coarse = np.round(100 * exposed(ramp(), 1e-5, 3e-3, 0.0, 0))
-    assert kinds(coarse, white=100)["few-levels"] == "failure"
+    assert kinds(coarse, white=100)["coarse-steps"] == "failure"
     assert kinds(exposed(ramp(52, 60), 1e-3, 3e-3, -0.05, 0), floor=-0.05)["few-samples"] == "warning"
 
 

@@ -2,9 +2,8 @@
 
 from dirtypixels.calibrate.noise.curve import MeasuredCurve, noise_curve
 from dirtypixels.calibrate.noise.level import NoiseEstimate, noise_level
-from dirtypixels.calibrate.noise.residuals import plot_residuals
-from dirtypixels.calibrate.noise.single_image import single_image_noise
-from dirtypixels.calibrate.noise.single_image_curve import single_image_curve
+from dirtypixels.calibrate.noise.plots import plot_residuals
+from dirtypixels.calibrate.noise.single_image import single_image_curve, single_image_noise
 
 __all__ = [
     "MeasuredCurve",

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import uniform_filter
 
-from dirtypixels.calibrate.noise.clipped import Range
+from dirtypixels.calibrate.noise.clipping import ClipRange
 
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
@@ -32,7 +32,6 @@ class Groups:
         temporal: variance of a pixel from frame to frame, mean over the pixels; drift of the light taken out.
         spatial: variance of the pixels' true means, i.e. of light and offset: that of the measured means less
             temporal / F, so it may be negative by chance.
-        drifted: (F, G) mean in each frame, its deviation from `mean` shrunk by what noise makes of it.
         clipped: fraction of the samples at either clipping point.
         at_edge: whether any sample is at a clipping point.
         labels: (P, n) group of each pixel; -1 where it is left out.
@@ -45,7 +44,6 @@ class Groups:
     mean: Array
     temporal: Array
     spatial: Array
-    drifted: Array
     clipped: Array
     at_edge: Mask
     labels: npt.NDArray[np.int64]
@@ -53,7 +51,7 @@ class Groups:
     pixel_temporal: Array
 
 
-def grouped(signal: Array, used: Mask, bounds: Range) -> Groups:
+def grouped(signal: Array, used: Mask, bounds: ClipRange) -> Groups:
     """Groups and their statistics.
 
     The variance of clipped samples depends on the light in a bent way, so the patches that are partly clipped are split
@@ -90,11 +88,10 @@ def grouped(signal: Array, used: Mask, bounds: Range) -> Groups:
     powers = np.stack([total(c**j) for j in range(2 * _REGRESSORS - 1)])
     gram = np.stack([powers[i : i + _REGRESSORS] for i in range(_REGRESSORS)]).transpose(2, 0, 1)
     gram = gram + 1e-9 * n[:, None, None] * np.eye(_REGRESSORS)  # where c is 0 all over
-    square, per_frame = np.zeros_like(mean), np.empty((frames, count))
+    square = np.zeros_like(mean)
     for f in range(frames):
         deviation = signal[f] - mean
         sums = np.stack([total(deviation * c**j) for j in range(_REGRESSORS)], axis=1)
-        per_frame[f] = sums[:, 0] / n
         fit = np.linalg.solve(gram, sums[:, :, None])[:, :, 0]
         square += (deviation - sum(fit[:, j][labels] * c**j for j in range(_REGRESSORS))) ** 2
     # What the regression takes off each pixel's variance is its leverage, largest where clipped pixels vary most.
@@ -102,9 +99,6 @@ def grouped(signal: Array, used: Mask, bounds: Range) -> Groups:
     leverage = sum(np.einsum("gij->g", inverse * _ANTIDIAGONALS[k])[labels] * c**k for k in range(2 * _REGRESSORS - 1))
     square /= (frames - 1) * np.maximum(1 - leverage, 0.1)
     temporal = total(square) / n
-    noise = temporal / n * (frames - 1) / frames
-    moved = (per_frame**2).mean(0)  # of the light and of noise
-    light = np.sqrt(np.maximum(1 - noise / np.where(moved > 0, moved, 1.0), 0.0))
     return Groups(
         frames=frames,
         patch=patch,
@@ -112,7 +106,6 @@ def grouped(signal: Array, used: Mask, bounds: Range) -> Groups:
         mean=center,
         temporal=temporal,
         spatial=between - temporal / frames,
-        drifted=center + per_frame * light,
         clipped=total(edge) / n,
         at_edge=at_edge,
         labels=labels.reshape(patches, height * width),

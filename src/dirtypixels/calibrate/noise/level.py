@@ -3,23 +3,58 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import norm
+from scipy.stats import chi2, norm
 
-from dirtypixels.calibrate.diagnostics import Diagnostic, verdict
-from dirtypixels.calibrate.noise.clipped import Range
-from dirtypixels.calibrate.noise.fit import Fit, fitted
+from dirtypixels.calibrate import diagnostics as limits
+from dirtypixels.calibrate.diagnostics import Diagnostic, Severity, verdict
+from dirtypixels.calibrate.noise.clipping import ClipRange
 from dirtypixels.calibrate.noise.groups import Groups, Mask, grouped
-from dirtypixels.calibrate.noise.level_checks import bounds_of, defects, diagnostics_of
-from dirtypixels.calibrate.noise.patch_table import PatchTable, patch_table
+from dirtypixels.calibrate.noise.moments_fit import MomentsFit, fitted_to_moments
 from dirtypixels.camera.noise import NoiseLevel
 
 Array = npt.NDArray[np.float64]
 
 _ALIKE = 8.0  # standard errors of a patch's mean: a larger range of means is no chance, be they thousands
+_FALSE_ALARMS = 0.01  # expected number of sound pixels taken for defects, in a stack
+_STUCK = 8.0  # robust standard deviations of the pixels' means
+
+
+@dataclass(frozen=True)
+class PatchTable:
+    """What was measured on each patch, and what the fit says; arrays (P,), signal units where nothing else is said.
+
+    Args:
+        mean: mean of the samples, clipped as they are.
+        std: standard deviation of a pixel from frame to frame, clipped as it is.
+        fitted: what the fitted noise, clipped, makes of `std`; NaN where the patch says nothing of it (all of it
+            clipped).
+        standard_error: of `std - fitted` by chance, the patch's unknown light allowed for; NaN as `fitted`.
+        level: mean before clipping, by the fit; NaN as `fitted`.
+        low, high: fractions of the samples at `floor` and at `white`.
+        share: each patch's share of what is known of the noise, sums to 1.
+        drift: largest relative change of the light in a frame from its mean over the frames; NaN where the patch is too
+            dark to tell a change of `DRIFT_WARNING` from chance.
+        pixels: how many pixels were used.
+        defects: how many were left out as hot, stuck or flickering.
+    """
+
+    mean: Array
+    std: Array
+    fitted: Array
+    standard_error: Array
+    level: Array
+    low: Array
+    high: Array
+    share: Array
+    drift: Array
+    pixels: npt.NDArray[np.int64]
+    defects: npt.NDArray[np.int64]
 
 
 class NoiseEstimate(NoiseLevel):
@@ -35,6 +70,14 @@ class NoiseEstimate(NoiseLevel):
         patches: what was measured, patch by patch.
         diagnostics: what was found on the way.
         passed, reason: whether no diagnostic is a failure, and the failures' messages.
+
+    >>> import numpy as np
+    >>> light = np.linspace(0.1, 0.8, 12)[:, None, None] * np.ones((2, 12, 16, 16))
+    >>> estimate = noise_level(np.random.default_rng(0).normal(light, np.sqrt(1e-3 * light + 1e-4)))
+    >>> alpha, sigma = estimate
+    >>> low, high = estimate.sigma_interval
+    >>> estimate.passed, low < 0.01 < high
+    (True, True)
     """
 
     alpha: float
@@ -45,7 +88,7 @@ class NoiseEstimate(NoiseLevel):
     covariance: Array
     black: float
     white: float
-    bounds: Range
+    bounds: ClipRange
     patches: PatchTable
     diagnostics: tuple[Diagnostic, ...]
 
@@ -56,6 +99,19 @@ class NoiseEstimate(NoiseLevel):
 
     def __getnewargs_ex__(self) -> tuple[tuple[float, float], dict[str, Any]]:
         return (self.alpha, self.sigma), self.__dict__
+
+    @classmethod
+    def of_fit(cls, theta: Array, covariance: Array, confidence: float, **known: Any) -> NoiseEstimate:
+        """The estimate of a fitted (alpha, sigma^2) and its covariance, with normal intervals."""
+        half = float(norm.isf((1 - confidence) / 2)) * np.sqrt(np.maximum(np.diag(covariance), 0.0))
+        (alpha, low_alpha, high_alpha), variances = np.maximum([theta, theta - half, theta + half], 0.0).T.tolist()
+        sigma, low_sigma, high_sigma = map(math.sqrt, variances)
+        intervals = {"alpha_interval": (low_alpha, high_alpha), "sigma_interval": (low_sigma, high_sigma)}
+        return cls(alpha, sigma, covariance=covariance, confidence=confidence, **intervals, **known)
+
+    def replaced(self, **known: Any) -> NoiseEstimate:
+        """The same with other figures."""
+        return type(self)(self.alpha, self.sigma, **{**self.__dict__, **known})
 
     @property
     def passed(self) -> bool:
@@ -102,6 +158,14 @@ def noise_level(
         ValueError: a shape or value is out of range, or all patches are clipped all through.
 
     Source: Foi et al. 2008; Foi 2009 (clipped observations); generalized method of moments (Hansen 1982).
+
+    >>> import numpy as np
+    >>> random = np.random.default_rng(0)
+    >>> light = np.linspace(0, 0.8, 12)[:, None, None] * np.ones((2, 12, 16, 16))  # two frames, 12 patches
+    >>> frames = 4e-3 * random.poisson(light / 4e-3) + 0.01 * random.standard_normal(light.shape)
+    >>> estimate = noise_level(64 + 959 * frames.clip(-0.05, 1), black=64, white=1023)
+    >>> f"alpha {estimate.alpha:.1g}, sigma {estimate.sigma:.1g}"
+    'alpha 0.004, sigma 0.01'
     """
     signal, bounds = _checked(stack, black, white, floor, step, confidence)
     used = np.ones(signal.shape[1:], dtype=bool)
@@ -109,12 +173,18 @@ def noise_level(
         groups = grouped(signal, used, bounds)
         _check_codes(groups, bounds)
         _check_lights(groups)
-        fit = fitted(groups, bounds, _start(groups))
-        better = used & ~defects(signal, groups, fit)
+        fit = fitted_to_moments(groups, bounds, _start(groups))
+        better = used & ~_defects(signal, groups, fit)
         if (better == used).all():
             break
         used = better
-    return _estimate(signal, used, groups, fit, bounds, (black, white), confidence)
+    if not np.isfinite(fit.expected).any():
+        raise ValueError("stack must hold patches that are not clipped all through; found none")
+    table = _patch_table(signal, used, groups, fit, bounds)
+    estimate = NoiseEstimate.of_fit(
+        fit.theta, fit.covariance, confidence, black=black, white=white, bounds=bounds, patches=table, diagnostics=()
+    )
+    return estimate.replaced(diagnostics=tuple(_diagnostics(estimate, fit.converged)))
 
 
 def check_confidence(confidence: float) -> None:
@@ -125,7 +195,7 @@ def check_confidence(confidence: float) -> None:
 
 def _checked(
     stack: npt.ArrayLike, black: float, white: float, floor: float, step: float | None, confidence: float
-) -> tuple[Array, Range]:
+) -> tuple[Array, ClipRange]:
     """The stack in units of the signal, and where it is clipped."""
     values = np.asarray(stack)
     if values.dtype.kind not in "fiu":
@@ -146,19 +216,17 @@ def _checked(
     check_confidence(confidence)
     if step is not None and not 0 <= step < white - black:
         raise ValueError(f"step must be at least 0 and below white - black; found {step:g}")
-    low, high = float(values.min()), float(values.max())
-    rounding = 1e-6 * (white - black)
-    if low < floor - rounding or high > white + rounding:
+    low, high, span = float(values.min()), float(values.max()), white - black
+    if low < floor - 1e-6 * span or high > white + 1e-6 * span:
         raise ValueError(
             f"stack must lie between floor {floor:g} and white {white:g}; found values from {low:g} to {high:g}"
         )
     if step is None:
         step = 1.0 if values.dtype.kind in "iu" else 0.0
-    signal = (values.astype(np.float64) - black) / (white - black)
-    return signal, bounds_of(black, white, floor, step)
+    return (values.astype(np.float64) - black) / span, ClipRange((floor - black) / span, 1.0, step / span)
 
 
-def _check_codes(groups: Groups, bounds: Range) -> None:
+def _check_codes(groups: Groups, bounds: ClipRange) -> None:
     """Refuse noise that rounding hides: well below the step, hardly any pixel changes from frame to frame."""
     open_ = groups.clipped < 0.5
     typical = float(np.sqrt(np.median(groups.temporal[open_]))) if open_.any() else math.inf
@@ -196,38 +264,150 @@ def _start(groups: Groups) -> Array:
     return np.array([alpha, max(line[1], 0.01 * least, 1e-14)])
 
 
-def _estimate(
-    signal: Array,
-    used: Mask,
-    groups: Groups,
-    fit: Fit,
-    bounds: Range,
-    levels: tuple[float, float],
-    confidence: float,
-) -> NoiseEstimate:
-    if not np.isfinite(fit.expected).any():
-        raise ValueError("stack must hold patches that are not clipped all through; found none")
-    reach = float(norm.isf((1 - confidence) / 2))
-    error = np.sqrt(np.maximum(np.diag(fit.covariance), 0.0))
-    (alpha, variance), (low_a, low_v), (high_a, high_v) = (
-        np.maximum(fit.theta + k * reach * error, 0.0) for k in (0.0, -1.0, 1.0)
+def _defects(signal: Array, groups: Groups, fit: MomentsFit) -> Mask:
+    """(P, H, W) which pixels are hot, stuck or flickering: by their variance over time, or their mean in the patch.
+
+    A pixel's variance is chi-square with F - 1 degrees of freedom; the limit is that which `_FALSE_ALARMS` sound pixels
+    of the stack pass, raised for the Poisson distribution's excess. Patches that are clipped are not searched: there,
+    sound pixels differ in ways that cannot be told from defects.
+    """
+    frames, patches, height, width = signal.shape
+    labels = groups.labels
+    kept = labels >= 0
+    count = max(int(kept.sum()), 1)
+    limit = float(chi2.isf(_FALSE_ALARMS / count, frames - 1)) / (frames - 1)
+    known = np.isfinite(fit.expected) & (fit.expected > 0)
+    expected = np.where(known, fit.expected, np.inf)
+    alpha = max(float(fit.theta[0]), 0.0)
+    excess = np.where(known, alpha**3 * np.maximum(fit.level, 0), 0.0) / expected**2
+    raised = limit * (1 + excess) * 1.2
+    total = np.bincount(groups.patch, groups.pixels, patches)
+    clipped = np.bincount(groups.patch, groups.clipped * groups.pixels, patches) / total > limits.CLIPPED
+    mean = np.where(kept, groups.pixel_mean, np.nan)
+    middle = np.nanmedian(mean, axis=1, keepdims=True)
+    spread = 1.4826 * np.nanmedian(np.abs(mean - middle), axis=1, keepdims=True)
+    # a group with its outliers in: its own variance says what its pixels do where the model is off
+    noisy = groups.pixel_temporal > (raised * np.maximum(expected, groups.temporal))[labels]
+    odd = np.abs(mean - middle) > _STUCK * np.maximum(spread, np.nanmedian(spread) * 0.2)
+    found = kept & ~clipped[:, None] & (noisy | odd)
+    return np.asarray(found.reshape(patches, height, width))
+
+
+def _patch_table(signal: Array, used: Mask, groups: Groups, fit: MomentsFit, bounds: ClipRange) -> PatchTable:
+    """Patch by patch: the groups of a patch put together."""
+    frames, patches = signal.shape[:2]
+    n = np.bincount(groups.patch, groups.pixels, patches)
+    told = np.isfinite(fit.expected)
+
+    def mean_of(values: Array, known: Mask = told, power: int = 1) -> Array:
+        weight = np.where(known, groups.pixels, 0.0)
+        total = np.bincount(groups.patch, weight**power * np.where(known, values, 0.0), patches)
+        over = np.bincount(groups.patch, weight, patches) ** power
+        return np.where(over > 0, total / np.where(over > 0, over, 1.0), np.nan)
+
+    temporal = mean_of(groups.temporal)
+    temporal = np.where(np.isfinite(temporal), temporal, mean_of(groups.temporal, np.ones_like(told)))
+    std = np.sqrt(np.maximum(temporal, 0.0))
+    fitted = np.sqrt(np.maximum(mean_of(fit.expected), 0.0))
+    fitted = np.where(fitted > 0, fitted, np.nan)
+    known = told & (fit.variance > 0)
+    weight = np.where(known, np.nan_to_num(fit.expected) ** 2 / np.where(known, fit.variance, 1.0), 0.0)
+    share = np.bincount(groups.patch, weight, patches)
+    per_frame = np.nanmean(np.where(used, signal, np.nan).reshape(frames, patches, -1), axis=2)
+    mean = per_frame.mean(0)
+    noise = std / np.sqrt(np.maximum(n, 1))
+    moved = np.maximum(np.abs(per_frame - mean).max(0) - 3 * noise, 0.0)
+    lit = mean * limits.DRIFT_WARNING > noise
+    low, high = (
+        np.where(used, hit, False).mean((0, 2, 3))
+        for hit in (signal <= bounds.low + bounds.step / 4, signal >= bounds.high - bounds.step / 4)
     )
-    sigma = math.sqrt(variance)
-    alpha_interval = float(low_a), float(high_a)
-    sigma_interval = math.sqrt(low_v), math.sqrt(high_v)
-    table = patch_table(signal, used, groups, fit, bounds)
-    dead = int((~used).sum())
-    intervals = {"alpha": alpha_interval, "sigma": sigma_interval}
-    return NoiseEstimate(
-        float(alpha),
-        sigma,
-        alpha_interval=alpha_interval,
-        sigma_interval=sigma_interval,
-        confidence=confidence,
-        covariance=fit.covariance,
-        black=levels[0],
-        white=levels[1],
-        bounds=bounds,
-        patches=table,
-        diagnostics=diagnostics_of(fit, vars(table), intervals, dead),
+    return PatchTable(
+        mean=mean,
+        std=std,
+        fitted=fitted,
+        standard_error=np.sqrt(mean_of(fit.variance, power=2)) / (2 * fitted),
+        level=mean_of(fit.level),
+        low=low,
+        high=high,
+        share=share / max(float(share.sum()), 1e-300),
+        drift=np.where(lit, moved / np.where(lit, mean, 1.0), np.nan),
+        pixels=n.astype(np.int64),
+        defects=(~used).sum((1, 2)).astype(np.int64),
     )
+
+
+def _diagnostics(estimate: NoiseEstimate, converged: bool) -> Iterator[Diagnostic]:
+    """All that speaks for or against an estimate."""
+    table, alpha = estimate.patches, estimate.alpha
+    used = np.isfinite(table.fitted)
+    severity: Severity
+    if residual := _residual(table):
+        yield residual
+    if not converged:
+        yield Diagnostic("not-converged", "failure", "the fit did not settle: levels are too few or too alike")
+    dead = int(table.defects.sum())
+    if dead:
+        total = int(table.pixels.sum()) + dead
+        severity = "warning" if dead > limits.HOT_PIXELS * total else "note"
+        yield Diagnostic(
+            "hot-pixels", severity, f"{dead} of {total} pixels are hot, stuck or flicker, and were left out"
+        )
+    drift = float(np.nanmax(table.drift, initial=0.0))
+    if drift > limits.DRIFT_NOTE:
+        severity = "failure" if drift > limits.DRIFT_FAILURE else "warning" if drift > limits.DRIFT_WARNING else "note"
+        text = f"the light changed by up to {drift:.1%} between frames of a patch; taken out of the noise"
+        yield Diagnostic("drift", severity, text)
+    clipped = (table.low + table.high) > limits.CLIPPED
+    silent = int((~used).sum())
+    if clipped.any():
+        whole = f", {silent} of them all through, which say nothing of the noise" if silent else ""
+        text = f"{int(clipped.sum())} of {len(clipped)} patches are clipped in part{whole}"
+        yield Diagnostic("clipping", "note", text)
+    low, high = estimate.alpha_interval
+    brightest = float(np.nanmax(table.level[used], initial=0.0))
+    if (high - low) / 2 * brightest > limits.SHORT_RANGE * (alpha * brightest + estimate.sigma**2):
+        yield Diagnostic(
+            "short-range",
+            "failure",
+            f"the patches' levels are too few or too alike to tell shot from read noise: alpha is {alpha:.3g} "
+            f"[{low:.3g}, {high:.3g}]; add darker and brighter exposures",
+        )
+    dark = used & (table.low > limits.CLIPPED_DARK)
+    if dark.any() and estimate.sigma < limits.HIDDEN_SIGMA * alpha:
+        yield Diagnostic(
+            "hidden-sigma",
+            "failure",
+            f"the Gaussian noise is less than a fifth of a photon's step, and dark patches are clipped at black, "
+            f"which hides it: sigma may be wrong by a fifth, and its interval too narrow. Give the sensor a black "
+            f"level above its noise (an offset), so that {int(dark.sum())} patches are not cut off",
+        )
+    low, high = estimate.sigma_interval
+    if low <= 0 < high:
+        yield Diagnostic(
+            "sigma-unseen",
+            "note",
+            f"the Gaussian noise is too small to be seen next to the shot noise: sigma is below {high:.3g}; dark "
+            f"frames would tell",
+        )
+
+
+def _residual(table: PatchTable) -> Diagnostic | None:
+    """Whether the residuals are chance, and if not, their relative size beyond what chance makes of it."""
+    used = np.isfinite(table.fitted) & (table.standard_error > 0)
+    off, error = (table.std - table.fitted)[used], table.standard_error[used]
+    weight = table.share[used] / max(float(table.share[used].sum()), 1e-300)
+    relative = math.sqrt(max(float((weight * (off**2 - error**2) / table.fitted[used] ** 2).sum()), 0.0))
+    square = float((off**2 / error**2).sum())
+    count = int(np.isfinite(table.fitted).sum())
+    dof = max(count - 2, 1)
+    chance = float(chi2.sf(square, dof))
+    if chance >= limits.RESIDUAL_CHANCE:
+        return None
+    text = (
+        f"measured and fitted standard deviation differ by {relative:.1%} (weighted rms of {count} patches; "
+        f"chi-square {square:.0f} for {dof} degrees of freedom, p = {chance:.2g})"
+    )
+    if relative > limits.RESIDUAL:
+        return Diagnostic("residual", "failure", f"{text}: the sensor does not follow alpha * mean + sigma^2")
+    return Diagnostic("residual", "note", f"{text}: more than chance, but under {limits.RESIDUAL:.0%}")

@@ -1,4 +1,4 @@
-"""How well alpha and sigma can be known at all from given captures."""
+"""How well alpha and sigma can be known at all from given captures: the yardstick of tests and benchmarks."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import math
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import gammaln, ndtr
 
-from dirtypixels.calibrate.noise.clipped import Range, survival
+from dirtypixels.calibrate.noise.clipping import ClipRange
 
 Array = npt.NDArray[np.float64]
 
@@ -23,7 +24,7 @@ def cramer_rao(
     sigma: float,
     *,
     samples: int,
-    bounds: Range = Range(),  # noqa: B008 (immutable)
+    bounds: ClipRange = ClipRange(),  # noqa: B008 (immutable)
 ) -> Array:
     """Cramér-Rao bound on the covariance of (alpha, sigma^2), from patches of unknown light.
 
@@ -67,7 +68,7 @@ def cramer_rao(
     return np.asarray(np.linalg.inv(scaled) * np.outer(scale, scale))
 
 
-def _information(level: float, alpha: float, variance: float, bounds: Range) -> Array:
+def _information(level: float, alpha: float, variance: float, bounds: ClipRange) -> Array:
     """(3, 3) Fisher information of one sample on (level, alpha, sigma^2)."""
     spread = math.sqrt(alpha * level + variance)
     thresholds = _thresholds(level, spread, bounds)
@@ -88,7 +89,7 @@ def _information(level: float, alpha: float, variance: float, bounds: Range) -> 
     return np.asarray((d / middle[kept]) @ d.T)
 
 
-def _thresholds(level: float, spread: float, bounds: Range) -> Array:
+def _thresholds(level: float, spread: float, bounds: ClipRange) -> Array:
     """Between the values that can be told apart; the outermost are clipping points where those are in reach."""
     low, high, step = bounds
     first, last = max(level - _REACH * spread, low), min(level + _REACH * spread, high)
@@ -103,5 +104,14 @@ def _thresholds(level: float, spread: float, bounds: Range) -> Array:
 
 
 def _cells(theta: Array, thresholds: Array) -> Array:
-    above = survival(thresholds, theta[:1], float(theta[1]), float(theta[2]))[:, 0]
+    above = _survival(thresholds, *map(float, theta))
     return np.asarray(-np.diff(np.concatenate([[1.0], above, [0.0]])))
+
+
+def _survival(thresholds: Array, level: float, alpha: float, variance: float) -> Array:
+    """P(signal > threshold) before clipping and rounding, by the exact sum over the counts."""
+    rate = level / alpha
+    reach = 10 * math.sqrt(rate)
+    counts = np.arange(math.floor(max(0.0, rate - reach)), math.ceil(rate + reach + 25) + 1)
+    weights = np.exp(counts * math.log(max(rate, 1e-300)) - rate - gammaln(counts + 1.0))
+    return np.asarray(ndtr((alpha * counts - thresholds[:, None]) / math.sqrt(variance)) @ weights)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from benchmarks.cramer_rao import cramer_rao
 
-from dirtypixels.calibrate.noise.bound import cramer_rao
-from dirtypixels.calibrate.noise.clipped import Range
+from dirtypixels.calibrate.noise.clipping import ClipRange
 
-OPEN = Range(-np.inf, np.inf)
+OPEN = ClipRange(-np.inf, np.inf)
 LEVELS = np.array([0.2, 0.4, 0.6, 0.8])
 
 
@@ -34,7 +34,8 @@ def test_it_falls_with_the_samples() -> None:
 
 def test_clipping_and_rounding_take_information_away() -> None:
     free, clipped, rounded = (
-        np.diag(cramer_rao(LEVELS, 0.01, 0.02, samples=100, bounds=b)) for b in (OPEN, Range(), Range(step=0.25))
+        np.diag(cramer_rao(LEVELS, 0.01, 0.02, samples=100, bounds=b))
+        for b in (OPEN, ClipRange(), ClipRange(step=0.25))
     )
     assert (clipped >= free).all()
     assert (rounded > 1.05 * clipped).all()

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from dirtypixels.calibrate.diagnostics import Diagnostic
-from dirtypixels.calibrate.noise import residuals
+from dirtypixels.calibrate.noise import plots
 from dirtypixels.calibrate.noise.curve import MeasuredCurve, noise_curve
 
 
@@ -33,9 +33,9 @@ def drawn(curve: MeasuredCurve, path: Path) -> Figure:
     """The figure that is written to a path."""
     kept: list[Figure] = []
     with pytest.MonkeyPatch.context() as patch:
-        original = residuals.save
-        patch.setattr(residuals, "save", lambda figure, to: (kept.append(figure), original(figure, to)))
-        residuals.plot_residuals(curve, path)
+        original = plots.save
+        patch.setattr(plots, "save", lambda figure, to: (kept.append(figure), original(figure, to)))
+        plots.plot_residuals(curve, path)
     return kept[0]
 
 
@@ -76,14 +76,13 @@ def test_a_monochrome_sensor_has_one_column(mono: MeasuredCurve, tmp_path: Path)
 def test_the_same_curve_gives_the_same_bytes(mono: MeasuredCurve, tmp_path: Path) -> None:
     one, other = tmp_path / "one.png", tmp_path / "other.png"
     for path in (one, other):
-        residuals.plot_residuals(mono, path)
+        plots.plot_residuals(mono, path)
     assert one.read_bytes() == other.read_bytes()
 
 
 def test_an_estimate_that_failed_is_named_in_its_panel(mono: MeasuredCurve, tmp_path: Path) -> None:
     estimate = mono.estimates[100, "Y"]
-    known = {**estimate.__dict__, "diagnostics": (Diagnostic("residual", "failure", "does not fit"),)}
-    bad = type(estimate)(estimate.alpha, estimate.sigma, **known)
+    bad = estimate.replaced(diagnostics=(Diagnostic("residual", "failure", "does not fit"),))
     estimates = {(100.0, "Y"): bad, (200.0, "Y"): estimate}
     figure = drawn(MeasuredCurve(estimates, mono.black, mono.white, bad.diagnostics), tmp_path / "residuals.png")
     assert [title.endswith("FAIL") for title in titles(figure)] == [True, False]
@@ -93,8 +92,7 @@ def test_patches_that_say_nothing_are_left_out(mono: MeasuredCurve, tmp_path: Pa
     estimate = mono.estimates[100, "Y"]
     fitted = estimate.patches.fitted.copy()
     fitted[0] = np.nan
-    known = {**estimate.__dict__, "patches": replace(estimate.patches, fitted=fitted)}
-    odd = type(estimate)(estimate.alpha, estimate.sigma, **known)
+    odd = estimate.replaced(patches=replace(estimate.patches, fitted=fitted))
     figure = drawn(MeasuredCurve({(100.0, "Y"): odd}, mono.black, mono.white, ()), tmp_path / "residuals.png")
     dots = figure.axes[0].get_lines()[0].get_xdata()
     assert len(dots) == len(fitted) - 1
@@ -103,7 +101,7 @@ def test_patches_that_say_nothing_are_left_out(mono: MeasuredCurve, tmp_path: Pa
 def test_the_line_rolls_off_at_both_ends(curve: MeasuredCurve) -> None:
     """Between the clipping points it is the model's line, at them it falls to 0."""
     estimate = curve.estimates[100, "G"]
-    mean, deviation = residuals._fitted(estimate)
+    mean, deviation = plots._fitted(estimate)
     step = 1 / (estimate.white - estimate.black)
     middle = (mean > 0.1) & (mean < 0.9)
     line = np.sqrt(estimate.alpha * mean + estimate.sigma**2 + step**2 / 12)
@@ -125,7 +123,7 @@ def test_the_line_knows_the_distance_of_the_codes(sensor: type, unit: float) -> 
         for f in known.pairs(100, (0.0, 0.05, 0.2, 0.5, 0.8))
     ]
     estimate = noise_curve(frames).estimates[100, "Y"]
-    mean, deviation = residuals._fitted(estimate)
+    mean, deviation = plots._fitted(estimate)
     inside = (mean > 0.02) & (mean < 0.9)
     step = 0.0 if unit < 1 else 1 / (4095 - 64)
     assert deviation[inside] == pytest.approx(
@@ -139,7 +137,7 @@ def test_the_line_knows_the_distance_of_the_codes(sensor: type, unit: float) -> 
 @pytest.mark.filterwarnings("error")
 def test_the_line_of_no_gaussian_noise(mono: MeasuredCurve) -> None:
     estimate = mono.estimates[100, "Y"]
-    mean, deviation = residuals._fitted(type(estimate)(estimate.alpha, 0.0, **estimate.__dict__))
+    mean, deviation = plots._fitted(type(estimate)(estimate.alpha, 0.0, **estimate.__dict__))
     assert np.isfinite(mean).all()
     assert np.isfinite(deviation).all()
 
@@ -150,7 +148,7 @@ def test_means_of_many_patches_are_weighted(curve: MeasuredCurve) -> None:
     fitted = np.full(1200, 0.02)
     error = np.where(np.arange(1200) % 2, 1e-4, 3e-4)
     measured = fitted + error * random.standard_normal(1200)
-    at, ratio, ratio_error, expected = residuals._binned(level, measured, fitted, error)
+    at, ratio, ratio_error, expected = plots._binned(level, measured, fitted, error)
     assert at == pytest.approx([0.1, 0.5, 0.9])
     assert expected == pytest.approx(0.02)
     weights = 200 / (1e-4 / 0.02) ** 2 + 200 / (3e-4 / 0.02) ** 2

@@ -1,4 +1,4 @@
-"""A picture of how well the noise model fits: measured against fitted deviation over the mean."""
+"""A plot of how well the noise model fits: measured and fitted standard deviation over the mean."""
 
 from __future__ import annotations
 
@@ -11,19 +11,18 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from dirtypixels.calibrate.noise.clipped import clipped_moments
+from dirtypixels.calibrate.diagnostics import CLIPPED
+from dirtypixels.calibrate.noise.clipping import clipped_moments, some_variance
 from dirtypixels.calibrate.noise.curve import MeasuredCurve
-from dirtypixels.calibrate.noise.fit import some_variance
 from dirtypixels.calibrate.noise.level import NoiseEstimate
 from dirtypixels.plotting import DPI, INK, dress, save
 
 Array = npt.NDArray[np.float64]
 
 _COLORS = {"R": "#D55E00", "G": "#009E73", "B": "#0072B2", "Y": "#0072B2"}
-_CLIPPED = "#CC79A7"
+_CLIPPED_COLOR = "#CC79A7"
 _VERDICTS = {True: ("PASS", "#1B7837"), False: ("FAIL", "#B2182B")}
 _BINS = 40
-_CLIPPED_FROM = 1e-3  # fraction of a patch's samples at floor or white from which it is drawn as clipped
 _TICKS = (0.0, 0.01, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0)
 
 
@@ -35,6 +34,18 @@ def plot_residuals(curve: MeasuredCurve, path: str | Path) -> None:
     residual `measured / fitted - 1`. Pale dots are patches; points with bars of one standard error are means of patches
     of nearly one level, and the lower panel shows all of these. Patches that clip are in their own color. The line is
     the fitted noise, clipped and rounded as the sensor does it.
+
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from dirtypixels.calibrate import noise_curve
+    >>> from dirtypixels.raw import Frame
+    >>> random = np.random.default_rng(0)
+    >>> frames = []
+    >>> for seconds in (0.1, 0.1, 0.4, 0.4, 0.8, 0.8):
+    ...     values = (64 + random.poisson(4000 * seconds, (64, 64))).astype(np.uint16)
+    ...     frames.append(Frame(values, black=(64.0,) * 4, white=4095.0, iso=100.0, exposure_s=seconds))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     plot_residuals(noise_curve(frames), f"{folder}/residuals.png")
     """
     gains = curve.iso.tolist()
     channels = list(dict.fromkeys(channel for _, channel in curve.estimates))
@@ -66,15 +77,13 @@ def _figures(estimate: NoiseEstimate) -> str:
 def _panel(upper: Any, lower: Any, estimate: NoiseEstimate, channel: str) -> None:
     table = estimate.patches
     known = np.isfinite(table.fitted) & (table.fitted > 0) & (table.standard_error > 0)
-    mean, measured, fitted, error = (
-        v[known] for v in (table.mean, table.deviation, table.fitted, table.standard_error)
-    )
-    clipped = (table.low + table.high)[known] > _CLIPPED_FROM
+    mean, measured, fitted, error = (v[known] for v in (table.mean, table.std, table.fitted, table.standard_error))
+    clipped = (table.low + table.high)[known] > CLIPPED
     pale = 0.3 if len(mean) < 300 else 0.1
     reach = 0.01
     for group, color, label in (
         (~clipped, _COLORS[channel], "patches, not clipped"),
-        (clipped, _CLIPPED, "patches, clipped in part"),
+        (clipped, _CLIPPED_COLOR, "patches, clipped in part"),
     ):
         if not group.any():
             continue
@@ -107,7 +116,7 @@ def _panel(upper: Any, lower: Any, estimate: NoiseEstimate, channel: str) -> Non
 
 
 def _binned(mean: Array, measured: Array, fitted: Array, error: Array) -> tuple[Array, Array, Array, Array]:
-    """Mean, relative residual, its standard error and the fitted deviation of patches of nearly one level."""
+    """Mean, relative residual, its standard error and the fitted standard deviation of patches of nearly one level."""
     ratio, spread = measured / fitted - 1, error / fitted
     if len(mean) <= _BINS:
         return mean, ratio, spread, fitted

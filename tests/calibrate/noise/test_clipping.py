@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dirtypixels.calibrate.noise.clipped import Range, clipped_moments
+from dirtypixels.calibrate.noise.clipping import ClipRange, clipped_moments
 
 SAMPLES = 400_000
 
@@ -14,14 +14,14 @@ SAMPLES = 400_000
 @pytest.mark.parametrize(
     ("alpha", "sigma", "bounds"),
     [
-        (0.0, 0.01, Range()),
-        (0.0, 0.01, Range(-13 / 255, 1.0, 1 / 255)),
-        (0.005, 0.0015, Range()),
-        (0.005, 0.0015, Range(-200 / 4095, 1.0, 1 / 4095)),
-        (0.02, 0.05, Range(-64 / 1023, 1.0, 1 / 1023)),
+        (0.0, 0.01, ClipRange()),
+        (0.0, 0.01, ClipRange(-13 / 255, 1.0, 1 / 255)),
+        (0.005, 0.0015, ClipRange()),
+        (0.005, 0.0015, ClipRange(-200 / 4095, 1.0, 1 / 4095)),
+        (0.02, 0.05, ClipRange(-64 / 1023, 1.0, 1 / 1023)),
     ],
 )
-def test_they_are_those_of_simulated_samples(level: float, alpha: float, sigma: float, bounds: Range) -> None:
+def test_they_are_those_of_simulated_samples(level: float, alpha: float, sigma: float, bounds: ClipRange) -> None:
     random = np.random.default_rng(0)
     light = alpha * random.poisson(level / alpha, SAMPLES) if alpha else np.full(SAMPLES, level)
     signal = np.clip(light + sigma * random.standard_normal(SAMPLES), bounds.low, bounds.high)
