@@ -238,7 +238,7 @@ def real(data: Path) -> tuple[list[str], dict[str, Any]]:
         f"The DNG ({frame.camera}, {frame.values.shape[1]} x {frame.values.shape[0]}, {frame.cfa}, no ISO and no "
         "NoiseProfile in the file), in DN:",
         "",
-        "| color | alpha, DN an electron | sigma, DN | sigma, electrons | coefficients | levels | chi^2/dof | verdict |",
+        "| color | alpha, DN an electron | sigma, DN | sigma, electrons | samples | levels | chi^2/dof | verdict |",
         f"| --- |{' ---: |' * 6} --- |",
     ]
     for name, found in single_image_noise(frame).items():

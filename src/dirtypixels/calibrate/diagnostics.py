@@ -44,21 +44,6 @@ class Diagnostic(schema.Diagnostic):
     kind: Kind
 
 
-def verdict(diagnostics: Iterable[schema.Diagnostic]) -> tuple[bool, str]:
-    """Whether a result can be trusted, and why not: the failures' messages, or that there was none."""
-    failures = [diagnostic.message for diagnostic in diagnostics if diagnostic.severity == "failure"]
-    return not failures, "; ".join(failures) or "no check failed"
-
-
-# The light, from frame to frame of one exposure. Drift leaves the variance alone (each frame's mean is taken off) but
-# for what clips: there, the variance of a patch is that of its mean light.
-DRIFT_NOTE = 0.005
-"""Relative change of the light that is worth knowing."""
-DRIFT_WARNING = 0.02
-"""Relative change of the light from which it is worth another capture."""
-DRIFT_FAILURE = 0.10
-"""Relative change of the light from which the frames are not of one exposure."""
-
 # The noise fitted to patches of repeated frames, or to intensity bins of a photograph.
 RESIDUAL_CHANCE = 0.001
 """Residuals are more than chance where it makes such ones less often than this."""
@@ -73,8 +58,6 @@ CLIPPED_DARK = 0.05
 """Share of a patch's samples at the floor from which the patch is clipped at black."""
 CLIPPED = 1e-3
 """Share of a patch's samples at floor or white from which it is clipped in part."""
-HOT_PIXELS = 1e-3
-"""Share of pixels that are hot, stuck or flicker, from which a sensor has more than its usual few."""
 
 # The noise of single photographs.
 FEW_SAMPLES = 1000
@@ -91,3 +74,43 @@ ALPHA_UNSURE_WARNING, ALPHA_UNSURE_FAILURE = 0.25, 0.5
 """Standard error of alpha over alpha from which the levels of a photograph do not tell alpha from sigma."""
 COARSE_STEPS_WARNING, COARSE_STEPS_FAILURE = 1.0, 0.5
 """Standard deviation of the noise in steps of quantization below which rounding does not act as noise."""
+
+
+def verdict(diagnostics: Iterable[schema.Diagnostic]) -> tuple[bool, str]:
+    """Whether a result can be trusted, and why not: the failures' messages, or that there was none."""
+    failures = [diagnostic.message for diagnostic in diagnostics if diagnostic.severity == "failure"]
+    return not failures, "; ".join(failures) or "no check failed"
+
+
+# The light, from frame to frame of one exposure. Drift leaves the variance alone (each frame's mean is taken off) but
+# for what clips: there, the variance of a patch is that of its mean light.
+DRIFT_NOTE = 0.005
+"""Relative change of the light that is worth knowing."""
+DRIFT_WARNING = 0.02
+"""Relative change of the light from which it is worth another capture."""
+DRIFT_FAILURE = 0.10
+"""Relative change of the light from which the frames are not of one exposure."""
+
+# The light from exposure to exposure, and the frames.
+NONLINEAR_WARNING, NONLINEAR_FAILURE = 0.01, 0.05
+"""Linearity error from which the model's variance, a line over the mean, suffers, and from which it does not hold. A
+response that bends by e bends the variance by about 3 e: its slope enters squared, and the mean once."""
+EDGES_WARNING = 0.5
+"""Share of blocks with edges from which the scene is a poor one for this."""
+HOT_PIXELS = 1e-3
+"""Share of pixels that are hot, stuck or flicker, from which a sensor has more than its usual few."""
+GAIN_STEPS = 0.10
+"""Relative distance of alpha from proportional to ISO that is worth knowing."""
+CHANNELS_APART = 1.05
+"""Alpha of one channel over that of another that is worth knowing."""
+
+# The black level.
+DARK_AT_FLOOR = 5e-3
+"""Share of dark samples at the floor from which their mean is not the black level."""
+DARK_LOST = 0.9
+"""Share of dark samples at the floor from which it cannot be told how far below it the black level lies."""
+BLACK_TOLERANCE = 0.25
+"""Error of a stated black level, in standard deviations of the noise in the dark, that is of no matter."""
+BLACK_DOUBTED = 10.0
+"""Scatter of the means about their line over exposure, in the errors that `exposure_line` assumes, from which the
+line's start does not overrule a stated black level."""

@@ -63,7 +63,7 @@ def test_a_few_photons_are_counted() -> None:
         ([5.0, 6.0], 0.01, 0.01, 10, "not all be clipped"),
     ],
 )
-def test_what_gives_no_bound_is_refused(
+def test_raises_where_there_is_no_bound(
     levels: list[float], alpha: float, sigma: float, samples: int, message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):

@@ -95,7 +95,7 @@ def test_relative_variance_is_the_medians() -> None:
     assert 1.36 / one.diagonal.size == pytest.approx(0.55 * measured, rel=allowed)
 
 
-def test_too_few_coefficients_are_refused() -> None:
+def test_raises_on_too_few_coefficients() -> None:
     one = taken_apart(np.full((60, 60), 0.4))
     mask = np.zeros(one.diagonal.shape, dtype=bool)
     mask[:10, :10] = True

@@ -170,7 +170,7 @@ BROKEN[0, 0, 0, 0] = np.nan
         (np.ones_like(GOOD), {}, ValueError, "not clipped all through; found none"),
     ],
 )
-def test_what_cannot_be_used_is_refused(
+def test_raises_on_what_cannot_be_used(
     made: npt.NDArray[Any], options: dict[str, Any], kind: type[Exception], message: str
 ) -> None:
     with pytest.raises(kind, match=re.escape(message)):

@@ -192,12 +192,12 @@ def changed(value: float) -> Array:
         (Frame(np.ones((64, 64), np.uint16), black=(0.0,) * 4), {}, ValueError, "does not say its white level"),
     ],
 )  # fmt: skip
-def test_refused(capture: object, options: dict[str, float], error: type[Exception], message: str) -> None:
+def test_raises(capture: object, options: dict[str, float], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         single_image_noise(capture, **options)  # type: ignore[arg-type]
 
 
-def test_structure_everywhere_leaves_nothing_to_measure() -> None:
+def test_raises_where_structure_is_everywhere() -> None:
     y, x = np.mgrid[0:200, 0:200]
     weave = 0.3 + 0.1 * np.sin(1.9 * x) + 0.1 * np.sin(2.1 * y + 0.05 * x) * (1 + 0.3 * np.sin(x / 9))
     with pytest.raises(ValueError, match=r"smooth parts, worth at least 200 wavelet coefficients .*; in Y$"):

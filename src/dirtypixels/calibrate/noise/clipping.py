@@ -23,15 +23,6 @@ _COARSE = 0.9  # steps to the standard deviation below which rounding bends the 
 _MORE = 1.02  # by this factor sigma^2 is raised for the derivatives by it
 
 
-class Moments(NamedTuple):
-    """Mean, variance, third and fourth central moment; arrays of one shape."""
-
-    mean: Array
-    variance: Array
-    third: Array
-    fourth: Array
-
-
 class ClipRange(NamedTuple):
     """Where a signal is clipped and how it is rounded, in units of the signal.
 
@@ -51,7 +42,7 @@ def some_variance(alpha: float, variance: float) -> float:
 
 
 def unclipped_moments(level: Array, alpha: float, variance: float, step: float = 0.0, derivative: int = 0) -> Array:
-    """Moments without clipping (4, ...), or a derivative by the level.
+    """Mean, variance, third and fourth central moment without clipping (4, ...), or a derivative by the level.
 
     ``z, alpha z + sigma^2 + step^2/12, alpha^2 z, 3 variance^2 + alpha^3 z - step^4/120``, from Poisson's and Gauss's.
     """
@@ -64,8 +55,8 @@ def unclipped_moments(level: Array, alpha: float, variance: float, step: float =
     return np.asarray(polynomial.polyval(level, polynomial.polyder(by_power, derivative)))
 
 
-def clipped_moments(level: npt.ArrayLike, alpha: float, variance: float, bounds: ClipRange) -> Moments:
-    """Moments of what a sensor gives.
+def clipped_moments(level: npt.ArrayLike, alpha: float, variance: float, bounds: ClipRange) -> Array:
+    """Mean, variance, third and fourth central moment (4, N) of what a sensor gives.
 
     ``round(clip(alpha Poisson(z / alpha) + N(0, sigma^2), low, high))``
 
@@ -89,7 +80,7 @@ def clipped_moments(level: npt.ArrayLike, alpha: float, variance: float, bounds:
         result[:, few] = _by_counts(z[few], alpha, variance, bounds)
     if not few.all():
         result[:, ~few] = _by_expansion(z[~few], alpha, variance, bounds)
-    return Moments(*result)
+    return result
 
 
 def _by_counts(z: Array, alpha: float, variance: float, bounds: ClipRange) -> Array:
@@ -201,7 +192,7 @@ class Response:
         self.alpha, self.variance, self.bounds = alpha, variance, bounds
         self._pieces: list[tuple[float, float, CubicSpline]] = []
         for low, high, grid in self._grids():
-            here, more = (np.stack(clipped_moments(grid, alpha, v, bounds)) for v in (variance, _MORE * variance))
+            here, more = (clipped_moments(grid, alpha, v, bounds) for v in (variance, _MORE * variance))
             by_variance = (more[:2] - here[:2]) / ((_MORE - 1) * variance)
             self._pieces.append((low, high, CubicSpline(grid, np.concatenate([here, by_variance]).T)))
 

@@ -155,12 +155,11 @@ def _state(groups: Groups, bounds: ClipRange, theta: Array, near: Mask, guess: _
     found &= (np.abs(determinant) > 1e-9) & (groups.clipped[near] <= _UNKNOWABLE)
     by_mean, by_spatial = _cramer(jacobian.transpose(1, 0, 2), slope, np.where(found, determinant, 1.0))
     by_spatial = np.where(even, 0.0, by_spatial)
-    chance = _covariance(response, level, spread, frames) / n[near, None, None]
-    influence = np.stack([-by_mean, np.ones_like(by_mean), -by_spatial], axis=1)
+    chance = _chance(response, level, spread, by_mean, by_spatial, frames) / n[near]
     state.level[near], state.spread[near] = level, spread
     state.by_mean[near], state.by_spatial[near] = by_mean, by_spatial
     state.expected[near] = np.where(found, mixed[0, 2], np.nan)
-    state.variance[near] = np.where(found, np.einsum("gi,gij,gj->g", influence, chance, influence), np.nan)
+    state.variance[near] = np.where(found, chance, np.nan)
     return state
 
 
@@ -243,35 +242,27 @@ def _mixed(response: Response, level: Array, spread: Array, offsets: Mask) -> Ar
     )
 
 
-def _covariance(response: Response, level: Array, spread: Array, frames: int) -> Array:
-    """(G, 3, 3) of what one pixel adds: its mean over the frames, its temporal variance, and the squared deviation of
-    that mean from the group's less temporal variance / frames."""
+def _chance(response: Response, level: Array, spread: Array, by_mean: Array, by_spatial: Array, frames: int) -> Array:
+    """Variance (G,) of what one pixel adds to ``temporal - expected``: ``t - by_mean e - by_spatial (e^2 - t / F)``.
+
+    t is the variance of a pixel over the F frames, e the deviation of its mean over them from the group's.
+    """
     z = level[:, None] + np.sqrt(np.maximum(spread, 0.0))[:, None] * _NODES
     mean, var, third, fourth = response(z)[:4]
     off = mean - (mean @ _WEIGHTS)[:, None]
-    f = frames
-    pure = fourth - 3 * var**2  # fourth cumulant
-    mean_var = third / f
-    var_var = (fourth - var**2 * (f - 3) / (f - 1)) / f
-    square_mean = 2 * off * var / f + third / f**2
-    square_var = 2 * off * third / f + pure / f**2
-    square_square = (
-        4 * off**2 * var / f + 4 * off * third / f**2 + (fourth + 3 * (f - 1) * var**2) / f**3 - (var / f) ** 2
+    f, by_square = frames, by_spatial[:, None]
+    by_temporal, by_error = 1 + by_square / f, by_mean[:, None] + 2 * by_square * off
+    given_level = (
+        by_temporal**2 * (fourth - var**2 * (f - 3) / (f - 1)) / f
+        + by_error**2 * var / f
+        + by_square**2 * ((fourth + 3 * (f - 1) * var**2) / f**3 - (var / f) ** 2)
+        - 2 * by_temporal * by_error * third / f
+        - 2 * by_temporal * by_square * (fourth - 3 * var**2) / f**2
+        + 2 * by_error * by_square * third / f**2
     )
-    given_level = {
-        (0, 0): var / f,
-        (0, 1): mean_var,
-        (1, 1): var_var,
-        (0, 2): square_mean - mean_var / f,
-        (1, 2): square_var - var_var / f,
-        (2, 2): square_square - 2 * square_var / f + var_var / f**2,
-    }
-    center = np.stack([off, var, off**2])
-    center = center - (center @ _WEIGHTS)[..., None]
-    result = np.empty((len(z), 3, 3))
-    for (i, j), values in given_level.items():
-        result[:, i, j] = result[:, j, i] = (values + center[i] * center[j]) @ _WEIGHTS
-    return result
+    over_levels = var - by_mean[:, None] * off - by_square * off**2
+    over_levels = over_levels - (over_levels @ _WEIGHTS)[:, None]
+    return np.asarray((given_level + over_levels**2) @ _WEIGHTS)
 
 
 def _slope(groups: Groups, bounds: ClipRange, near: Mask, here: _State) -> Array:

@@ -135,9 +135,9 @@ def _fitted(estimate: NoiseEstimate) -> tuple[Array, Array]:
     spread = np.sqrt(estimate.alpha + estimate.sigma**2)
     reach = 5 * estimate.sigma
     level = _square(np.linspace(_root(max(low, 0.0) - reach), _root(1 + 5 * spread), 1500))
-    variance = some_variance(estimate.alpha, estimate.sigma**2)
-    moments = clipped_moments(level, estimate.alpha, variance, estimate.bounds)
-    return moments.mean, np.sqrt(moments.variance)
+    gaussian = some_variance(estimate.alpha, estimate.sigma**2)
+    mean, variance, *_ = clipped_moments(level, estimate.alpha, gaussian, estimate.bounds)
+    return mean, np.sqrt(variance)
 
 
 def _root(value: npt.ArrayLike) -> Array:
