@@ -356,8 +356,12 @@ def _diagnostics(estimate: NoiseEstimate, converged: bool) -> Iterator[Diagnosti
     drift = float(np.nanmax(table.drift, initial=0.0))
     if drift > limits.DRIFT_NOTE:
         severity = "failure" if drift > limits.DRIFT_FAILURE else "warning" if drift > limits.DRIFT_WARNING else "note"
-        text = f"the light changed by up to {drift:.1%} between frames of a patch; taken out of the noise"
-        yield Diagnostic("drift", severity, text)
+        yield Diagnostic(
+            "drift",
+            severity,
+            f"the light changed by up to {drift:.1%} between frames of a patch; taken out of the noise, but for what "
+            f"is clipped",
+        )
     clipped = (table.low + table.high) > limits.CLIPPED
     silent = int((~used).sum())
     if clipped.any():

@@ -174,7 +174,7 @@ class WaveletResponse:
 
 
 def _lights(alpha: float, variance: float, bounds: ClipRange) -> Array:
-    """Denser in the dark, where the deviation is a bent function of the light, and where clipping bends the curves."""
+    """Denser in the dark, where the standard deviation is bent over the light, and where clipping bends it."""
     parts = [bounds.high * np.linspace(0.0, 1.0, 257) ** 2]
     for end in (bounds.low, bounds.high):
         if math.isfinite(end):
