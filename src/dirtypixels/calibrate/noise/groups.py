@@ -14,9 +14,7 @@ from dirtypixels.calibrate.noise.clipping import ClipRange
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
-_REGRESSORS = 2
 _FEWEST = 128  # pixels of a group, unless its patch has fewer
-_ANTIDIAGONALS = [np.add.outer(range(_REGRESSORS), range(_REGRESSORS)) == k for k in range(2 * _REGRESSORS - 1)]
 _WINDOW = 5
 _FILLINGS = 10
 
@@ -56,15 +54,14 @@ def grouped(signal: Array, used: Mask, bounds: ClipRange) -> Groups:
 
     The variance of clipped samples depends on the light in a bent way, so the patches that are partly clipped are split
     by the mean of each pixel's neighbors, itself left out: that follows smooth shading and knows nothing of the
-    pixel's own noise. The drift of the light is taken out by regressing each frame's deviation from the pixels'
-    mean over the frames on ``1, c``, where c is that mean: light that drifts is in proportion to it, noise is not. In
-    groups with clipped samples it is regressed on 1 alone: there the noise of a frame depends on its light, and is in
-    proportion to c, too.
+    pixel's own noise. The drift of the light is taken out by regressing what each frame has beyond the pixels' mean
+    over the frames on that mean: light that drifts is in proportion to it, noise is not. In groups with clipped samples
+    a constant alone is taken out: there the noise of a frame depends on its light, and is in proportion to it, too.
 
     Args:
         signal: (F, P, H, W) in units of the signal, F >= 2.
         used: (P, H, W) pixels that are not left out.
-        bounds: clipping points.
+        bounds: clip range.
     """
     frames, patches, height, width = signal.shape
     mean = signal.mean(0)
@@ -80,23 +77,17 @@ def grouped(signal: Array, used: Mask, bounds: ClipRange) -> Groups:
 
     n = np.bincount(kept, minlength=count).astype(float)
     center = total(mean) / n
-    c = np.where(labels >= 0, mean - center[labels], 0.0)
-    between = total(c**2) / np.maximum(n - 1, 1)
-    c /= np.sqrt(np.where(between > 0, between, 1.0))[labels]
+    off = np.where(labels >= 0, mean - center[labels], 0.0)
+    scatter = total(off**2)
     at_edge = total(edge) > 0
-    c = np.where(at_edge[labels], 0.0, c)
-    powers = np.stack([total(c**j) for j in range(2 * _REGRESSORS - 1)])
-    gram = np.stack([powers[i : i + _REGRESSORS] for i in range(_REGRESSORS)]).transpose(2, 0, 1)
-    gram = gram + 1e-9 * n[:, None, None] * np.eye(_REGRESSORS)  # where c is 0 all over
+    by_scatter = np.where(at_edge | (scatter <= 0), 0.0, 1 / np.where(scatter > 0, scatter, 1.0))
     square = np.zeros_like(mean)
-    for f in range(frames):
-        deviation = signal[f] - mean
-        sums = np.stack([total(deviation * c**j) for j in range(_REGRESSORS)], axis=1)
-        fit = np.linalg.solve(gram, sums[:, :, None])[:, :, 0]
-        square += (deviation - sum(fit[:, j][labels] * c**j for j in range(_REGRESSORS))) ** 2
+    for frame in signal:
+        moved = frame - mean
+        constant, slope = total(moved) / n, total(moved * off) * by_scatter
+        square += (moved - constant[labels] - slope[labels] * off) ** 2
     # What the regression takes off each pixel's variance is its leverage, largest where clipped pixels vary most.
-    inverse = np.linalg.inv(gram)
-    leverage = sum(np.einsum("gij->g", inverse * _ANTIDIAGONALS[k])[labels] * c**k for k in range(2 * _REGRESSORS - 1))
+    leverage = 1 / n[labels] + off**2 * by_scatter[labels]
     square /= (frames - 1) * np.maximum(1 - leverage, 0.1)
     temporal = total(square) / n
     return Groups(
@@ -105,7 +96,7 @@ def grouped(signal: Array, used: Mask, bounds: ClipRange) -> Groups:
         pixels=n,
         mean=center,
         temporal=temporal,
-        spatial=between - temporal / frames,
+        spatial=scatter / np.maximum(n - 1, 1) - temporal / frames,
         clipped=total(edge) / n,
         at_edge=at_edge,
         labels=labels.reshape(patches, height * width),
