@@ -39,7 +39,7 @@ def transfer(bench: ModuleType, levels: Any) -> Any:
 def curve(bench: ModuleType, levels: Any) -> MeasuredCurve:
     pairs = [level for level in levels if len(level.files) == 2]
     frames, light = bench.read_captures(pairs)
-    return noise_curve(frames, light=light)
+    return noise_curve(frames, illuminance=light)
 
 
 def test_photon_transfer_recovers_a_known_gain(bench: ModuleType) -> None:

@@ -6,11 +6,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import chi2
 
-from dirtypixels.calibrate.diagnostics import Diagnostic
+from dirtypixels.calibrate.diagnostics import DRIFT_FAILURE, DRIFT_NOTE, DRIFT_WARNING, Diagnostic
 from dirtypixels.calibrate.noise.clipped import Range
 from dirtypixels.calibrate.noise.fit import Fit
 from dirtypixels.calibrate.noise.groups import Groups, Mask
-from dirtypixels.calibrate.noise.linearity import DRIFT_FAILURE
 
 Array = npt.NDArray[np.float64]
 
@@ -21,8 +20,6 @@ TOLERANCE = 0.03
 #: Half width of alpha's interval at the brightest patch, of the variance, from which shot and read noise are not told
 #: apart.
 FEW_LEVELS = 0.5
-#: Relative change of light from frame to frame; by chance it comes out as up to 0.05 in dim patches.
-DRIFT_NOTE, DRIFT_WARNING = 0.005, 0.05
 #: sigma over alpha below which clipping at black hides sigma: at a tenth estimates are a sixth too large.
 HIDDEN = 0.2
 _FALSE_ALARMS = 0.01  # expected number of sound pixels taken for defects, in a stack
