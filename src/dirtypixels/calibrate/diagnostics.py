@@ -30,29 +30,6 @@ Kind = Literal[
 ]  # fmt: skip
 """Every kind of diagnostic there is; a program may rely on these words."""
 
-# Light, frames and black level.
-
-#: Linearity error from which the model's variance, a line over the mean, suffers, and from which it does not hold. A
-#: response that bends by e bends the variance by about 3 e: its slope enters squared, and the mean once.
-NONLINEAR_WARNING, NONLINEAR_FAILURE = 0.01, 0.05
-#: Relative change of the light between frames of one exposure: it leaves the variance alone (each frame's mean is taken
-#: off) but for the patches that clip. Of 0.5 % a patch tells; of 2 % it is no mains flicker of a good lamp any more.
-DRIFT_NOTE, DRIFT_WARNING, DRIFT_FAILURE = 0.005, 0.02, 0.10
-#: Share of blocks with edges from which what is measured is not what was photographed for it.
-STRUCTURE_WARNING = 0.5
-#: Share of pixels that are hot from which it is no usual sensor.
-HOT_PIXELS_WARNING = 1e-3
-#: Share of dark samples at the floor from which their mean is not the black level, and from which how far below the
-#: floor it lies cannot be told.
-DARK_CLIPPED, DARK_HIDDEN = 5e-3, 0.9
-#: Of the noise in the dark: an error of the black level that is of no matter.
-BLACK_TOLERANCE = 0.25
-#: Scatter of the means about their line over exposure, in errors of shutter and lamp of 0.1 %, from which the line's
-#: start says little of the black level.
-BLACK_DOUBTED = 10.0
-#: How far alpha may be from proportional to ISO, and the channels' alphas from each other, unsaid.
-GAIN_STEPS, CHANNELS_APART = 0.10, 0.05
-
 
 @dataclass(frozen=True)
 class Diagnostic(schema.Diagnostic):
@@ -71,3 +48,37 @@ def verdict(diagnostics: Iterable[schema.Diagnostic]) -> tuple[bool, str]:
     """Whether a result can be trusted, and why not: the failures' messages, or that there was none."""
     failures = [diagnostic.message for diagnostic in diagnostics if diagnostic.severity == "failure"]
     return not failures, "; ".join(failures) or "no check failed"
+
+
+# The light, from frame to frame of one exposure. Drift leaves the variance alone (each frame's mean is taken off) but
+# for what clips: there, the variance of a patch is that of its mean light.
+DRIFT_NOTE = 0.005
+"""Relative change of the light that is worth knowing."""
+DRIFT_WARNING = 0.02
+"""Relative change of the light from which it is worth another capture."""
+DRIFT_FAILURE = 0.10
+"""Relative change of the light from which the frames are not of one exposure."""
+
+# The light from exposure to exposure, and the frames.
+NONLINEAR_WARNING, NONLINEAR_FAILURE = 0.01, 0.05
+"""Linearity error from which the model's variance, a line over the mean, suffers, and from which it does not hold. A
+response that bends by e bends the variance by about 3 e: its slope enters squared, and the mean once."""
+EDGES_WARNING = 0.5
+"""Share of blocks with edges from which the scene is a poor one for this."""
+HOT_PIXELS = 1e-3
+"""Share of pixels that are hot, stuck or flicker, from which a sensor has more than its usual few."""
+GAIN_STEPS = 0.10
+"""Relative distance of alpha from proportional to ISO that is worth knowing."""
+CHANNELS_APART = 1.05
+"""Alpha of one channel over that of another that is worth knowing."""
+
+# The black level.
+DARK_AT_FLOOR = 5e-3
+"""Share of dark samples at the floor from which their mean is not the black level."""
+DARK_LOST = 0.9
+"""Share of dark samples at the floor from which it cannot be told how far below it the black level lies."""
+BLACK_TOLERANCE = 0.25
+"""Error of a stated black level, in standard deviations of the noise in the dark, that is of no matter."""
+BLACK_DOUBTED = 10.0
+"""Scatter of the means about their line over exposure, in the errors that `exposure_line` assumes, from which the
+line's start does not overrule a stated black level."""

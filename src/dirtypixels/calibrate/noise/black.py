@@ -15,8 +15,8 @@ from scipy.special import ndtr, ndtri
 from dirtypixels.calibrate.diagnostics import (
     BLACK_DOUBTED,
     BLACK_TOLERANCE,
-    DARK_CLIPPED,
-    DARK_HIDDEN,
+    DARK_AT_FLOOR,
+    DARK_LOST,
     Diagnostic,
     Kind,
     Severity,
@@ -124,8 +124,8 @@ def black_level(
         return BlackLevel(given, None, "given", given), tuple(diagnostics)
     value, bent = found.value, found.bent
     at_floor = float(np.mean([b.low.mean() for b in dark])) if dark else 0.0
-    if at_floor > DARK_CLIPPED:
-        hidden = at_floor > DARK_HIDDEN
+    if at_floor > DARK_AT_FLOOR:
+        hidden = at_floor > DARK_LOST
         level = "there" if hidden else f"that of the clipped normal distribution, {value:.{digits}f} DN"
         say(
             "clipped-dark",
@@ -183,7 +183,7 @@ def from_dark_frames(dark: Sequence[PlaneBlocks], floor: float, step: float, con
         frames = each.frame_means.shape[0]
         at_floor = float(each.low.mean())
         mean, variance, shift = float(each.mean.mean()), float(np.mean(each.standard_deviation**2)), 0.0
-        if DARK_CLIPPED < at_floor <= DARK_HIDDEN:
+        if DARK_AT_FLOOR < at_floor <= DARK_LOST:
             shift = _unclipped(mean, at_floor, floor, step) - mean
             variance = _unclipped_variance(mean, variance, at_floor, floor, step)
         levels.extend(each.frame_means.mean(1) + shift)

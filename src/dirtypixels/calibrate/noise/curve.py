@@ -394,7 +394,7 @@ def _channel_diagnostics(results: dict[float, _Gain]) -> list[Diagnostic]:
     for iso, result in results.items():
         by_alpha = sorted(result.estimates.items(), key=lambda item: item[1].alpha)
         (low, least), (high, most) = by_alpha[0], by_alpha[-1]
-        if most.alpha_interval[0] > least.alpha_interval[1] and most.alpha > (1 + CHANNELS_APART) * least.alpha:
+        if most.alpha_interval[0] > least.alpha_interval[1] and most.alpha > CHANNELS_APART * least.alpha:
             found.append(
                 Diagnostic(
                     "channels",

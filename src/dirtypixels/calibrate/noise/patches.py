@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from dirtypixels.calibrate.diagnostics import HOT_PIXELS_WARNING, STRUCTURE_WARNING, Diagnostic
+from dirtypixels.calibrate.diagnostics import EDGES_WARNING, HOT_PIXELS, Diagnostic
 from dirtypixels.calibrate.noise.exposures import FrameSet, label
 
 Array = npt.NDArray[np.float64]
@@ -255,7 +255,7 @@ def block_diagnostics(planes: Sequence[PlaneBlocks]) -> tuple[Diagnostic, ...]:
         found.append(
             Diagnostic(
                 "structure",
-                "warning" if edges > STRUCTURE_WARNING * total else "note",
+                "warning" if edges > EDGES_WARNING * total else "note",
                 f"{name}: {edges} of {total} blocks of {size} x {size} samples hold edges and were left out, as the "
                 f"least movement between frames would count as noise",
             )
@@ -277,7 +277,7 @@ def block_diagnostics(planes: Sequence[PlaneBlocks]) -> tuple[Diagnostic, ...]:
         found.append(
             Diagnostic(
                 "hot-pixels",
-                "warning" if hot > HOT_PIXELS_WARNING * samples else "note",
+                "warning" if hot > HOT_PIXELS * samples else "note",
                 f"{name}: {hot} of the sensor's {samples} pixels are hot: in the dark ({seen[0].frame_set.name}) more "
                 f"than 6 standard deviations above the mean in every frame",
             )
