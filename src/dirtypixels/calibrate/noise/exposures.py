@@ -26,8 +26,8 @@ _SEEN = 5e-3  # of the range: frames that differ by less are all of one exposure
 _DARK = 0.25  # of what its exposure time would give: a frame with less has seen no light, and one with more has
 _LIT = 0.02  # of the brightest frame that is not saturated: from there on a frame has seen light
 _LEAST = 1e-4  # of the range: less light is not told from none by a level that is stated
-_NOMINAL = 0.02  # error of exposure times as cameras write them, 1/60 s for 1/64 s; more where the means say so
-_UNKNOWN = 0.05  # and where they cannot say
+_NOMINAL = 0.014  # error of exposure times as cameras write them, 1/60 s for 1/64 s; more where the means say so
+_UNKNOWN = 0.035  # and where they cannot say
 _NAMED = 6  # frames that a note names
 
 
@@ -260,10 +260,11 @@ def _judge(seen: _Brightness, exposure: Array, frame: Frame, stated: float | Non
     used = lit | (exposure == 0)
     different = np.unique(exposure[used]).size
     if different > 1:
-        errors = _NOMINAL if different > 2 else _UNKNOWN
-        line = exposure_line(exposure[used], level[used], seen.error[used] ** 2, errors)
-        error = max(1.0, line.scatter) * line.error
-        sure = (line.slope > 0) & (3 * np.hypot(error, seen.error) < _DARK * line.slope * exposure)
+        means = exposure[used], level[used], seen.error[used] ** 2
+        light_error = _NOMINAL if different > 2 else _UNKNOWN
+        light_error *= max(1.0, exposure_line(*means, light_error).scatter)
+        line = exposure_line(*means, light_error)
+        sure = (line.slope > 0) & (3 * np.hypot(line.error, seen.error) < _DARK * line.slope * exposure)
         black, light = np.where(sure, line.start, black), np.where(sure, line.slope * exposure, light)
     dark = candidates & (sure | near) & (np.abs(level - black) < _DARK * light) & (seen.uneven < _DARK * light)
     return dark, candidates & sure & ~dark
