@@ -42,6 +42,21 @@ class MeasuredCurve(NoiseCurve):
         diagnostics: of the captures; of the estimates the warnings and failures (their notes stay with them).
         exposure: the rule that turns lux into ISO.
         method: how it was measured, a phrase.
+
+    One gain, measured on pairs of patches in units of the signal:
+
+        >>> import numpy as np
+        >>> from dirtypixels.calibrate import noise_level
+        >>> random = np.random.default_rng(0)
+        >>> light = np.linspace(0.1, 0.8, 50)[:, None, None] * np.ones((2, 1, 16, 16))
+        >>> noisy = 1e-3 * random.poisson(light / 1e-3) + random.normal(0, 5e-3, light.shape)
+        >>> curve = MeasuredCurve({(100.0, "Y"): noise_level(noisy)}, {}, {100.0: 1.0}, ())
+        >>> curve.passed, curve.reason
+        (True, 'no check failed')
+        >>> curve.rule
+        'alpha and sigma are proportional to ISO, from the one gain measured, ISO 100'
+        >>> round(float(curve.at_iso(400.0).alpha), 3)
+        0.004
     """
 
     def __init__(
