@@ -218,7 +218,7 @@ def from_exposures(lit: Sequence[PlaneBlocks], white: float, confidence: float) 
     used: list[PlaneBlocks] = []
     usable = np.ones(1, dtype=bool)
     for each in known:
-        together = usable & each.open & each.smooth
+        together = usable & each.unclipped & each.smooth
         if together.mean() < 0.25:
             break
         usable = together

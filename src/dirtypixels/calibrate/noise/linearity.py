@@ -65,7 +65,7 @@ def linearity(planes: Sequence[PlaneBlocks], black: float, white: float) -> Line
     x = np.array([s.frame_set.exposure for s in lit], dtype=float)[:, None]
     y = np.stack([s.mean for s in lit]) - black
     level = y / (white - black)
-    inside = np.stack([s.open & s.smooth for s in lit]) & (level >= _WITHIN[0]) & (level <= _WITHIN[1])
+    inside = np.stack([s.unclipped & s.smooth for s in lit]) & (level >= _WITHIN[0]) & (level <= _WITHIN[1])
     blocks = inside.sum(0) >= 3
     if not blocks.any():
         return None
@@ -115,7 +115,7 @@ def drift(each: PlaneBlocks, black: float, white: float) -> float:
 
     NaN where the light is below 1 % of the range, or the noise could make a change of 0.1 %.
     """
-    used = each.open & each.smooth
+    used = each.unclipped & each.smooth
     signal = float((each.mean[used] - black).sum())
     noise = float(np.sqrt((each.standard_deviation[used] ** 2).sum())) / each.size
     if each.frame_set.dark or not used.any() or signal < 0.01 * (white - black) * used.sum() or noise > 1e-3 * signal:

@@ -39,7 +39,6 @@ class PlaneBlocks:
             range).
         low, high: fractions of the samples at the floor and at white.
         hot: how many samples lie more than 6 standard deviations above the mean in every frame.
-        peak: largest sample of all frames.
     """
 
     frame_set: FrameSet
@@ -54,7 +53,6 @@ class PlaneBlocks:
     low: Array
     high: Array
     hot: npt.NDArray[np.int64]
-    peak: Array
 
     @property
     def smooth(self) -> Mask:
@@ -67,7 +65,7 @@ class PlaneBlocks:
         return self.high >= 1.0
 
     @property
-    def open(self) -> Mask:
+    def unclipped(self) -> Mask:
         """Which blocks hardly touch floor or white, so that their mean is that of the light."""
         return (self.low < 1e-3) & (self.high < 1e-3)
 
@@ -97,7 +95,6 @@ def plane_blocks(frame_set: FrameSet, plane: str, size: int, floor: float, white
     squares, low, high = (np.zeros((rows, columns)) for _ in range(3))
     means = np.empty((frames, rows, columns))
     least = np.full(total.shape, np.inf)
-    peak = np.full((rows, columns), -np.inf)
     for index, frame in enumerate(frame_set.frames):
         values = np.asarray(frame.planes()[plane][: rows * size, : columns * size], dtype=np.float64)
         tiles = values.reshape(rows, size, columns, size)
@@ -107,7 +104,6 @@ def plane_blocks(frame_set: FrameSet, plane: str, size: int, floor: float, white
         high += (tiles >= white).mean((1, 3))
         total += values
         np.minimum(least, values, out=least)
-        peak = np.maximum(peak, tiles.max((1, 3)))
     average = total.reshape(rows, size, columns, size) / frames
     between = ((means - means.mean(0)) ** 2).sum(0)
     around = squares - frames * np.einsum("ihjw,ihjw->ij", average, average) - pixels * between
@@ -133,7 +129,6 @@ def plane_blocks(frame_set: FrameSet, plane: str, size: int, floor: float, white
         (low / frames).ravel(),
         (high / frames).ravel(),
         hot.ravel(),
-        peak.ravel(),
     )
 
 
