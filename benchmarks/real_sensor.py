@@ -202,7 +202,7 @@ def main() -> None:
     transfer = photon_transfer(levels)
     frames, light = read_captures(levels)
     start = time.perf_counter()
-    curve = noise_curve(frames, light=light, patches=args.patches)
+    curve = noise_curve(frames, illuminance=light, patches=args.patches)
     seconds = time.perf_counter() - start
     measured, predicted = bend(transfer)
     widths = code_widths(levels)

@@ -13,10 +13,10 @@ Severity = schema.Severity
 
 Kind = Literal[
     # the light and the frames
-    "light", "drift", "linearity", "non-linear", "structure", "saturated", "clipping", "single-frame",
-    "spare-frames", "choice", "iso-unknown", "dark-only", "dark-recognized",
+    "steady-light", "drift", "linearity", "non-linear", "structure", "saturated", "clipping", "single-frame",
+    "unused-frames", "blocks-chosen", "iso-unknown", "dark-only", "dark-recognized",
     # black level
-    "black-level", "black-intercept", "black-off-line", "black-offset", "black-unchecked", "clipped-dark",
+    "black-level", "black-intercept", "black-doubted", "black-offset", "black-unchecked", "clipped-dark",
     # the fitted noise
     "residual", "not-converged", "few-samples", "short-range", "sigma-unseen", "hidden-sigma", "coarse-steps",
     "not-white", "smooth-parts", "unsettled", "channels", "gain-order", "gain-steps", "hot-pixels", "defects",
@@ -76,12 +76,6 @@ COARSE_STEPS_WARNING, COARSE_STEPS_FAILURE = 1.0, 0.5
 """Standard deviation of the noise in steps of quantization below which rounding does not act as noise."""
 
 
-def verdict(diagnostics: Iterable[schema.Diagnostic]) -> tuple[bool, str]:
-    """Whether a result can be trusted, and why not: the failures' messages, or that there was none."""
-    failures = [diagnostic.message for diagnostic in diagnostics if diagnostic.severity == "failure"]
-    return not failures, "; ".join(failures) or "no check failed"
-
-
 # The light, from frame to frame of one exposure. Drift leaves the variance alone (each frame's mean is taken off) but
 # for what clips: there, the variance of a patch is that of its mean light.
 DRIFT_NOTE = 0.005
@@ -114,3 +108,9 @@ BLACK_TOLERANCE = 0.25
 BLACK_DOUBTED = 10.0
 """Scatter of the means about their line over exposure, in the errors that `exposure_line` assumes, from which the
 line's start does not overrule a stated black level."""
+
+
+def verdict(diagnostics: Iterable[schema.Diagnostic]) -> tuple[bool, str]:
+    """Whether a result can be trusted, and why not: the failures' messages, or that there was none."""
+    failures = [diagnostic.message for diagnostic in diagnostics if diagnostic.severity == "failure"]
+    return not failures, "; ".join(failures) or "no check failed"

@@ -65,7 +65,7 @@ def measure_noise(
     level = 0.95 if confidence is None else confidence
     with _progress("measuring") as report:
         if method == "pairs":
-            curve = noise_curve(frames, darks=dark or None, confidence=level, progress=report)
+            curve = noise_curve(frames, dark_frames=dark or None, confidence=level, progress=report)
         else:
             curve = single_image_curve(frames, confidence=level, progress=report)
     measured = noise_record(curve, every, level)

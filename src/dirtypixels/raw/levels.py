@@ -1,4 +1,4 @@
-"""Whether the black and white level that frames state can be those of their samples."""
+"""Whether black and white level as frames state them can be those of their samples; the line of mean over exposure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,14 @@ import numpy.typing as npt
 from dirtypixels.raw.frames import Frame
 from dirtypixels.raw.tiles import MANY, SIDE, tiles
 
-_OFFSET = 1e-3  # of the range: sensors' own black level wanders by up to half of this over gains and rows
+Array = npt.NDArray[np.float64]
+
+WANDER = 1e-3
+"""Of the range: sensors' own black level wanders by up to half of this over gains and rows."""
+
+SHUTTER = 1e-3
+"""Error of shutter and lamp from one exposure to the next, of the light."""
+
 _START = 0.02  # of the range: what nominal exposure times can make of the level at no exposure
 _ROUNDED = 1e-4  # of the range, where samples are no whole numbers
 _FEWEST_CODES = 64  # samples 0 and 1 of a range of 0 to 1 are no digital numbers
@@ -41,6 +48,55 @@ def alike_within(white: float) -> float:
     return min(0.5, 1e-3 * white)
 
 
+class ExposureLine(NamedTuple):
+    """``mean = start + slope * exposure``
+
+    Args:
+        start: mean without light, DN.
+        slope: DN for each unit of exposure.
+        error: standard error of `start`, by the errors that were assumed.
+        scatter: of the exposures about the line, in units of the errors that were assumed, which chance makes 1; 0 of
+            two exposures.
+        residual: (N,) mean less line, DN.
+    """
+
+    start: float
+    slope: float
+    error: float
+    scatter: float
+    residual: Array
+
+
+def exposure_line(exposure: Array, mean: Array, variance: Array, light_error: float = SHUTTER) -> ExposureLine:
+    """Line of mean over exposure, by weighted least squares.
+
+    ``mean_i = start + slope * exposure_i + e_i,  var e_i = variance_i + (light_error * (mean_i - start))^2``
+
+    What errs is the noise, and the exposure itself (shutter, lamp, or exposure times as they are written), which moves
+    the light by a share of it. Means of one exposure have the latter in common, so that they are averaged first.
+
+    Args:
+        exposure: (N,) exposure time x light, at least two different ones.
+        mean: (N,) DN.
+        variance: (N,) of each mean, by noise, DN^2.
+        light_error: relative standard error of an exposure.
+    """
+    x, place, count = np.unique(exposure, return_inverse=True, return_counts=True)
+    y, noise = np.bincount(place, mean) / count, np.bincount(place, variance) / count**2
+    scale = float(x[-1])
+    design = np.stack([np.ones_like(x), x / scale], axis=1)
+    start = slope = 0.0
+    for _ in range(20):
+        light = y - min(start, float(y.min()))
+        root = 1 / np.sqrt(noise + (light_error * light) ** 2 + 1e-13 * np.ptp(y) ** 2)
+        start, slope = np.linalg.lstsq(design * root[:, None], y * root, rcond=None)[0]
+    off = (y - design @ [start, slope]) * root
+    error = np.sqrt(np.linalg.inv((design * root[:, None] ** 2).T @ design)[0, 0])
+    scatter = np.sqrt(off @ off / (len(x) - 2)) if len(x) > 2 else 0.0
+    residual = mean - start - slope / scale * exposure
+    return ExposureLine(float(start), float(slope) / scale, float(error), float(scatter), residual)
+
+
 class _Exposed(NamedTuple):
     """One plane of a lit frame: what the line over exposure times needs of it."""
 
@@ -49,6 +105,7 @@ class _Exposed(NamedTuple):
     median: float
     black: float
     white: float
+    rounding: float
 
 
 def check_levels(frames: Iterable[Frame]) -> None:
@@ -75,7 +132,8 @@ def check_levels(frames: Iterable[Frame]) -> None:
             raise ValueError(
                 f"{frame.name} does not say its white level: give white= in digital numbers; {_HOW_WHITE}, {largest}"
             )
-        offset = max(2 * rounding(frame, frame.white), _OFFSET * (frame.white - max(frame.black)))
+        rounded = rounding(frame, frame.white)
+        offset = max(2 * rounded, WANDER * (frame.white - max(frame.black)))
         _check_white(frame, max(frame.black), frame.white)
         for plane, values in frame.planes().items():
             black = frame.black_of(plane) or 0.0
@@ -85,7 +143,7 @@ def check_levels(frames: Iterable[Frame]) -> None:
                 _check_dark_frame(f"{frame.name}, {plane}", values, median, black, offset)
             elif frame.exposure_s is not None:
                 of_plane = exposed.setdefault((frame.iso, plane), [])
-                of_plane.append(_Exposed(frame.name, frame.exposure_s, median, black, frame.white))
+                of_plane.append(_Exposed(frame.name, frame.exposure_s, median, black, frame.white, rounded))
     for (iso, plane), of_plane in exposed.items():
         _check_start(iso, plane, of_plane)
 
@@ -149,16 +207,14 @@ def _check_start(iso: float | None, plane: str, exposed: list[_Exposed]) -> None
     times = np.array([one.exposure_s for one in lit])
     if len(set(times.tolist())) < 3 or times.max() < 2 * times.min():
         return
-    medians = np.array([one.median for one in lit])
-    design = np.stack([np.ones_like(times), times / times.max()], axis=1)
-    (start, slope), *_ = np.linalg.lstsq(design, medians, rcond=None)
-    left = medians - design @ [start, slope]
-    deviation = np.sqrt((left**2).sum() / max(1, len(lit) - 2) * np.linalg.inv(design.T @ design)[0, 0])
-    straight = np.abs(left).max() < _ON_LINE * span and slope > 10 * np.abs(left).max()
-    if straight and abs(start - black) > _START * span + 3 * deviation:
+    medians, errors = np.array([one.median for one in lit]), np.array([one.rounding for one in lit])
+    line = exposure_line(times, medians, errors**2 / 3)
+    off = float(np.abs(line.residual).max())
+    straight = off < _ON_LINE * span and line.slope * times.max() > 10 * off
+    if straight and abs(line.start - black) > _START * span + 3 * max(1.0, line.scatter) * line.error:
         gain = "frames" if iso is None else f"frames of ISO {iso:g}"
         raise ValueError(
             f"wrong black level: {lit[0].name} and {len(lit) - 1} other {gain} state {black:g} DN for {plane}, and "
             f"their medians over exposure times of {times.min():g} to {times.max():g} s lie on a line that starts at "
-            f"{start if span < _FEWEST_CODES else round(start):g}; {_HOW_BLACK}"
+            f"{line.start if span < _FEWEST_CODES else round(line.start):g}; {_HOW_BLACK}"
         )

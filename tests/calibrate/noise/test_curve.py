@@ -79,7 +79,7 @@ class TestRecovery:
         known = sensor(cfa=None, shape=(192, 192))
         write_frames(known.pairs(100, TIMES[1:]), tmp_path / "lit")
         write_frames(known.pairs(100, (0.5,), light=0.0), tmp_path / "dark")
-        curve = noise_curve(str(tmp_path / "lit"), darks=tmp_path / "dark", exposure=ExposureRule(1000.0, 50.0))
+        curve = noise_curve(str(tmp_path / "lit"), dark_frames=tmp_path / "dark", exposure=ExposureRule(1000.0, 50.0))
         assert curve.alpha.shape == (1,)
         assert curve.exposure == ExposureRule(1000.0, 50.0)
         assert_recovered(curve, known)
@@ -92,13 +92,13 @@ class TestRecovery:
     def test_levels_by_light_in_place_of_time(self, sensor: type) -> None:
         known = sensor(cfa=None)
         frames = [known.frame(100, 0.01, 100 * light) for light in TIMES for _ in range(2)]
-        curve = noise_curve(frames, light=np.repeat(TIMES, 2), confidence=0.3)
+        curve = noise_curve(frames, illuminance=np.repeat(TIMES, 2), confidence=0.3)
         assert_recovered(curve, known)
         assert curve.black[100, "Y"].source == "dark frames"
         assert "linearity" in kinds(curve)
         assert curve.estimates[100, "Y"].confidence == 0.3
-        with_darks = noise_curve(frames[2:], light=np.repeat(TIMES[1:], 2), darks=frames[:2])
-        assert_recovered(with_darks, known)
+        with_dark_frames = noise_curve(frames[2:], illuminance=np.repeat(TIMES[1:], 2), dark_frames=frames[:2])
+        assert_recovered(with_dark_frames, known)
 
     def test_one_exposure_of_a_scene_with_many_grays(self, sensor: type) -> None:
         known = sensor(cfa=None, shape=(256, 512), shading=0.0)
@@ -141,12 +141,12 @@ class TestRecovery:
         estimate = curve.estimates[100, "Y"]
         assert 10 * np.sqrt(estimate.covariance[1, 1]) < (1 / 12 / (4095 - 64) ** 2)  # so rounding would show
 
-    def test_exposures_of_more_frames_make_more_patches(self, sensor: type) -> None:
+    def test_frame_sets_more_frames_make_more_patches(self, sensor: type) -> None:
         known = sensor(cfa=None)
         frames = known.pairs(100, TIMES) + [known.frame(100, 0.5) for _ in range(3)]
         curve = noise_curve(frames)
         assert_recovered(curve, known)
-        assert "1 frames did not fill a set of 2" in message(curve, "spare-frames")
+        assert "1 frames did not fill a set of 2" in message(curve, "unused-frames")
 
     def test_values_that_are_no_whole_numbers_have_no_steps(self, sensor: type) -> None:
         known = sensor(cfa=None, shape=(128, 128))
@@ -179,13 +179,13 @@ class TestRecovery:
 class TestDiagnostics:
     def test_hot_pixels_are_counted_over_the_sensor(self, sensor: type) -> None:
         known = sensor(hot=25, cfa=None)
-        curve = noise_curve(known.pairs(100, TIMES), darks=known.pairs(100, (1.0,), light=0.0))
+        curve = noise_curve(known.pairs(100, TIMES), dark_frames=known.pairs(100, (1.0,), light=0.0))
         assert "25 of the sensor's 65536 pixels are hot" in message(curve, "hot-pixels")
         assert_recovered(curve, known)
 
     def test_dark_current_is_the_slope_of_dark_frames(self, sensor: type) -> None:
         known = sensor(dark_current=0.02, cfa=None)
-        curve = noise_curve(known.pairs(100, TIMES[1:]), darks=known.pairs(100, (0.0, 0.5, 1.0, 2.0), light=0.0))
+        curve = noise_curve(known.pairs(100, TIMES[1:]), dark_frames=known.pairs(100, (0.0, 0.5, 1.0, 2.0), light=0.0))
         black = curve.black[100, "Y"]
         assert black.dark_current is not None
         value, (low, high) = black.dark_current
@@ -272,10 +272,10 @@ class TestDiagnostics:
     def test_the_number_of_patches_is_kept_to(self, sensor: type) -> None:
         curve = noise_curve(sensor(cfa=None).pairs(100, TIMES), patches=100)
         assert len(curve.estimates[100, "Y"].patches.mean) == 100
-        assert f"100 of {64 * 8} blocks" in message(curve, "choice")
+        assert f"100 of {64 * 8} blocks" in message(curve, "blocks-chosen")
 
 
-class TestRefusals:
+class TestRaises:
     def test_one_exposure_only(self, sensor: type) -> None:
         with pytest.raises(ValueError, match=r"two exposures or more; found one only \(ISO 100, 0.5 s\)"):
             noise_curve(sensor(cfa=None).pairs(100, (0.5,)))
@@ -328,8 +328,8 @@ class TestRefusals:
             noise_curve(frames, patches=3)
         with pytest.raises(ValueError, match="block must be a multiple of 4"):
             noise_curve(frames, block=30)
-        with pytest.raises(ValueError, match="light must be 4 numbers, one a capture; found 2"):
-            noise_curve(frames, light=[1.0, 2.0], darks=frames)
+        with pytest.raises(ValueError, match="illuminance must be 4 numbers, one a capture; found 2"):
+            noise_curve(frames, illuminance=[1.0, 2.0], dark_frames=frames)
         with pytest.raises(TypeError, match="captures must be a folder, or Frames; found str"):
             noise_curve(["a", "b"])  # type: ignore[list-item]
 

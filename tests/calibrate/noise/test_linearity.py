@@ -8,16 +8,16 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from dirtypixels.calibrate.noise.exposures import Exposure
+from dirtypixels.calibrate.noise.exposures import FrameSet
 from dirtypixels.calibrate.noise.linearity import Linearity, drift, drift_diagnostics, linearity, linearity_diagnostics
-from dirtypixels.calibrate.noise.patches import Survey, survey
+from dirtypixels.calibrate.noise.patches import PlaneBlocks, plane_blocks
 from dirtypixels.raw.frames import Frame
 
 BLACK, WHITE = 64.0, 4095.0
 TIMES = np.linspace(0.06, 0.94, 10)
 
 
-def surveyed(seconds: float | None, *levels: npt.ArrayLike, deviation: float = 2.0, light: float = 1.0) -> Survey:
+def blocks_of(seconds: float | None, *levels: npt.ArrayLike, deviation: float = 2.0, light: float = 1.0) -> PlaneBlocks:
     """Frames of these levels of the range."""
     random = np.random.default_rng(int(1e6 * (seconds or 0)))
     frames = []
@@ -25,12 +25,12 @@ def surveyed(seconds: float | None, *levels: npt.ArrayLike, deviation: float = 2
         mean = BLACK + (WHITE - BLACK) * np.broadcast_to(level, (64, 64))
         values = np.clip(np.round(mean + deviation * random.standard_normal((64, 64))), 0, WHITE)
         frames.append(Frame(values.astype(np.uint16)))
-    return survey(Exposure(100.0, seconds, light, tuple(frames)), "Y", 16, 0.0, WHITE)
+    return plane_blocks(FrameSet(100.0, seconds, light, tuple(frames)), "Y", 16, 0.0, WHITE)
 
 
 class TestLinearity:
     def test_a_line_has_no_error(self) -> None:
-        found = linearity([surveyed(t, t, t) for t in TIMES], BLACK, WHITE)
+        found = linearity([blocks_of(t, t, t) for t in TIMES], BLACK, WHITE)
         assert found is not None
         # chance: a block's mean has 2 / sqrt(2 * 256) = 0.09 DN, 16 blocks a level: 0.01 % at 5 % of the range
         assert found.error < 2e-4
@@ -38,7 +38,7 @@ class TestLinearity:
     def test_a_bend_is_found_as_polyfit_finds_it(self) -> None:
         """Against the weighted line of numpy's polyfit."""
         levels = TIMES * (1.05 - 0.1 * TIMES)
-        found = linearity([surveyed(t, v, v, deviation=0.5) for t, v in zip(TIMES, levels, strict=True)], BLACK, WHITE)
+        found = linearity([blocks_of(t, v, v, deviation=0.5) for t, v in zip(TIMES, levels, strict=True)], BLACK, WHITE)
         slope, offset = np.polyfit(TIMES, levels, 1, w=1 / levels)
         expected = levels / (offset + slope * TIMES) - 1
         assert found is not None
@@ -48,20 +48,20 @@ class TestLinearity:
         assert abs(found.largest) == pytest.approx(np.abs(expected).max(), abs=3e-4)
 
     def test_light_counts_as_time_does(self) -> None:
-        surveys = [surveyed(0.01, v, v, light=v) for v in TIMES]
-        found = linearity(surveys, BLACK, WHITE)
+        blocks = [blocks_of(0.01, v, v, light=v) for v in TIMES]
+        found = linearity(blocks, BLACK, WHITE)
         assert found is not None
         assert found.error < 2e-4
 
     def test_saturation_is_not_taken_for_a_bend(self) -> None:
-        found = linearity([surveyed(t, min(t, 1.0), min(t, 1.0)) for t in (*TIMES, 1.2, 2.0)], BLACK, WHITE)
+        found = linearity([blocks_of(t, min(t, 1.0), min(t, 1.0)) for t in (*TIMES, 1.2, 2.0)], BLACK, WHITE)
         assert found is not None
         assert found.error < 2e-4
 
     def test_two_exposures_or_unknown_times_say_nothing(self) -> None:
-        assert linearity([surveyed(t, t, t) for t in (0.2, 0.6)], BLACK, WHITE) is None
-        assert linearity([surveyed(None, t, t) for t in TIMES], BLACK, WHITE) is None
-        assert linearity([surveyed(t, 0.01, 0.01) for t in TIMES], BLACK, WHITE) is None
+        assert linearity([blocks_of(t, t, t) for t in (0.2, 0.6)], BLACK, WHITE) is None
+        assert linearity([blocks_of(None, t, t) for t in TIMES], BLACK, WHITE) is None
+        assert linearity([blocks_of(t, 0.01, 0.01) for t in TIMES], BLACK, WHITE) is None
 
     @pytest.mark.parametrize(("error", "severity"), [(0.004, "note"), (0.02, "warning"), (0.08, "failure")])
     def test_diagnostics_by_how_far_off(self, error: float, severity: str) -> None:
@@ -72,22 +72,22 @@ class TestLinearity:
         assert diagnostic.message.startswith("ISO 100, B: ")
         assert f"{error:.2%}" in diagnostic.message
         assert f"{-1.5 * error:+.2%} at 60%" in diagnostic.message
-        assert linearity_diagnostics({}) == ()
+        assert linearity_diagnostics({"dark": None}) == ()
 
 
 class TestDrift:
     def test_is_the_largest_change_from_the_mean(self) -> None:
-        found = drift(surveyed(0.5, 0.50, 0.51, 0.49), BLACK, WHITE)
+        found = drift(blocks_of(0.5, 0.50, 0.51, 0.49), BLACK, WHITE)
         assert found == pytest.approx(0.02, abs=2e-4)
 
     def test_says_nothing_in_the_dark(self) -> None:
-        assert math.isnan(drift(surveyed(0.0, 0.0, 0.0), BLACK, WHITE))
-        assert math.isnan(drift(surveyed(0.5, 0.005, 0.005), BLACK, WHITE))
-        assert math.isnan(drift(surveyed(0.5, 1.2, 1.2), BLACK, WHITE))
+        assert math.isnan(drift(blocks_of(0.0, 0.0, 0.0), BLACK, WHITE))
+        assert math.isnan(drift(blocks_of(0.5, 0.005, 0.005), BLACK, WHITE))
+        assert math.isnan(drift(blocks_of(0.5, 1.2, 1.2), BLACK, WHITE))
 
     @pytest.mark.parametrize(
         ("change", "severity", "kind"),
-        [(0.01, "note", "light"), (0.05, "warning", "drift"), (0.3, "failure", "drift")],
+        [(0.01, "note", "steady-light"), (0.05, "warning", "drift"), (0.3, "failure", "drift")],
     )
     def test_diagnostics_by_how_much(self, change: float, severity: str, kind: str) -> None:
         (diagnostic,) = drift_diagnostics({"ISO 100, 1 s": change, "ISO 100, 2 s": 0.001, "dark": math.nan})

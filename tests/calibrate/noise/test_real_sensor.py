@@ -3,39 +3,33 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
-from benchmarks import real_sensor
+from benchmarks import real_sensor as bench
 
 from dirtypixels.calibrate.noise.curve import MeasuredCurve, noise_curve
 
 
 @pytest.fixture(scope="module")
-def bench() -> ModuleType:
-    return real_sensor
-
-
-@pytest.fixture(scope="module")
-def levels(bench: ModuleType, shared_data: Path) -> Any:
+def levels(shared_data: Path) -> Any:
     return bench.read_levels(shared_data / "emva1288_ccd")
 
 
 @pytest.fixture(scope="module")
-def transfer(bench: ModuleType, levels: Any) -> Any:
+def transfer(levels: Any) -> Any:
     return bench.photon_transfer(levels)
 
 
 @pytest.fixture(scope="module")
-def curve(bench: ModuleType, levels: Any) -> MeasuredCurve:
+def curve(levels: Any) -> MeasuredCurve:
     pairs = [level for level in levels if len(level.files) == 2]
     frames, light = bench.read_captures(pairs)
-    return noise_curve(frames, light=light)
+    return noise_curve(frames, illuminance=light)
 
 
-def test_photon_transfer_recovers_a_known_gain(bench: ModuleType) -> None:
+def test_photon_transfer_recovers_a_known_gain() -> None:
     """The yardstick itself, on pairs whose gain is 0.3 DN an electron; three standard errors of the regression."""
     random = np.random.default_rng(0)
     electrons = np.linspace(50, 12000, 20)
@@ -82,7 +76,7 @@ def test_the_fit_passes_or_says_why_not(curve: MeasuredCurve) -> None:
     assert not [f for f in curve.diagnostics if f.kind in ("drift", "non-linear", "black-level", "structure")]
 
 
-def test_what_the_sensor_does(bench: ModuleType, levels: Any, transfer: Any) -> None:
+def test_what_the_sensor_does(levels: Any, transfer: Any) -> None:
     """What the benchmark says of the bend and the codes, as bounds that the data keep."""
     measured, predicted = bench.bend(transfer)
     assert measured[0] - measured[-1] > 0.03

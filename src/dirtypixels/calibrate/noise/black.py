@@ -1,27 +1,32 @@
-"""A sensor's black level, from dark frames or from the intercept of the mean over exposure."""
+"""A sensor's black level, from dark frames or the line of mean over exposure, compared with what is stated."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from scipy import optimize, stats
 from scipy.special import ndtr, ndtri
 
-from dirtypixels.calibrate.diagnostics import Diagnostic
-from dirtypixels.calibrate.noise.intercept import SHUTTER, half_interval, intercept
-from dirtypixels.calibrate.noise.patches import Survey
-from dirtypixels.raw.levels import rounding
+from dirtypixels.calibrate.diagnostics import (
+    BLACK_DOUBTED,
+    BLACK_TOLERANCE,
+    DARK_AT_FLOOR,
+    DARK_LOST,
+    Diagnostic,
+    Kind,
+    Severity,
+)
+from dirtypixels.calibrate.noise.patches import PlaneBlocks
+from dirtypixels.raw.levels import SHUTTER, exposure_line, rounding
 
 Array = npt.NDArray[np.float64]
 BlackSource = Literal["dark frames", "intercept", "given"]
 
-_CLIPPED = 5e-3  # fraction of dark samples at the floor from which their mean is no longer the black level
-_HIDDEN = 0.9  # and from which it cannot be told how far below it is
 _REACH = 9.0  # standard deviations beyond which the normal distribution is empty
 
 
@@ -46,8 +51,29 @@ class BlackLevel:
     doubted: bool = False
 
 
+class Measured(NamedTuple):
+    """A black level as dark frames or exposures give it, DN.
+
+    Args:
+        value: mean without light.
+        half: half its confidence interval.
+        tolerance: how far a stated level may be off besides.
+        dark_current: as in `BlackLevel`.
+        bent: where the means do not lie on a line over exposure, which exposure is farthest from that of the others,
+            and by how much, in words; "" where they do.
+        reach: half the interval with what any one exposure moves the line by, at least `half`.
+    """
+
+    value: float
+    half: float
+    tolerance: float
+    dark_current: tuple[float, tuple[float, float]] | None = None
+    bent: str = ""
+    reach: float = 0.0
+
+
 def black_level(
-    surveys: Sequence[Survey],
+    blocks: Sequence[PlaneBlocks],
     given: float | None,
     *,
     floor: float,
@@ -63,7 +89,7 @@ def black_level(
     it. It is kept, too, where the means do not lie on a line over exposure, so that the line's start says little.
 
     Args:
-        surveys: of the plane, at all exposures.
+        blocks: of the plane, in all sets of frames.
         given: stated black level, DN; None where there is none.
         floor, white: DN at which the sensor clips.
         confidence: of the interval.
@@ -71,126 +97,157 @@ def black_level(
         step: distance of the codes, DN; 0 where samples are not rounded.
 
     Raises:
-        ValueError: nothing is stated, and there are neither dark frames nor three exposures to extrapolate from.
+        ValueError: nothing is stated, and there are neither dark frames nor three exposures to extrapolate from; or
+            black is measured below the floor.
     """
-    dark, lit = [s for s in surveys if s.exposure.dark], [s for s in surveys if not s.exposure.dark]
-    source: BlackSource
-    diagnostics: list[Diagnostic] = []
-    current = None
-    tolerance = max(rounding(f, white) for s in surveys for f in s.exposure.frames[:1])
+    dark, lit = [b for b in blocks if b.frame_set.dark], [b for b in blocks if not b.frame_set.dark]
+    source: BlackSource = "dark frames" if dark else "intercept"
+    found = from_dark_frames(dark, floor, step, confidence) if dark else from_exposures(lit, white, confidence)
     digits = max(2, math.ceil(5 - math.log10(white - min(given or 0.0, white / 2))))  # also of a range of 0 to 1
-    off_line, reach = "", 0.0
-    if dark:
-        source = "dark frames"
-        value, half, current = _from_dark(dark, floor, step, confidence)
-        tolerance = max(tolerance, float(np.median(dark[0].deviation)) / 4)
-        at_floor = float(np.mean([s.low.mean() for s in dark]))
-        if at_floor > _CLIPPED:
-            diagnostics.append(
-                Diagnostic(
-                    "clipped-dark",
-                    "note",
-                    f"{name}: {at_floor:.0%} of the dark samples are at the floor of {floor:g} DN; the black level is "
-                    + (
-                        f"that of the clipped normal distribution, {value:.{digits}f} DN"
-                        if at_floor <= _HIDDEN
-                        else "there"
-                    ),
-                )
+    diagnostics: list[Diagnostic] = []
+
+    def say(kind: Kind, severity: Severity, message: str) -> None:
+        diagnostics.append(Diagnostic(kind, severity, f"{name}: {message}"))
+
+    if found is None:
+        if given is None:
+            raise ValueError(
+                f"black must be given where it cannot be measured ({name}: the files do not state it, and there are "
+                f"neither dark frames nor three exposure times of one scene)"
             )
-    elif (fit := intercept(lit, confidence)) is not None:
-        source = "intercept"
-        value, half, off_line, reach = fit
-        tolerance = max(tolerance, SHUTTER * (white - value))
-    elif given is not None:
-        diagnostics.append(
-            Diagnostic(
-                "black-unchecked",
-                "warning",
-                f"{name}: black level {given:g} DN as stated, not checked; dark frames (lens cap on), or three "
-                f"exposure times of one scene, would check it",
-            )
+        say(
+            "black-unchecked",
+            "warning",
+            f"black level {given:g} DN as stated, not checked; dark frames (lens cap on), or three exposure times of "
+            f"one scene, would check it",
         )
         return BlackLevel(given, None, "given", given), tuple(diagnostics)
-    else:
-        raise ValueError(
-            f"black must be given where it cannot be measured ({name}: the files do not state it, and there are "
-            f"neither dark frames nor three exposure times of one scene)"
+    value, bent = found.value, found.bent
+    at_floor = float(np.mean([b.low.mean() for b in dark])) if dark else 0.0
+    if at_floor > DARK_AT_FLOOR:
+        hidden = at_floor > DARK_LOST
+        level = "there" if hidden else f"that of the clipped normal distribution, {value:.{digits}f} DN"
+        say(
+            "clipped-dark",
+            "note",
+            f"{at_floor:.0%} of the dark samples are at the floor of {floor:g} DN; the black level is {level}",
         )
-    agrees = given is not None and abs(value - given) <= half + tolerance
-    if off_line and not agrees:
-        half = reach
-    measured = (value - half, value + half)
-    found = f"{value:.{digits}f} DN [{measured[0]:.{digits}f}, {measured[1]:.{digits}f}]"
-    bent = (
-        f"the means do not lie on a line over exposure (worst exposure: {off_line}): a frame with the lens cap on that "
+    tolerance = max(found.tolerance, *(rounding(b.frame_set.frames[0], white) for b in blocks))
+    agrees = given is not None and abs(value - given) <= found.half + tolerance
+    half = found.reach if bent and not agrees else found.half
+    interval = (value - half, value + half)
+    measured = f"{value:.{digits}f} DN [{interval[0]:.{digits}f}, {interval[1]:.{digits}f}]"
+    off_line = (
+        f"the means do not lie on a line over exposure (worst exposure: {bent}): a frame with the lens cap on that "
         f"states an exposure time, light that changed, or rounded exposure times"
     )
-    if given is None:
-        if source == "intercept":
-            diagnostics.append(
-                Diagnostic(
-                    "black-intercept",
-                    "warning" if off_line else "note",
-                    f"{name}: black level {found} extrapolated to no light; "
-                    + (f"{bent}; dark frames would tell" if off_line else "dark frames would be surer"),
-                )
-            )
-    elif agrees:
-        return BlackLevel(given, measured, source, given, current), tuple(diagnostics)
-    elif off_line:
-        doubtful = abs(value - given) <= half + tolerance
-        diagnostics.append(
-            Diagnostic(
-                "black-off-line",
-                "warning" if doubtful else "failure",
-                f"{name}: {bent}. The black level of {given:g} DN as stated is kept, though the line starts at {found}"
-                + ("" if doubtful else ", whichever exposure is left out, so it may be wrong")
-                + "; take dark frames",
-            )
+    kept = given is not None and (agrees or bool(bent))
+    if given is None and source == "intercept":
+        say(
+            "black-intercept",
+            "warning" if bent else "note",
+            f"black level {measured} extrapolated to no light; "
+            + (f"{off_line}; dark frames would tell" if bent else "dark frames would be surer"),
         )
-        return BlackLevel(given, measured, source, given, current, doubted=True), tuple(diagnostics)
-    else:
-        diagnostics.append(
-            Diagnostic(
-                "black-level",
-                "failure",
-                f"{name}: black level {given:g} DN is stated, {found} was found by "
-                f"{'the ' if source == 'intercept' else ''}{source}; state that, or find out why",
-            )
+    elif kept and not agrees:
+        wrong = abs(value - (given or 0.0)) > half + tolerance
+        say(
+            "black-doubted",
+            "failure" if wrong else "warning",
+            f"{off_line}. The black level of {given:g} DN as stated is kept, though the line starts at {measured}"
+            f"{', whichever exposure is left out, so it may be wrong' if wrong else ''}; take dark frames",
         )
-    return BlackLevel(value, measured, source, given, current), tuple(diagnostics)
+    elif given is not None and not kept:
+        say(
+            "black-level",
+            "failure",
+            f"black level {given:g} DN is stated, {measured} was found by {'the ' if source == 'intercept' else ''}"
+            f"{source}; state that, or find out why",
+        )
+    used = value if given is None or not kept else given
+    if used < floor <= interval[1]:
+        used = floor  # it is below by chance
+    if used < floor:
+        raise ValueError(
+            f"captures of {name} must have a black level of at least {floor:g} DN, the least value there is; found "
+            f"{measured} by {source}: the response is not linear, as of processed pictures, or the sensor cuts off "
+            f"what is dark. Record raw frames"
+        )
+    return BlackLevel(used, interval, source, given, found.dark_current, kept and not agrees), tuple(diagnostics)
 
 
-def _from_dark(
-    dark: Sequence[Survey], floor: float, step: float, confidence: float
-) -> tuple[float, float, tuple[float, tuple[float, float]] | None]:
-    """Black level at exposure 0, half its interval, and dark current where exposure times differ enough."""
+def from_dark_frames(dark: Sequence[PlaneBlocks], floor: float, step: float, confidence: float) -> Measured:
+    """Black level at exposure time 0, and dark current where exposure times differ enough."""
     seconds, levels, chance = [], [], []
     for each in dark:
         frames = each.frame_means.shape[0]
         at_floor = float(each.low.mean())
-        mean, variance, shift = float(each.mean.mean()), float(np.mean(each.deviation**2)), 0.0
-        if _CLIPPED < at_floor <= _HIDDEN:
+        mean, variance, shift = float(each.mean.mean()), float(np.mean(each.standard_deviation**2)), 0.0
+        if DARK_AT_FLOOR < at_floor <= DARK_LOST:
             shift = _unclipped(mean, at_floor, floor, step) - mean
             variance = _unclipped_variance(mean, variance, at_floor, floor, step)
         levels.extend(each.frame_means.mean(1) + shift)
-        seconds.extend([each.exposure.seconds] * frames)
+        seconds.extend([each.frame_set.exposure_s] * frames)
         chance.extend([variance / (each.mean.size * each.size**2)] * frames)
-    y = np.array(levels)
+    y, tolerance = np.array(levels), BLACK_TOLERANCE * float(np.median(dark[0].standard_deviation))
     by_chance = math.sqrt(float(np.mean(chance)) / len(y))
     times = [s for s in seconds if s is not None]
     if len(times) == len(y) and len(set(times)) >= 3:
         fit = stats.linregress(times, y)
-        factor = half_interval(confidence, len(y) - 2)
-        half = factor * float(fit.stderr)
-        current = (float(fit.slope), (float(fit.slope) - half, float(fit.slope) + half))
-        return float(fit.intercept), max(factor * float(fit.intercept_stderr), 2 * by_chance), current
+        factor = _half_interval(confidence, len(y) - 2)
+        slope, half = float(fit.slope), factor * float(fit.stderr)
+        level_half = max(factor * float(fit.intercept_stderr), 2 * by_chance)
+        return Measured(float(fit.intercept), level_half, tolerance, (slope, (slope - half, slope + half)))
     scatter = float(y.std(ddof=1)) / math.sqrt(len(y))
     freedom = len(y) - 1
     if freedom * scatter**2 > stats.chi2.ppf(0.99, freedom) * by_chance**2:  # the level itself moves between frames
-        return float(y.mean()), half_interval(confidence, freedom) * scatter, None
-    return float(y.mean()), float(stats.norm.ppf((1 + confidence) / 2)) * by_chance, None
+        return Measured(float(y.mean()), _half_interval(confidence, freedom) * scatter, tolerance)
+    return Measured(float(y.mean()), _half_interval(confidence) * by_chance, tolerance)
+
+
+def from_exposures(lit: Sequence[PlaneBlocks], white: float, confidence: float) -> Measured | None:
+    """Mean without light: where the line of mean over exposure meets 0.
+
+    Each mean has the errors of `exposure_line`, or larger ones where the means say so by their scatter. Blocks that no
+    exposure clips; exposures from the shortest up to the longest that leaves a quarter of the blocks unclipped.
+
+    Returns:
+        None where fewer than three different exposures, all of known time, do so.
+    """
+    known = sorted((b for b in lit if b.frame_set.exposure is not None), key=lambda b: b.frame_set.exposure or 0.0)
+    used: list[PlaneBlocks] = []
+    usable = np.ones(1, dtype=bool)
+    for each in known:
+        together = usable & each.unclipped & each.smooth
+        if together.mean() < 0.25:
+            break
+        usable = together
+        used.append(each)
+    x = np.array([each.frame_set.exposure for each in used], dtype=float)
+    different = len(set(x.tolist()))
+    if different < 3:
+        return None
+    y = np.array([each.mean[usable].mean() for each in used])
+    samples = [len(each.frame_set.frames) * each.size**2 * usable.sum() for each in used]
+    variance = np.array([(b.standard_deviation[usable] ** 2).mean() / n for b, n in zip(used, samples, strict=True)])
+    line = exposure_line(x, y, variance)
+    half = line.error * max(_half_interval(confidence, different - 2) * line.scatter, _half_interval(confidence))
+    tolerance = SHUTTER * (white - line.start)
+    if line.scatter <= BLACK_DOUBTED:
+        return Measured(line.start, half, tolerance)
+    others = [exposure_line(np.delete(x, i), np.delete(y, i), np.delete(variance, i)) for i in range(len(x))]
+    # What is far off bends the line towards itself, so it is the one without which the others lie best.
+    worst = int(np.argmin([other.scatter for other in others]))
+    start, slope = others[worst][:2]
+    off = (y[worst] - start) / (slope * x[worst]) - 1 if slope * x[worst] > 0 else math.nan
+    reach = max(half, *(abs(other.start - line.start) + 2 * other.error for other in others))
+    bent = f"{used[worst].frame_set.name}, {off:+.0%} from that of the others"
+    return Measured(line.start, half, tolerance, bent=bent, reach=reach)
+
+
+def _half_interval(confidence: float, freedom: float = math.inf) -> float:
+    """Half a t-interval, of the normal distribution where nothing else is said, in standard errors."""
+    return float(stats.t.ppf((1 + confidence) / 2, freedom))
 
 
 def _unclipped(mean: float, at_floor: float, floor: float, step: float) -> float:
@@ -201,19 +258,19 @@ def _unclipped(mean: float, at_floor: float, floor: float, step: float) -> float
     """
     z = float(ndtri(min(at_floor, 1 - 1e-6)))  # (floor + step / 2 - m) / s
 
-    def excess(deviation: float) -> float:
+    def excess(sigma: float) -> float:
         if step:
-            codes = np.arange(math.ceil(max(_REACH - z, 0.0) * deviation / step) + 1)
-            return step * float(ndtr(-z - codes * step / deviation).sum()) - (mean - floor)
+            codes = np.arange(math.ceil(max(_REACH - z, 0.0) * sigma / step) + 1)
+            return step * float(ndtr(-z - codes * step / sigma).sum()) - (mean - floor)
         density = math.exp(-(z**2) / 2) / math.sqrt(2 * math.pi)
-        return float(deviation * (density - z * ndtr(-z))) - (mean - floor)
+        return float(sigma * (density - z * ndtr(-z))) - (mean - floor)
 
     low = high = 1e-3 * max(mean - floor, step)
     while excess(high) < 0 and high < 1e9 * low:
         high *= 2
     # Where all that is not at the floor is at the next code, any smaller noise would do as well.
-    deviation = float(optimize.brentq(excess, low, high)) if excess(low) < 0 < excess(high) else low
-    return floor + step / 2 - z * deviation
+    sigma = float(optimize.brentq(excess, low, high)) if excess(low) < 0 < excess(high) else low
+    return floor + step / 2 - z * sigma
 
 
 def _unclipped_variance(mean: float, variance: float, at_floor: float, floor: float, step: float) -> float:

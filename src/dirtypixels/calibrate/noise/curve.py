@@ -1,31 +1,35 @@
-"""A camera's noise over gain, measured from captures."""
+"""A camera's noise over gain, measured from repeated frames."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from scipy.stats import norm
 
-from dirtypixels.calibrate.diagnostics import Diagnostic, verdict
-from dirtypixels.calibrate.noise.black import BlackLevel
-from dirtypixels.calibrate.noise.exposures import exposures_of
-from dirtypixels.calibrate.noise.gain import GainResult, Settings, measure_gain
-from dirtypixels.calibrate.noise.level import NoiseEstimate, check_confidence
+from dirtypixels.calibrate.diagnostics import CHANNELS_APART, GAIN_STEPS, Diagnostic, verdict
+from dirtypixels.calibrate.noise.black import BlackLevel, black_level
+from dirtypixels.calibrate.noise.exposures import FrameSet, frame_sets, label
+from dirtypixels.calibrate.noise.level import NoiseEstimate, check_confidence, noise_level
+from dirtypixels.calibrate.noise.linearity import drift, drift_diagnostics, linearity, linearity_diagnostics
+from dirtypixels.calibrate.noise.patches import PlaneBlocks, block_diagnostics, patch_stack, plane_blocks
 from dirtypixels.camera.noise import ExposureRule, NoiseCurve
 from dirtypixels.raw.folders import read_frames
 from dirtypixels.raw.frames import Frame
+from dirtypixels.raw.levels import check_levels
 
 Captures = str | Path | Sequence[Frame]
 Progress = Callable[[int, int], object]
 
 #: Gain that stands for one that no file states; the curve is then one line, and what it calls ISO is in its units.
 ASSUMED_ISO = 100.0
-_OFF_PROPORTIONAL = 0.10
-_CHANNELS_APART = 1.05
+#: Light of the brightest patches over that of the darkest, from which one exposure alone tells shot from read noise.
+_ONE_EXPOSURE_RANGE = 4.0
 
 
 class MeasuredCurve(NoiseCurve):
@@ -38,6 +42,21 @@ class MeasuredCurve(NoiseCurve):
         diagnostics: of the captures; of the estimates the warnings and failures (their notes stay with them).
         exposure: the rule that turns lux into ISO.
         method: how it was measured, a phrase.
+
+    One gain, measured on pairs of patches in units of the signal:
+
+        >>> import numpy as np
+        >>> from dirtypixels.calibrate import noise_level
+        >>> random = np.random.default_rng(0)
+        >>> light = np.linspace(0.1, 0.8, 50)[:, None, None] * np.ones((2, 1, 16, 16))
+        >>> noisy = 1e-3 * random.poisson(light / 1e-3) + random.normal(0, 5e-3, light.shape)
+        >>> curve = MeasuredCurve({(100.0, "Y"): noise_level(noisy)}, {}, {100.0: 1.0}, ())
+        >>> curve.passed, curve.reason
+        (True, 'no check failed')
+        >>> curve.rule
+        'alpha and sigma are proportional to ISO, from the one gain measured, ISO 100'
+        >>> round(float(curve.at_iso(400.0).alpha), 3)
+        0.004
     """
 
     def __init__(
@@ -76,11 +95,19 @@ class MeasuredCurve(NoiseCurve):
         return f"alpha and sigma are linear in ISO between the {self.iso.size} gains measured, {outside}"
 
 
+class _Gain(NamedTuple):
+    """One gain: an estimate for each channel ("R", "G", "B" or "Y"), a black level for each plane, and diagnostics."""
+
+    estimates: dict[str, NoiseEstimate]
+    black: dict[str, BlackLevel]
+    diagnostics: list[Diagnostic]
+
+
 def noise_curve(
     captures: Captures,
     *,
-    darks: Captures | None = None,
-    light: Sequence[float] | npt.NDArray[Any] | None = None,
+    dark_frames: Captures | None = None,
+    illuminance: Sequence[float] | npt.NDArray[Any] | None = None,
     black: float | None = None,
     white: float | None = None,
     confidence: float = 0.95,
@@ -93,16 +120,15 @@ def noise_curve(
 
     ``variance = alpha mean + sigma^2`` before clipping, for each gain and color channel.
 
-    Frames of one gain, exposure time and light are an exposure: they differ by noise alone. Each color plane is cut
-    into blocks, blocks with edges are left out, and the others are `noise_level`'s patches. The black level is measured
-    where dark frames or three exposure times allow it, and compared with what the files state.
+    Frames of one gain, exposure time and illuminance differ by noise alone. Each color plane is cut into blocks, blocks
+    with edges are left out, and the others are `noise_level`'s patches. The black level is measured where dark frames
+    or three exposure times allow it, and compared with what the files state.
 
     Args:
         captures: a folder (see `read_frames`) or frames; at least two frames of each exposure, and at least two
-            exposures unless the scene itself has bright and dark parts. Frames of exposure 0 are dark.
-        darks: a folder or frames taken in the dark, lens cap on, of whatever exposure time.
-        light: (N,) brightness of the light at each of the captures, in any unit, 0 in the dark; None where it was the
-            same for all.
+            exposures unless the scene itself has bright and dark parts. Frames of exposure time 0 are dark.
+        dark_frames: a folder or frames taken in the dark, lens cap on, of whatever exposure time.
+        illuminance: (N,) at each of the captures, in any unit, 0 in the dark; None where it was the same for all.
         black: black level in DN where the files do not state it, or wrongly.
         white: DN at which the sensor saturates, where the files do not state it, or wrongly.
         confidence: of the intervals, in (0, 1).
@@ -121,19 +147,34 @@ def noise_curve(
             black or white level, or an argument is out of range; the message says what was found.
 
     Source: Foi et al. 2008; Foi 2009; EMVA Standard 1288, Release 4.0 (linearity, dark current, pairs of frames).
+
+    Pairs of flat fields of a sensor with 0.5 DN an electron, read noise of 3 DN and a black level of 64 DN:
+
+        >>> import numpy as np
+        >>> from dirtypixels.raw import Frame
+        >>> random = np.random.default_rng(0)
+        >>> def flat_field(seconds):
+        ...     values = 64 + 0.5 * random.poisson(1500 * seconds, (64, 64)) + random.normal(0, 3, (64, 64))
+        ...     values = values.round().astype(np.uint16)
+        ...     return Frame(values, black=(64,) * 4, white=1023, iso=100, exposure_s=seconds)
+        >>> curve = noise_curve([flat_field(t) for t in (0, 0.01, 0.1, 0.3, 1) for pair in range(2)], block=16)
+        >>> curve.reason
+        'no check failed'
+        >>> gain, read_noise = curve.alpha * (1023 - 64), curve.sigma * (1023 - 64)
+        >>> gain.round(1), read_noise.round()
+        (array([0.5]), array([3.]))
     """
     check_confidence(confidence)
     if patches < 16:
         raise ValueError(f"patches must be at least 16; found {patches}")
-    lit = _frames(captures, black, white)
-    dark = [] if darks is None else _frames(darks, black, white)
-    lights = [1.0] * len(lit) if light is None else [float(value) for value in light]
-    brightness = None if light is None and not dark else [*lights, *[0.0] * len(dark)]
-    if light is not None and len(light) != len(lit):
-        raise ValueError(f"light must be {len(lit)} numbers, one a capture; found {len(light)}")
-    exposures, found = exposures_of([*lit, *dark], brightness)
+    frames = _frames(captures, black, white)
+    dark = [] if dark_frames is None else _frames(dark_frames, black, white)
+    if illuminance is not None and len(illuminance) != len(frames):
+        raise ValueError(f"illuminance must be {len(frames)} numbers, one a capture; found {len(illuminance)}")
+    lights = [1.0] * len(frames) if illuminance is None else [float(value) for value in illuminance]
+    sets, found = frame_sets([*frames, *dark], [*lights, *[0.0] * len(dark)])
     diagnostics = list(found)
-    gains = {e.iso: [other for other in exposures if other.iso == e.iso] for e in exposures}
+    gains = {e.iso: [other for other in sets if other.iso == e.iso] for e in sets}
     for iso, members in list(gains.items()):
         if all(e.dark for e in members):
             diagnostics.append(
@@ -142,18 +183,7 @@ def noise_curve(
             del gains[iso]
     if not gains:
         raise ValueError("captures must hold frames with light; found dark frames only")
-    settings = Settings(block, patches, confidence)
-    total = sum(len(members) for members in gains.values()) * (1 if lit[0].cfa is None else 4)
-    done = 0
-
-    def surveyed() -> None:
-        nonlocal done
-        done += 1
-        if progress is not None:
-            progress(done, total)
-
-    results = {iso: measure_gain(members, settings, surveyed) for iso, members in gains.items()}
-    if None in results:
+    if None in gains:
         diagnostics.append(
             Diagnostic(
                 "iso-unknown",
@@ -162,16 +192,26 @@ def noise_curve(
                 f"gain times ISO / {ASSUMED_ISO:g}",
             )
         )
-    named = {ASSUMED_ISO if iso is None else iso: result for iso, result in results.items()}
-    for result in named.values():
-        diagnostics.extend(result.diagnostics)
-    diagnostics.extend(_gain_diagnostics(named))
-    diagnostics.extend(_channel_diagnostics(named))
+    total = sum(len(members) for members in gains.values()) * len(frames[0].planes())
+    done = 0
+
+    def looked() -> None:
+        nonlocal done
+        done += 1
+        if progress is not None:
+            progress(done, total)
+
+    measured = {
+        ASSUMED_ISO if iso is None else iso: _measure_gain(members, block, patches, confidence, looked)
+        for iso, members in gains.items()
+    }
+    for result in measured.values():
+        diagnostics += result.diagnostics
     return MeasuredCurve(
-        {(iso, channel): e for iso, result in named.items() for channel, e in result.estimates.items()},
-        {(iso, plane): b for iso, result in named.items() for plane, b in result.black.items()},
-        {iso: next(iter(result.estimates.values())).white for iso, result in named.items()},
-        tuple(diagnostics),
+        {(iso, channel): e for iso, result in measured.items() for channel, e in result.estimates.items()},
+        {(iso, plane): b for iso, result in measured.items() for plane, b in result.black.items()},
+        {iso: next(iter(result.estimates.values())).white for iso, result in measured.items()},
+        (*diagnostics, *_gain_diagnostics(measured), *_channel_diagnostics(measured)),
         exposure,
     )
 
@@ -188,7 +228,146 @@ def _frames(captures: Captures, black: float | None, white: float | None) -> lis
     return [replace(frame, **levels) for frame in frames] if levels else frames  # type: ignore[arg-type]
 
 
-def _gain_diagnostics(results: dict[float, GainResult]) -> list[Diagnostic]:
+def _measure_gain(
+    sets: Sequence[FrameSet], block: int, patches: int, confidence: float, looked: Callable[[], object]
+) -> _Gain:
+    """Measure the noise of one gain; `looked` is called after each look at the blocks of a color plane."""
+    frames = [frame for each in sets for frame in each.frames]
+    iso, white, step = frames[0].iso, _white(frames), _step(sets)
+    # Sensors clip at 0 DN; frames that had their black level taken off are negative and not clipped there.
+    floor = 0.0 if all(float(frame.values.min()) >= 0 for frame in frames) else -np.inf
+    planes: dict[str, list[PlaneBlocks]] = {plane: [] for plane in frames[0].planes()}
+    for plane, blocks in planes.items():
+        for each in sets:
+            blocks.append(plane_blocks(each, plane, block, floor, white))
+            looked()
+    diagnostics: list[Diagnostic] = []
+    black: dict[str, BlackLevel] = {}
+    for plane, blocks in planes.items():
+        stated, name = frames[0].black_of(plane), label(iso, plane)
+        black[plane], found = black_level(
+            blocks, stated, floor=floor, white=white, confidence=confidence, name=name, step=step
+        )
+        diagnostics += found
+    _check_white(sets, black, white)
+    lines = {label(iso, plane): linearity(blocks, black[plane].value, white) for plane, blocks in planes.items()}
+    drifts = {
+        f"{b.frame_set.name}{'' if plane == 'Y' else ', ' + plane}": drift(b, black[plane].value, white)
+        for plane, blocks in planes.items()
+        for b in blocks
+    }
+    # Whole frames say it better than patches do; of dim ones nothing is said.
+    of_light = drift_diagnostics(drifts)
+    diagnostics += [*linearity_diagnostics(lines), *of_light, *block_diagnostics([*chain(*planes.values())])]
+    estimates: dict[str, NoiseEstimate] = {}
+    for channel in dict.fromkeys(plane[0] for plane in planes):
+        name = label(iso, channel)
+        of_channel = [(b, black[plane].value) for plane, each in planes.items() if plane[0] == channel for b in each]
+        blocks, blacks = [b for b, _ in of_channel], [level for _, level in of_channel]
+        _check_levels_spread(blocks, blacks, name)
+        stack = patch_stack(blocks, blacks, white, patches, name, floor, step)
+        try:
+            estimate = noise_level(
+                stack.values, black=blacks[0], white=white, floor=stack.floor, step=step, confidence=confidence
+            )
+        except ValueError as error:
+            raise ValueError(f"captures of {name} cannot be estimated from: {error}") from error
+        estimates[channel] = _unsure_of_black(estimate, black[blocks[0].plane])
+        diagnostics += stack.diagnostics
+        diagnostics += [
+            replace(one, message=f"{name}: {one.message}")
+            for one in estimate.diagnostics
+            if (one.severity != "note" or one.kind == "residual") and not (of_light and one.kind == "drift")
+        ]
+    if defects := sum(int(e.patches.defects.sum()) for e in estimates.values()):
+        pixels = defects + sum(int(e.patches.pixels.sum()) for e in estimates.values())
+        diagnostics.append(
+            Diagnostic(
+                "defects",
+                "note",
+                f"{label(iso)}: {defects} of {pixels} pixels of the patches are defects, "
+                f"{1e6 * defects / pixels:.0f} in a million, and were left out",
+            )
+        )
+    return _Gain(estimates, black, diagnostics)
+
+
+def _white(frames: Sequence[Frame]) -> float:
+    if frames[0].white is None:
+        largest = max(float(frame.values.max()) for frame in frames)
+        raise ValueError(
+            f"white must be given where the files do not state it ({label(frames[0].iso)}): the DN at which samples "
+            f"pile up in an overexposed frame; the largest sample here is {largest:g}"
+        )
+    return frames[0].white
+
+
+def _step(sets: Sequence[FrameSet]) -> float:
+    """Distance between digital numbers: 1, or 16 for 12 bits shifted to 16; 0 where they are no whole numbers."""
+    codes = np.unique(np.concatenate([np.unique(each.frames[0].values[::5]) for each in sets]))
+    if not np.array_equal(codes, np.round(codes)):
+        return 0.0
+    codes = codes[:-1]  # the largest may be white, which need not lie on the grid of the others
+    return float(np.gcd.reduce(np.diff(codes.astype(np.int64)))) if codes.size > 1 else 1.0
+
+
+def _check_white(sets: Sequence[FrameSet], black: dict[str, BlackLevel], white: float) -> None:
+    """Raise where frames pile up below white, or go above it."""
+    uneven = []
+    for each in sets:
+        values = each.frames[0].values
+        largest = float(values.max())
+        if float(values.min()) < largest:
+            uneven.append((float(values.mean()), each.frames[:2]))
+        elif largest < white and not each.dark:
+            raise ValueError(
+                f"wrong white level: {each.frames[0].name} ({each.name}) is {largest:g} DN everywhere, as saturation "
+                f"makes it, and {white:g} is stated: give white={largest:g}"
+            )
+    if uneven:
+        a, b, c, d = [min(level.value, white - 1) for level in black.values()] * (4 // len(black))
+        brightest = max(uneven, key=lambda pair: pair[0])[1]
+        check_levels(replace(frame, black=(a, b, c, d), exposure_s=None) for frame in brightest)
+
+
+def _check_levels_spread(blocks: Sequence[PlaneBlocks], blacks: Sequence[float], name: str) -> None:
+    """Raise where there is nothing to see, or all of one light."""
+    light = [
+        level
+        for b, black in zip(blocks, blacks, strict=True)
+        for level in (b.mean - black)[b.smooth & ~b.saturated]
+        if not b.frame_set.dark
+    ]
+    if not light:
+        raise ValueError(
+            f"captures of {name} must hold light that the sensor can tell: every block is saturated or holds edges; "
+            f"expose shorter, and photograph something plain, like a white sheet out of focus"
+        )
+    low, high = np.quantile(light, (0.05, 0.95))
+    first = blocks[0].frame_set
+    if all(b.frame_set is first for b in blocks) and not high > _ONE_EXPOSURE_RANGE * low:
+        raise ValueError(
+            f"captures of {name} must be of two exposures or more; found one only ({first.name}), and its light "
+            f"differs by a factor of {high / max(low, 1e-9):.2g} over the frame: shot and read noise cannot be told "
+            f"apart. Take pairs of about ten exposure times from black to white, or dark frames, or a scene of many "
+            f"grays{'; state the exposure times if there were several' if first.exposure_s is None else ''}"
+        )
+
+
+def _unsure_of_black(estimate: NoiseEstimate, black: BlackLevel) -> NoiseEstimate:
+    """The estimate, less sure of sigma where black was measured or is doubted: an error e adds alpha e to sigma^2."""
+    if black.interval is None or (black.value == black.given and not black.doubted):
+        return estimate
+    reach = float(norm.ppf((1 + estimate.confidence) / 2))
+    error = (black.interval[1] - black.interval[0]) / 2 / reach / (estimate.white - estimate.black)
+    covariance = estimate.covariance + np.diag([0.0, (estimate.alpha * error) ** 2])
+    half = reach * float(np.sqrt(covariance[1, 1]))
+    low, high = (float(np.sqrt(max(estimate.sigma**2 + sign * half, 0.0))) for sign in (-1, 1))
+    known = {**estimate.__dict__, "covariance": covariance, "sigma_interval": (low, high)}
+    return NoiseEstimate(estimate.alpha, estimate.sigma, **known)
+
+
+def _gain_diagnostics(results: dict[float, _Gain]) -> list[Diagnostic]:
     """Whether alpha follows the gain."""
     gains = sorted(results)
     found = []
@@ -212,7 +391,7 @@ def _gain_diagnostics(results: dict[float, GainResult]) -> list[Diagnostic]:
         ratio = np.array([e.alpha / iso for e, iso in zip(estimates, gains, strict=True)])
         off = ratio / np.median(ratio) - 1
         worst = int(np.abs(off).argmax())
-        if abs(off[worst]) > _OFF_PROPORTIONAL:
+        if abs(off[worst]) > GAIN_STEPS:
             found.append(
                 Diagnostic(
                     "gain-steps",
@@ -224,13 +403,13 @@ def _gain_diagnostics(results: dict[float, GainResult]) -> list[Diagnostic]:
     return found
 
 
-def _channel_diagnostics(results: dict[float, GainResult]) -> list[Diagnostic]:
+def _channel_diagnostics(results: dict[float, _Gain]) -> list[Diagnostic]:
     """Whether the color channels have one gain."""
     found = []
     for iso, result in results.items():
         by_alpha = sorted(result.estimates.items(), key=lambda item: item[1].alpha)
         (low, least), (high, most) = by_alpha[0], by_alpha[-1]
-        if most.alpha_interval[0] > least.alpha_interval[1] and most.alpha > _CHANNELS_APART * least.alpha:
+        if most.alpha_interval[0] > least.alpha_interval[1] and most.alpha > CHANNELS_APART * least.alpha:
             found.append(
                 Diagnostic(
                     "channels",

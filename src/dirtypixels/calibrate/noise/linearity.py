@@ -8,24 +8,25 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from dirtypixels.calibrate.diagnostics import Diagnostic, Severity
-from dirtypixels.calibrate.noise.patches import Survey
+from dirtypixels.calibrate.diagnostics import (
+    DRIFT_FAILURE,
+    DRIFT_WARNING,
+    NONLINEAR_FAILURE,
+    NONLINEAR_WARNING,
+    Diagnostic,
+    Severity,
+)
+from dirtypixels.calibrate.noise.patches import PlaneBlocks
 
 Array = npt.NDArray[np.float64]
 
-#: Linearity error from which the model's variance, a line over the mean, suffers, and from which it does not hold. A
-#: response that bends by e bends the variance by about 3 e: its slope enters squared, and the mean once.
-NONLINEAR_WARNING, NONLINEAR_FAILURE = 0.01, 0.05
-#: Change of the light between frames of one exposure; it leaves the variance alone (each frame's mean is taken off)
-#: but for the patches that clip.
-DRIFT_WARNING, DRIFT_FAILURE = 0.02, 0.10
 _BINS = 12
 _WITHIN = (0.05, 0.95)
 
 
 @dataclass(frozen=True)
 class Linearity:
-    """How far the mean is from a line over exposure time x light.
+    """How far the mean is from a line over exposure.
 
     Args:
         level: (N,) mean above black, as a fraction of the range, increasing.
@@ -46,25 +47,25 @@ class Linearity:
         return float(self.deviation[np.abs(self.deviation).argmax()])
 
 
-def linearity(surveys: Sequence[Survey], black: float, white: float) -> Linearity | None:
-    """Deviation of the mean from a line over exposure time x light.
+def linearity(planes: Sequence[PlaneBlocks], black: float, white: float) -> Linearity | None:
+    """Deviation of the mean from a line over exposure.
 
     ``deviation = (y - (a + b x)) / (a + b x)``, with a, b by least squares weighted by 1/y^2, for each block on its own
     between 5 and 95 % of the range; then averaged over blocks by level, so that a scene of many levels and a flat field
     give the same.
 
     Returns:
-        None where no block has three such exposures of different time x light.
+        None where no block has three different exposures in there.
 
     Source: EMVA Standard 1288, Release 4.0, sec. 8.4 (linear fit and linearity error).
     """
-    lit = [s for s in surveys if not s.exposure.dark and s.exposure.dose is not None]
-    if len({s.exposure.dose for s in lit}) < 3:
+    lit = [s for s in planes if not s.frame_set.dark and s.frame_set.exposure is not None]
+    if len({s.frame_set.exposure for s in lit}) < 3:
         return None
-    x = np.array([s.exposure.dose for s in lit], dtype=float)[:, None]
+    x = np.array([s.frame_set.exposure for s in lit], dtype=float)[:, None]
     y = np.stack([s.mean for s in lit]) - black
     level = y / (white - black)
-    inside = np.stack([s.open & s.smooth for s in lit]) & (level >= _WITHIN[0]) & (level <= _WITHIN[1])
+    inside = np.stack([s.unclipped & s.smooth for s in lit]) & (level >= _WITHIN[0]) & (level <= _WITHIN[1])
     blocks = inside.sum(0) >= 3
     if not blocks.any():
         return None
@@ -87,11 +88,12 @@ def linearity(surveys: Sequence[Survey], black: float, white: float) -> Linearit
     return Linearity(*(np.bincount(bins, v[known], _BINS)[there] / count[there] for v in (level, deviation)))
 
 
-def linearity_diagnostics(found: dict[str, Linearity]) -> tuple[Diagnostic, ...]:
+def linearity_diagnostics(found: dict[str, Linearity | None]) -> tuple[Diagnostic, ...]:
     """What to say of several planes' linearity, by name; the worst of them speaks."""
-    if not found:
+    known = {name: line for name, line in found.items() if line is not None}
+    if not known:
         return ()
-    name, worst = max(found.items(), key=lambda item: item[1].error)
+    name, worst = max(known.items(), key=lambda item: item[1].error)
     severity: Severity = (
         "failure" if worst.error > NONLINEAR_FAILURE else "warning" if worst.error > NONLINEAR_WARNING else "note"
     )
@@ -108,15 +110,15 @@ def linearity_diagnostics(found: dict[str, Linearity]) -> tuple[Diagnostic, ...]
     return (Diagnostic("non-linear" if severity != "note" else "linearity", severity, message),)
 
 
-def drift(each: Survey, black: float, white: float) -> float:
+def drift(each: PlaneBlocks, black: float, white: float) -> float:
     """Largest relative change of the light in a frame from its mean over the frames of an exposure.
 
     NaN where the light is below 1 % of the range, or the noise could make a change of 0.1 %.
     """
-    used = each.open & each.smooth
+    used = each.unclipped & each.smooth
     signal = float((each.mean[used] - black).sum())
-    noise = float(np.sqrt((each.deviation[used] ** 2).sum())) / each.size
-    if each.exposure.dark or not used.any() or signal < 0.01 * (white - black) * used.sum() or noise > 1e-3 * signal:
+    noise = float(np.sqrt((each.standard_deviation[used] ** 2).sum())) / each.size
+    if each.frame_set.dark or not used.any() or signal < 0.01 * (white - black) * used.sum() or noise > 1e-3 * signal:
         return float("nan")
     return float(np.abs((each.frame_means[:, used] - each.mean[used]).sum(1)).max()) / signal
 
@@ -128,7 +130,8 @@ def drift_diagnostics(drifts: dict[str, float]) -> tuple[Diagnostic, ...]:
         return ()
     name, worst = max(known.items(), key=lambda item: item[1])
     if worst <= DRIFT_WARNING:
-        return (Diagnostic("light", "note", f"the light was steady to {worst:.2%} between frames of an exposure"),)
+        steady = f"the light was steady to {worst:.2%} between frames of an exposure"
+        return (Diagnostic("steady-light", "note", steady),)
     severity: Severity = "failure" if worst > DRIFT_FAILURE else "warning"
     many = sum(value > DRIFT_WARNING for value in known.values())
     return (

@@ -1,15 +1,16 @@
-"""Blocks of repeated frames as patches: which parts of a capture say something of its noise."""
+"""Frames cut into blocks, and those of one gain and color channel that say something of its noise, as patches."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from dirtypixels.calibrate.noise.exposures import Exposure
+from dirtypixels.calibrate.diagnostics import EDGES_WARNING, HOT_PIXELS, Diagnostic
+from dirtypixels.calibrate.noise.exposures import FrameSet, label
 
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
@@ -23,36 +24,35 @@ _PARTS = 4  # a block's light is looked at in 4 x 4 parts, so that fixed pattern
 
 
 @dataclass(frozen=True)
-class Survey:
-    """The blocks of one color plane at one exposure; arrays (P,), in digital numbers.
+class PlaneBlocks:
+    """The blocks of one color plane in a set of frames; arrays (P,), in digital numbers.
 
     Args:
-        exposure: whose frames they are.
+        frame_set: whose blocks they are.
         plane: "R", "Gr", "Gb", "B" or "Y".
         size: samples of the plane along each side of a block.
         row, column: the plane's first sample in each block.
         mean: over the block and all frames.
         frame_means: (F, P) over the block in each frame.
-        deviation: of a pixel from frame to frame, drift of the whole block removed.
-        structure: spread of the light within the block, its slope removed, over `deviation` (or 1/4096 of the range).
+        standard_deviation: of a pixel from frame to frame, drift of the whole block removed.
+        structure: spread of the light within the block, its slope removed, over `standard_deviation` (or 1/4096 of the
+            range).
         low, high: fractions of the samples at the floor and at white.
-        hot: how many samples lie more than 6 deviations above the mean in every frame.
-        peak: largest sample of all frames.
+        hot: how many samples lie more than 6 standard deviations above the mean in every frame.
     """
 
-    exposure: Exposure
+    frame_set: FrameSet
     plane: str
     size: int
     row: npt.NDArray[np.int64]
     column: npt.NDArray[np.int64]
     mean: Array
     frame_means: Array
-    deviation: Array
+    standard_deviation: Array
     structure: Array
     low: Array
     high: Array
     hot: npt.NDArray[np.int64]
-    peak: Array
 
     @property
     def smooth(self) -> Mask:
@@ -65,16 +65,16 @@ class Survey:
         return self.high >= 1.0
 
     @property
-    def open(self) -> Mask:
+    def unclipped(self) -> Mask:
         """Which blocks hardly touch floor or white, so that their mean is that of the light."""
         return (self.low < 1e-3) & (self.high < 1e-3)
 
 
-def survey(exposure: Exposure, plane: str, size: int, floor: float, white: float) -> Survey:
+def plane_blocks(frame_set: FrameSet, plane: str, size: int, floor: float, white: float) -> PlaneBlocks:
     """Look at all blocks of a color plane, one frame at a time.
 
     Args:
-        exposure: F >= 2 frames of one scene.
+        frame_set: F >= 2 frames of one scene.
         plane: its name in `Frame.planes`.
         size: samples along each side of a block, a multiple of 4.
         floor, white: DN at which the sensor clips.
@@ -84,19 +84,18 @@ def survey(exposure: Exposure, plane: str, size: int, floor: float, white: float
     """
     if size < 8 or size % _PARTS:
         raise ValueError(f"block must be a multiple of {_PARTS}, at least 8; found {size}")
-    height, width = exposure.frames[0].planes()[plane].shape
+    height, width = frame_set.frames[0].planes()[plane].shape
     rows, columns = height // size, width // size
     if rows * columns < 2:
         raise ValueError(
             f"captures must hold at least two blocks of {size} x {size} samples a color; found {height} x {width}"
         )
-    frames, pixels = len(exposure.frames), size * size
+    frames, pixels = len(frame_set.frames), size * size
     total = np.zeros((rows * size, columns * size))
     squares, low, high = (np.zeros((rows, columns)) for _ in range(3))
     means = np.empty((frames, rows, columns))
     least = np.full(total.shape, np.inf)
-    peak = np.full((rows, columns), -np.inf)
-    for index, frame in enumerate(exposure.frames):
+    for index, frame in enumerate(frame_set.frames):
         values = np.asarray(frame.planes()[plane][: rows * size, : columns * size], dtype=np.float64)
         tiles = values.reshape(rows, size, columns, size)
         means[index] = tiles.mean((1, 3))
@@ -105,7 +104,6 @@ def survey(exposure: Exposure, plane: str, size: int, floor: float, white: float
         high += (tiles >= white).mean((1, 3))
         total += values
         np.minimum(least, values, out=least)
-        peak = np.maximum(peak, tiles.max((1, 3)))
     average = total.reshape(rows, size, columns, size) / frames
     between = ((means - means.mean(0)) ** 2).sum(0)
     around = squares - frames * np.einsum("ihjw,ihjw->ij", average, average) - pixels * between
@@ -118,8 +116,8 @@ def survey(exposure: Exposure, plane: str, size: int, floor: float, white: float
     against = np.maximum(np.sqrt(variance), least_deviation)
     bar = means.mean(0) + _HOT * against
     hot = (least.reshape(rows, size, columns, size) > bar[:, None, :, None]).sum((1, 3))
-    return Survey(
-        exposure,
+    return PlaneBlocks(
+        frame_set,
         plane,
         size,
         row.ravel(),
@@ -131,7 +129,6 @@ def survey(exposure: Exposure, plane: str, size: int, floor: float, white: float
         (low / frames).ravel(),
         (high / frames).ravel(),
         hot.ravel(),
-        peak.ravel(),
     )
 
 
@@ -169,54 +166,115 @@ def spread_over_levels(means: Array, limit: int, bins: int = 32) -> npt.NDArray[
     return np.sort(np.concatenate(chosen))
 
 
-def patch_stack(
-    surveys: Sequence[Survey], blacks: Sequence[float], white: float, limit: int, floor: float = 0.0, step: float = 0.0
-) -> tuple[npt.NDArray[np.float32], float, int, int]:
-    """Patches of one gain and one color channel, from all of its exposures and planes.
-
-    A plane with another black level than the first is brought to the first one's by a linear map that leaves white
-    where it is. That moves its floor, too, so all are clipped at the highest floor: clipping what was clipped lower is
-    as good as clipping once.
+class PatchStack(NamedTuple):
+    """Patches of one gain and one color channel.
 
     Args:
-        surveys: of the channel's planes at each exposure.
-        blacks: black level of each survey's plane, DN.
+        values: (F, P, size, size) DN.
+        floor: DN at which they are clipped in the dark.
+        diagnostics: what was left out.
+    """
+
+    values: npt.NDArray[np.float32]
+    floor: float
+    diagnostics: tuple[Diagnostic, ...]
+
+
+def patch_stack(
+    planes: Sequence[PlaneBlocks],
+    blacks: Sequence[float],
+    white: float,
+    limit: int,
+    name: str,
+    floor: float = 0.0,
+    step: float = 0.0,
+) -> PatchStack:
+    """Patches of one gain and one color channel, from all of its frames and planes.
+
+    F is the smallest number of frames of a set: more frames make more patches. A plane with another black level than
+    the first is brought to the first one's by a linear map that leaves white where it is. That moves its floor, too, so
+    all are clipped at the highest floor: clipping what was clipped lower is as good as clipping once.
+
+    Args:
+        planes: blocks of the channel's planes in each set of frames.
+        blacks: black level of each, DN.
         white, floor: DN at which the sensor clips.
         limit: how many patches at most, spread over the levels.
+        name: gain and channel, for messages.
         step: distance of the codes, DN; the floor of all is one of them.
-
-    Returns:
-        (F, P, size, size) stack in DN, where F is the smallest number of frames of an exposure: more frames make more
-        patches; the floor at which it is clipped; how many blocks there were to choose from; and how many frames of
-        them did not fill a stack.
     """
-    frames = min(len(s.exposure.frames) for s in surveys)
-    candidates: list[tuple[Survey, float, int, int]] = []
-    for known, black in zip(surveys, blacks, strict=True):
-        usable = np.flatnonzero(known.smooth & ~known.saturated)
-        for first in range(0, len(known.exposure.frames) - frames + 1, frames):
-            candidates.extend((known, black, first, int(i)) for i in usable)
-    levels = np.array([known.mean[i] for known, _, _, i in candidates])
-    chosen = spread_over_levels(levels, limit)
-    size = surveys[0].size
-    stack = np.empty((frames, len(chosen), size, size), dtype=np.float32)
-    target = blacks[0]
-    lowest = floor
+    frames = min(len(each.frame_set.frames) for each in planes)
+    candidates: list[tuple[PlaneBlocks, float, int, int]] = []
+    for each, black in zip(planes, blacks, strict=True):
+        usable = np.flatnonzero(each.smooth & ~each.saturated)
+        for first in range(0, len(each.frame_set.frames) - frames + 1, frames):
+            candidates.extend((each, black, first, int(i)) for i in usable)
+    chosen = spread_over_levels(np.array([each.mean[i] for each, _, _, i in candidates]), limit)
+    size, target, lowest = planes[0].size, blacks[0], floor
     if np.isfinite(floor):
         lowest = max(target + (floor - black) * (white - target) / (white - black) for black in blacks)
         if step:
             lowest = floor + step * np.ceil((lowest - floor) / step - 0.01)  # white is far, so maps hardly stretch
         lowest = float(np.float32(lowest))
-    planes: dict[int, list[npt.NDArray[Any]]] = {}
+    stack = np.empty((frames, len(chosen), size, size), dtype=np.float32)
     for place, index in enumerate(chosen):
-        known, black, first, block = candidates[index]
-        if id(known) not in planes:
-            planes[id(known)] = [frame.planes()[known.plane] for frame in known.exposure.frames]
-        window = np.s_[known.row[block] : known.row[block] + size, known.column[block] : known.column[block] + size]
+        each, black, first, block = candidates[index]
+        window = np.s_[each.row[block] : each.row[block] + size, each.column[block] : each.column[block] + size]
         for f in range(frames):
-            values = planes[id(known)][first + f][window].astype(np.float64)
+            values = each.frame_set.frames[first + f].planes()[each.plane][window].astype(np.float64)
             if black != target:
                 values = target + (values - black) * (white - target) / (white - black)
             stack[f, place] = np.clip(values, lowest, white)
-    spare = sum(len(s.exposure.frames) % frames for s in surveys)
-    return stack, lowest, len(candidates), spare
+    diagnostics = []
+    if len(chosen) < len(candidates):
+        used = f"{len(chosen)} of {len(candidates)} blocks used"
+        diagnostics.append(Diagnostic("blocks-chosen", "note", f"{name}: {used}, spread evenly over the levels"))
+    if unused := sum(count % frames for count in {id(e.frame_set): len(e.frame_set.frames) for e in planes}.values()):
+        diagnostics.append(
+            Diagnostic(
+                "unused-frames",
+                "note",
+                f"{name}: {unused} frames did not fill a set of {frames}, the smallest number of frames of an "
+                f"exposure, and were left out",
+            )
+        )
+    return PatchStack(stack, lowest, tuple(diagnostics))
+
+
+def block_diagnostics(planes: Sequence[PlaneBlocks]) -> tuple[Diagnostic, ...]:
+    """What to say of the blocks of one gain: edges, saturation, and pixels that are hot in the dark."""
+    name, size = label(planes[0].frame_set.iso), planes[0].size
+    total = sum(each.mean.size for each in planes)
+    found = []
+    if edges := sum(int((~each.smooth).sum()) for each in planes):
+        found.append(
+            Diagnostic(
+                "structure",
+                "warning" if edges > EDGES_WARNING * total else "note",
+                f"{name}: {edges} of {total} blocks of {size} x {size} samples hold edges and were left out, as the "
+                f"least movement between frames would count as noise",
+            )
+        )
+    if saturated := sum(int((each.smooth & each.saturated).sum()) for each in planes):
+        found.append(
+            Diagnostic(
+                "saturated",
+                "note",
+                f"{name}: {saturated} of {total} blocks are white in all samples, which says nothing of the noise, "
+                f"and were left out",
+            )
+        )
+    dark = [each for each in planes if each.frame_set.dark]
+    longest = max((each.frame_set for each in dark), key=lambda s: s.exposure_s or 0.0, default=None)
+    seen = [each for each in dark if each.frame_set is longest]
+    if hot := sum(int(each.hot.sum()) for each in seen):
+        samples = sum(each.hot.size * size**2 for each in seen)
+        found.append(
+            Diagnostic(
+                "hot-pixels",
+                "warning" if hot > HOT_PIXELS * samples else "note",
+                f"{name}: {hot} of the sensor's {samples} pixels are hot: in the dark ({seen[0].frame_set.name}) more "
+                f"than 6 standard deviations above the mean in every frame",
+            )
+        )
+    return tuple(found)
