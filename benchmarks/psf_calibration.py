@@ -33,10 +33,10 @@ from dirtypixels.calibrate.comparison import centered, psf_difference, shifted
 from dirtypixels.calibrate.psf import BernoulliChart, MeasuredField, psf_field
 from dirtypixels.calibrate.psf.alignment import align
 from dirtypixels.calibrate.psf.figures import plot_quality
-from dirtypixels.calibrate.psf.green import full_green
 from dirtypixels.calibrate.simulate import HANDHELD_POSES, ChartCamera, Pose, realistic_camera
 from dirtypixels.files import write_text
 from dirtypixels.raw.frames import Frame
+from dirtypixels.raw.mosaic import full_green
 from dirtypixels.study.results import hardware, versions
 
 Floats = npt.NDArray[np.float64]
