@@ -19,6 +19,7 @@ from PIL import ExifTags, Image
 from scipy import ndimage
 
 from dirtypixels.calibrate.psf.chart import BernoulliChart
+from dirtypixels.calibrate.psf.chart_print import write_chart
 from dirtypixels.calibrate.simulate import HANDHELD_POSES, Pose, realistic_camera, simulate_captures
 from dirtypixels.cli.main import main
 from dirtypixels.raw.folders import read_frames, write_frames
@@ -51,7 +52,7 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_frames(frames, folder / "noise")
     (folder / "chart").mkdir()
     chart_capture()(folder)
-    CHART.save(folder / "chart.png")
+    write_chart(CHART, folder / "chart.png")
     return folder
 
 

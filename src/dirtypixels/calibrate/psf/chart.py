@@ -64,9 +64,9 @@ class BernoulliChart:
         >>> from dirtypixels.calibrate import BernoulliChart
         >>> chart = BernoulliChart.for_sensor(640, 480, seed=5)
         >>> chart.rows, chart.columns, chart.pattern.shape
-        (3, 4, (316, 396))
+        (3, 4, (336, 432))
         >>> round(chart.cell_px(640, 480), 2)  # where it just fills the frame
-        1.52
+        1.43
     """
 
     rows: int = 9
