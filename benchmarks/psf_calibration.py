@@ -33,10 +33,10 @@ from dirtypixels.calibrate.comparison import centered, psf_difference, shifted
 from dirtypixels.calibrate.psf import BernoulliChart, MeasuredField, psf_field
 from dirtypixels.calibrate.psf.alignment import align
 from dirtypixels.calibrate.psf.figures import plot_quality
-from dirtypixels.calibrate.psf.green import full_green
-from dirtypixels.calibrate.simulate import POSES, ChartCamera, Pose, typical
+from dirtypixels.calibrate.simulate import HANDHELD_POSES, ChartCamera, Pose, realistic_camera
 from dirtypixels.files import write_text
 from dirtypixels.raw.frames import Frame
+from dirtypixels.raw.mosaic import full_green
 from dirtypixels.study.results import hardware, versions
 
 Floats = npt.NDArray[np.float64]
@@ -112,13 +112,13 @@ def cases() -> list[Case]:
 def camera_of(case: Case, frame: tuple[int, int]) -> ChartCamera:
     """The simulated camera of a row."""
     levels: dict[str, Any] = {} if case.bits == 12 else {"black": 2**case.bits / 16, "white": 2.0**case.bits - 1}
-    return typical(case.lens, *frame, cfa=case.cfa, bits=case.bits, color=case.color, **levels)
+    return realistic_camera(case.lens, *frame, cfa=case.cfa, bits=case.bits, color=case.color, **levels)
 
 
 def photographed(case: Case, camera: ChartCamera, chart: BernoulliChart, seed: int) -> list[Frame]:
     """Its captures."""
     noise = camera.noise(100, case.snr_db, exposure=EXPOSURE)
-    poses = (FILLING if case.filling else POSES)[: case.captures]
+    poses = (FILLING if case.filling else HANDHELD_POSES)[: case.captures]
     generator = torch.Generator().manual_seed(seed)
     return [camera.expose(camera.render(chart, pose, exposure=EXPOSURE), 100, generator, noise=noise) for pose in poses]
 
@@ -216,7 +216,7 @@ def row(case: Case, args: argparse.Namespace) -> tuple[dict[str, Any], MeasuredF
     found, seconds, busy, peak, mapping, alone = pickle.loads(here.recv())
     process.join()
     plain, moved, shifts = errors(found, camera)
-    pose = (FILLING if case.filling else POSES)[0]
+    pose = (FILLING if case.filling else HANDHELD_POSES)[0]
     off = misaligned(mapping, camera, chart, pose)
     goal = 0.03 if case.snr_db >= 40 else 0.08
     return {

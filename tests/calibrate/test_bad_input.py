@@ -19,14 +19,15 @@ from PIL import ExifTags, Image
 from scipy import ndimage
 
 from dirtypixels.calibrate.psf.chart import BernoulliChart
-from dirtypixels.calibrate.simulate import POSES, Pose, simulate_captures, typical
+from dirtypixels.calibrate.psf.chart_print import write_chart
+from dirtypixels.calibrate.simulate import HANDHELD_POSES, Pose, realistic_camera, simulate_captures
 from dirtypixels.cli.main import main
 from dirtypixels.raw.folders import read_frames, write_frames
 from dirtypixels.raw.frames import Frame
 
 pytest.importorskip("cv2")
 
-CAMERA = typical()
+CAMERA = realistic_camera()
 CHART = BernoulliChart.for_sensor(640, 480)
 BLACK, WHITE = 256.0, 4095.0
 HEIGHT, WIDTH = 192, 256
@@ -43,7 +44,7 @@ class Said(NamedTuple):
 def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Captures of one gain, on a small frame, and one of the chart."""
     folder = tmp_path_factory.mktemp("bad-input") / "good"
-    simulate_captures(folder, typical(height=HEIGHT, width=WIDTH), isos=(100,), exposures=4, poses=())
+    simulate_captures(folder, realistic_camera(height=HEIGHT, width=WIDTH), isos=(100,), exposures=4, poses=())
     darks = [replace(frame, exposure_s=0.0) for frame in read_frames(folder / "darks")]
     frames = [*read_frames(folder / "noise"), *darks]
     for part in ("noise", "darks"):
@@ -51,7 +52,7 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_frames(frames, folder / "noise")
     (folder / "chart").mkdir()
     chart_capture()(folder)
-    CHART.save(folder / "chart.png")
+    write_chart(CHART, folder / "chart.png")
     return folder
 
 
@@ -140,7 +141,7 @@ def one_file(write: Callable[[Path], object], name: str = "iso100-flat3-1.tiff")
 def chart_capture(**known: Any) -> Callable[[Path], None]:
     """Photograph the chart in another way."""
 
-    def photograph(chart: Any = CHART, pose: Pose = POSES[0], **light: Any) -> Frame:
+    def photograph(chart: Any = CHART, pose: Pose = HANDHELD_POSES[0], **light: Any) -> Frame:
         return CAMERA.photograph(chart, 100, torch.Generator().manual_seed(1), pose=pose, **light)
 
     return chart_frame(lambda: photograph(**known))
@@ -160,7 +161,7 @@ def chart_stating(**wrong: Any) -> Callable[[Path], None]:
     """A good capture of the chart that states something else of itself."""
 
     def make() -> Frame:
-        return replace(CAMERA.photograph(CHART, 100, torch.Generator().manual_seed(1), pose=POSES[0]), **wrong)
+        return replace(CAMERA.photograph(CHART, 100, torch.Generator().manual_seed(1), pose=HANDHELD_POSES[0]), **wrong)
 
     return chart_frame(make)
 
@@ -169,7 +170,7 @@ def chart_seen(change: Callable[[np.ndarray], np.ndarray]) -> Callable[[Path], N
     """A capture of the chart whose light was changed on its way, alike in all colors."""
 
     def make() -> Frame:
-        light = change(typical(color=(1.0, 1.0, 1.0)).render(CHART, POSES[0]))
+        light = change(realistic_camera(color=(1.0, 1.0, 1.0)).render(CHART, HANDHELD_POSES[0]))
         return CAMERA.expose(CAMERA.colored(light), 100, torch.Generator().manual_seed(1), exposure_s=0.01)
 
     return chart_frame(make)
@@ -177,7 +178,7 @@ def chart_seen(change: Callable[[np.ndarray], np.ndarray]) -> Callable[[Path], N
 
 def chart_developed() -> Frame:
     """A capture of the chart with its black level taken off, encoded for a screen."""
-    frame = CAMERA.photograph(CHART, 100, torch.Generator().manual_seed(1), pose=POSES[0])
+    frame = CAMERA.photograph(CHART, 100, torch.Generator().manual_seed(1), pose=HANDHELD_POSES[0])
     return replace(frame, values=gamma(frame.values.astype(float), "").astype(np.uint16), black=(0.0,) * 4)
 
 
@@ -195,7 +196,7 @@ def covered(light: np.ndarray) -> np.ndarray:
 
 def two_lenses(folder: Path) -> None:
     """Two captures of the chart, as their files say through two lenses at two apertures."""
-    frames = [CAMERA.photograph(CHART, 100, torch.Generator().manual_seed(i), pose=POSES[i]) for i in (0, 1)]
+    frames = [CAMERA.photograph(CHART, 100, torch.Generator().manual_seed(i), pose=HANDHELD_POSES[i]) for i in (0, 1)]
     names = ("chart-1.tiff", "chart-2.tiff")
     write_frames([replace(f, path=Path(name)) for f, name in zip(frames, names, strict=True)], fresh(folder / "chart"))
     for frame, name, aperture, lens in zip(frames, names, (1.8, 11.0), ("A", "B"), strict=True):
@@ -240,7 +241,7 @@ def drifting(folder: Path) -> None:
     """The second frame of each pair has a fifth more light."""
     frames = read_frames(folder / "noise")
     shutil.rmtree(folder / "noise")
-    camera, generator = typical(height=HEIGHT, width=WIDTH), torch.Generator().manual_seed(2)
+    camera, generator = realistic_camera(height=HEIGHT, width=WIDTH), torch.Generator().manual_seed(2)
     lights = [12.0 if frame.path is not None and frame.path.stem.endswith("-2") else 10.0 for frame in frames]
     write_frames(
         [
@@ -356,7 +357,7 @@ PSF = (
          lambda f: ((f / "chart" / "captures.csv").unlink(), (f / "chart" / "chart-1.tiff").unlink(),
                     picture_of_8_bits(f / "chart" / "a.png")), 2, ("8 bits", "a.png")),
     Case("chart captures of two cameras",
-         lambda f: write_frames([CAMERA.flat(1, 100, 0.1), typical(height=320, width=400).flat(1, 100, 0.1)],
+         lambda f: write_frames([CAMERA.flat(1, 100, 0.1), realistic_camera(height=320, width=400).flat(1, 100, 0.1)],
                                 fresh(f / "chart")), 2, ("one camera", "640 x 480", "400 x 320")),
 )  # fmt: skip
 

@@ -14,7 +14,7 @@ from measured import MEASURED
 from measured import camera as measured_camera
 from PIL import Image
 
-from dirtypixels.calibrate.psf import BernoulliChart
+from dirtypixels.calibrate.psf import read_chart
 from dirtypixels.camera import Camera
 from dirtypixels.raw import Frame, write_frames
 
@@ -143,12 +143,12 @@ def test_darktables_profiles_say_what_they_are(said: dict[str, Any], folder: Pat
 def test_the_chart_has_its_seed_inside(said: dict[str, Any], folder: Path) -> None:
     assert said["chart"].status == 0, said["chart"]
     assert "100 %" in said["chart"].out
-    assert BernoulliChart.read(folder / "chart.pdf").seed == 5
+    assert read_chart(folder / "chart.pdf").seed == 5
     assert "warning" not in said["chart"].out
     assert "2 printer dots, fewer than 4" in said["chart fine"].out
     assert said["chart png"].status == 0
-    assert replace(BernoulliChart.read(folder / "chart.png"), seed=5, cell_mm=1.0) == replace(
-        BernoulliChart.read(folder / "chart.pdf"), cell_mm=1.0
+    assert replace(read_chart(folder / "chart.png"), seed=5, cell_mm=1.0) == replace(
+        read_chart(folder / "chart.pdf"), cell_mm=1.0
     )
 
 

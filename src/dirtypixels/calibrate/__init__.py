@@ -9,17 +9,27 @@ from dirtypixels.calibrate.noise import (
     single_image_curve,
     single_image_noise,
 )
-from dirtypixels.calibrate.psf import BernoulliChart, MeasuredField, psf_field
+from dirtypixels.calibrate.psf import (
+    BernoulliChart,
+    MeasuredField,
+    fit_to_paper,
+    psf_field,
+    read_chart,
+    write_chart,
+)
 
 __all__ = [
     "BernoulliChart",
     "MeasuredCurve",
     "MeasuredField",
     "NoiseEstimate",
+    "fit_to_paper",
     "noise_curve",
     "noise_level",
     "plot_residuals",
     "psf_field",
+    "read_chart",
     "single_image_curve",
     "single_image_noise",
+    "write_chart",
 ]

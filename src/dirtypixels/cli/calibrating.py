@@ -17,11 +17,11 @@ from dirtypixels.calibrate.imports.eld import RANGE_DN
 from dirtypixels.calibrate.imports.imported import ImportedNoise
 from dirtypixels.calibrate.noise import noise_curve, plot_residuals, single_image_curve
 from dirtypixels.calibrate.profile import noise_record, optics_record, record, with_noise, with_optics
-from dirtypixels.calibrate.psf import BernoulliChart, psf_field
+from dirtypixels.calibrate.psf import BernoulliChart, chart_print, psf_field
 from dirtypixels.calibrate.psf.chart import SHARP_DOTS
 from dirtypixels.calibrate.psf.figures import plot_quality
 from dirtypixels.calibrate.sensor import sensor_of
-from dirtypixels.calibrate.simulate import simulate_captures, typical
+from dirtypixels.calibrate.simulate import realistic_camera, simulate_captures
 from dirtypixels.camera import Camera, ExposureRule
 from dirtypixels.camera.schema import SeenCamera
 from dirtypixels.cli.profiles import existing, keep
@@ -94,7 +94,7 @@ def measure_psf(
     before = existing(out)
     if not chart.is_file():
         raise FileNotFoundError(f"chart must be a file that `dirtypixels chart` wrote; found nothing at {str(chart)!r}")
-    target = BernoulliChart.read(chart)
+    target = chart_print.read_chart(chart)
     chosen: dict[str, Any] = {} if size is None else {"size": size}
     if blocks is not None:
         chosen["blocks"] = parse_pair("blocks", blocks, "ROWSxCOLUMNS")
@@ -147,7 +147,7 @@ def simulate_calibration(out: Path, camera: str | None, size: str, seed: int) ->
     width, height = parse_pair("size", size, "WIDTHxHEIGHT")
     console = Console()
     with console.status("photographing flat fields and the chart"):
-        simulate_captures(out, typical(camera, height, width), seed=seed)
+        simulate_captures(out, realistic_camera(camera, height, width), seed=seed)
     flats, darks, charts = (out / part for part in ("noise", "darks", "chart"))
     console.print(f"Captures in {flats}, {darks} and {charts}, the chart in {out / 'chart.png'},", soft_wrap=True)
     console.print(f"what a calibration should find in {out / 'truth.json'} and {out / 'truth'}.", soft_wrap=True)
@@ -170,8 +170,8 @@ def write_chart(
     chart = BernoulliChart.for_sensor(width, height, cell_px=cell_px, seed=seed)
     dots = 600.0 if dpi is None else dpi
     if printed and paper is not None:
-        chart = chart.on_paper(paper, dots)
-    chart.save(out, dpi=dots, paper=paper, cell_px=2 if screen_px is None else screen_px)
+        chart = chart_print.fit_to_paper(chart, paper, dots)
+    chart_print.write_chart(chart, out, dpi=dots, paper=paper, cell_px=2 if screen_px is None else screen_px)
     console = Console()
     down, across = chart.size_mm
     console.print(f"Wrote {out}: {chart.rows} x {chart.columns} blocks of noise, seed {chart.seed}.", soft_wrap=True)

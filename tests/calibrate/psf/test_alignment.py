@@ -11,7 +11,7 @@ from dirtypixels.calibrate.diagnostics import verdict
 from dirtypixels.calibrate.psf import alignment as alignments
 from dirtypixels.calibrate.psf.alignment import Alignment, align
 from dirtypixels.calibrate.psf.chart import BernoulliChart
-from dirtypixels.calibrate.psf.green import full_green
+from dirtypixels.raw.mosaic import full_green
 
 pytest.importorskip("cv2")
 

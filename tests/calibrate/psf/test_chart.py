@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from dirtypixels.calibrate.psf.chart import BEST_CELL_PX, USABLE_CELL_PX, BernoulliChart
+from dirtypixels.calibrate.psf.chart_print import fit_to_paper
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +91,7 @@ class TestSizes:
 
     @pytest.mark.parametrize(("paper", "dots"), [("A4", 2), ("A3", 2), ("A2", 4), ("A1", 6)])
     def test_dots_tell_on_which_paper_they_print_sharp(self, paper: str, dots: int) -> None:
-        assert BernoulliChart.for_sensor(4000, 3000).on_paper(paper).dots(600) == dots
+        assert fit_to_paper(BernoulliChart.for_sensor(4000, 3000), paper).dots(600) == dots
 
     def test_dots_go_with_the_printer(self) -> None:
         chart = BernoulliChart(cell_mm=0.254)

@@ -33,16 +33,16 @@ def test_the_true_pattern_passes_and_one_with_the_other_diagonal_does_not(
     for one in right.split(" or "):  # which of red and blue is which cannot be told
         check_pattern(signal, one, aligned, scene.chart, "a.dng")
     for one in wrong.split(" or "):
-        message = f"the cfa {one} of a.dng does not fit.*calls green.*are not alike.*the cfa must be {right}$"
+        message = f"a.dng states the cfa {one}, but .*calls green.*are not alike.*other diagonal: give cfa=, {right}$"
         with pytest.raises(ValueError, match=message):
             check_pattern(signal, one, aligned, scene.chart, "a.dng")
-    with pytest.raises(ValueError, match=f"a.dng states no cfa, but .*the cfa must be {right}$"):
+    with pytest.raises(ValueError, match=rf"a.dng states no cfa, but .*give cfa=, {right} \("):
         check_pattern(signal, None, aligned, scene.chart, "a.dng")
 
 
 def test_the_steps_are_named(scene: Any, capture: Any, aligned: Alignment) -> None:
     signal = mosaicked(capture(scene), "RGGB")
-    with pytest.raises(ValueError, match="does not fit") as caught:
+    with pytest.raises(ValueError, match="calls green are not alike") as caught:
         check_pattern(signal, "GRBG", aligned, scene.chart, "a.dng")
     steps = [float(step) for step in re.findall(r"0\.\d{3}", str(caught.value))[:4]]
     np.testing.assert_allclose(np.divide(steps, steps[1]), [0.6, 1.0, 1.0, 0.75], atol=0.02)

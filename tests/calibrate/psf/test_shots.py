@@ -13,7 +13,7 @@ from dirtypixels.calibrate.psf.blocks import Blocks
 from dirtypixels.calibrate.psf.chart import BernoulliChart
 from dirtypixels.calibrate.psf.field import psf_field
 from dirtypixels.calibrate.psf.shots import shoot
-from dirtypixels.calibrate.simulate import Pose, typical
+from dirtypixels.calibrate.simulate import Pose, realistic_camera
 from dirtypixels.raw.frames import Frame
 
 pytest.importorskip("cv2")
@@ -23,7 +23,7 @@ CHART = BernoulliChart.for_sensor(640, 480, cell_px=1.4)
 
 @cache
 def capture(pose: Pose | None = None) -> Frame:
-    return typical().photograph(CHART, 100, torch.Generator().manual_seed(1), pose=pose)
+    return realistic_camera().photograph(CHART, 100, torch.Generator().manual_seed(1), pose=pose)
 
 
 class TestBrightness:
@@ -60,7 +60,7 @@ class TestBrightness:
 
     def test_false_corners_do_not_bend_the_map(self) -> None:
         """Turned so far, some corners are found aside of their markers, with the other polarity."""
-        chart, camera = BernoulliChart.for_sensor(960, 720, cell_px=1.8), typical(height=720, width=960)
+        chart, camera = BernoulliChart.for_sensor(960, 720, cell_px=1.8), realistic_camera(height=720, width=960)
         frame = camera.photograph(chart, 100, torch.Generator().manual_seed(1), pose=Pose(rotation=24))
         shot = shoot(frame, chart, None, None, partial=False)
         assert len(shot.alignment.markers.index) == len(chart.markers)
@@ -70,11 +70,11 @@ class TestBrightness:
 class TestRaises:
     @pytest.mark.parametrize("cfa", ["GRBG", "GBRG"])
     def test_another_pattern(self, cfa: str) -> None:
-        with pytest.raises(ValueError, match=f"the cfa {cfa} of .* does not fit.*must be RGGB or BGGR$"):
+        with pytest.raises(ValueError, match=f"states the cfa {cfa}, but .*give cfa=, RGGB or BGGR$"):
             shoot(replace(capture(), cfa=cfa), CHART, None, None, partial=False)
 
     def test_a_mosaic_without_one(self) -> None:
-        with pytest.raises(ValueError, match=r"states no cfa.*must be RGGB or BGGR$"):
+        with pytest.raises(ValueError, match=r"states no cfa.*give cfa=, RGGB or BGGR \("):
             shoot(replace(capture(), cfa=None), CHART, None, None, partial=False)
 
     @pytest.mark.parametrize("black", [(256.0, 256.0), (), (256.0,) * 5])

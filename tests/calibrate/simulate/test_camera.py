@@ -98,7 +98,7 @@ def test_the_psf_over_a_block_is_the_mean_of_its_pixels() -> None:
 
 def test_corners_lose_what_vignetting_says() -> None:
     camera = ChartCamera(noise_only(), 400, 600, cfa=None, vignetting=0.4)
-    falloff = camera.lens.falloff()
+    falloff = camera.falloff()
     # The corner pixel's center is nearer than the corner by 1 part in 500, which is 0.0011 of the light.
     assert falloff[0, 0] == pytest.approx(0.6, abs=1.2e-3)
     assert falloff.max() == pytest.approx(1.0, abs=1e-5)
@@ -115,7 +115,7 @@ def test_a_flat_field_has_the_light_that_was_asked_for() -> None:
     slope = 1 + np.linspace(-0.2, 0.2, 128) - np.linspace(-0.1, 0.1, 128)[:, None]
     for name, where in camera.sensor.planes().items():
         share = {"R": 0.5, "G": 1.0, "B": 0.8}[name[0]]
-        light = 2.0 * 0.1 * 2 * share * (slope * camera.lens.falloff())[where]
+        light = 2.0 * 0.1 * 2 * share * (slope * camera.falloff())[where]
         mean = 100 + 3995 * light
         level = camera.noise(200)
         alpha, sigma = (float(v[{"R": 0, "G": 1, "B": 2}[name[0]]]) for v in level)

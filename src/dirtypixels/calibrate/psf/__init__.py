@@ -1,7 +1,8 @@
 """A lens from captures of a printed chart."""
 
 from dirtypixels.calibrate.psf.chart import BernoulliChart
+from dirtypixels.calibrate.psf.chart_print import fit_to_paper, read_chart, write_chart
 from dirtypixels.calibrate.psf.field import psf_field
 from dirtypixels.calibrate.psf.measured_field import MeasuredField
 
-__all__ = ["BernoulliChart", "MeasuredField", "psf_field"]
+__all__ = ["BernoulliChart", "MeasuredField", "fit_to_paper", "psf_field", "read_chart", "write_chart"]

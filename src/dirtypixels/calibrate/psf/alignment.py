@@ -82,7 +82,7 @@ def align(
     taken up by a smooth spline, if windows that it was not fitted to agree.
 
     Args:
-        image: (H, W) linear light at full resolution (for a mosaic: `green.full_green`), black about 0.
+        image: (H, W) linear light at full resolution (for a mosaic: `raw.mosaic.full_green`), black about 0.
         chart: the chart that was photographed.
         saturation: the value of `image` at which the sensor saturates.
         partial: take a chart that is cut off by the frame.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from dirtypixels.calibrate.psf.displaced import hats
+from dirtypixels.calibrate.psf.mapping import hats
 
 Floats = npt.NDArray[np.float64]
 

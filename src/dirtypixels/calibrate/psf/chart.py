@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -60,6 +59,14 @@ class BernoulliChart:
     Source: Delbracio, Muse, Almansa, Morel, "The non-parametric sub-pixel local point spread function estimation is a
     well posed problem", IJCV 2012 (why Bernoulli noise); Mosleh, Green, Onzon, Begin, Langlois, "Camera intrinsic blur
     kernel estimation: a reliable framework", CVPR 2015 (noise and checkerboard markers over the whole frame).
+
+    Example:
+        >>> from dirtypixels.calibrate import BernoulliChart
+        >>> chart = BernoulliChart.for_sensor(640, 480, seed=5)
+        >>> chart.rows, chart.columns, chart.pattern.shape
+        (3, 4, (336, 432))
+        >>> round(chart.cell_px(640, 480), 2)  # where it just fills the frame
+        1.43
     """
 
     rows: int = 9
@@ -95,7 +102,7 @@ class BernoulliChart:
             height: pixels of the sensor down, as many at least.
             cell_px: wanted width of a cell in pixels, in [1, 4].
             seed: of the noise.
-            cell_mm: side of a cell on paper; `on_paper` sets it from a paper's size.
+            cell_mm: side of a cell on paper; `chart_print.fit_to_paper` sets it from a paper's size.
 
         Raises:
             ValueError: the sensor is too small for three markers each way, or a value is out of range.
@@ -120,49 +127,6 @@ class BernoulliChart:
             )
         _, _, block, rows, columns = best
         return cls(rows, columns, block=block, square=square, border=border, seed=seed, cell_mm=cell_mm)
-
-    @classmethod
-    def read(cls, path: str | Path) -> BernoulliChart:
-        """The chart that a PDF or PNG written by `save` shows, from the parameters in the file.
-
-        Raises:
-            FileNotFoundError: there is no such file.
-            ValueError: the file is neither, says nothing of a chart, or says what does not give the chart it shows.
-        """
-        from dirtypixels.calibrate.psf.chart_files import read
-
-        return read(path)
-
-    def save(self, path: str | Path, *, dpi: float = 600.0, paper: str | None = None, cell_px: int = 2) -> None:
-        """Write the chart as PDF (to print at exact size) or PNG (to show on a screen), parameters and seed inside.
-
-        Args:
-            path: ends in .pdf or .png.
-            dpi: dots per inch of the printer, for a PDF; a cell must be a whole number of dots.
-            paper: the PDF's page, see `on_paper`; None makes a page as large as is needed.
-            cell_px: screen pixels per cell, for a PNG.
-
-        Raises:
-            ValueError: another suffix, a cell is no whole number of dots, or the chart does not fit the paper.
-        """
-        from dirtypixels.calibrate.psf.chart_files import save
-
-        save(self, path, dpi=dpi, paper=paper, cell_px=cell_px)
-
-    def on_paper(self, paper: str, dpi: float = 600.0) -> BernoulliChart:
-        """The same chart as large as a paper allows, each cell a whole number of printer dots; see `dots`.
-
-        Args:
-            paper: "A4", "A3", "A2", "A1", "A0", "letter", "tabloid", or "WIDTHxHEIGHT" in millimeters; laid upright or
-                across, as fits better.
-            dpi: dots per inch of the printer.
-
-        Raises:
-            ValueError: the paper is unknown, or so small that a cell would be under 2 dots.
-        """
-        from dirtypixels.calibrate.psf.chart_paper import largest_cell_mm
-
-        return replace(self, cell_mm=largest_cell_mm(self, paper, dpi))
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -253,15 +217,20 @@ def _polarity(rows: int, columns: int) -> npt.NDArray[np.int8]:
         seed += 1
 
 
-def _orientation_distance(code: npt.NDArray[np.int8]) -> int:
-    """The least number of markers in which a code differs from itself seen turned or mirrored.
+def seen_polarity(code: npt.NDArray[np.int8], quarters: int, mirrored: bool) -> npt.NDArray[np.int8]:
+    """Markers' polarity as it is seen when their chart is turned or mirrored, see `turned`.
 
-    What is seen of a marker changes its sign as well: a quarter turn or a mirror brings the other diagonal to the top.
+    The sign changes as well as the place: a quarter turn or a mirror brings the other diagonal to the top.
     """
+    return np.asarray(turned(code, quarters, mirrored) * (-1 if (quarters % 2 == 1) != mirrored else 1), dtype=np.int8)
+
+
+def _orientation_distance(code: npt.NDArray[np.int8]) -> int:
+    """The least number of markers in which a code differs from itself seen turned or mirrored."""
     least = code.size
     for quarters in range(4):
         for mirrored in (False, True):
-            seen = turned(code, quarters, mirrored) * (-1 if (quarters % 2 == 1) != mirrored else 1)
+            seen = seen_polarity(code, quarters, mirrored)
             if (quarters or mirrored) and seen.shape == code.shape:
                 least = min(least, int((seen != code).sum()))
     return least

@@ -12,8 +12,7 @@ import numpy.typing as npt
 
 from dirtypixels.calibrate.psf import variation
 from dirtypixels.calibrate.psf.blocks import Blocks
-from dirtypixels.calibrate.psf.displaced import displaced
-from dirtypixels.calibrate.psf.mapping import Mapping
+from dirtypixels.calibrate.psf.mapping import Mapping, displaced
 from dirtypixels.calibrate.psf.normal import Normal, normal_equations, packed, right_side, unpacked
 from dirtypixels.calibrate.psf.quality import MOST_RESIDUAL, Quality, filled
 from dirtypixels.calibrate.psf.shots import Piece, Shot

@@ -11,8 +11,8 @@ import numpy.typing as npt
 from dirtypixels.calibrate.psf import registration
 from dirtypixels.calibrate.psf.alignment import Alignment
 from dirtypixels.calibrate.psf.chart import BernoulliChart
+from dirtypixels.calibrate.psf.corner_grid import opencv
 from dirtypixels.calibrate.psf.coverage import window_fractions
-from dirtypixels.calibrate.psf.lattice import opencv
 
 PSF_REACH_PX = 10.0
 """How far from a patch's edge its interior begins, where the patch is large enough."""

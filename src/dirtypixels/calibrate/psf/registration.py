@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from dirtypixels.calibrate.psf.chart import BernoulliChart
+from dirtypixels.calibrate.psf.corner_grid import opencv
 from dirtypixels.calibrate.psf.coverage import window_fractions
-from dirtypixels.calibrate.psf.lattice import opencv
 from dirtypixels.calibrate.psf.mapping import Mapping
 
 _Points = npt.NDArray[np.float64]

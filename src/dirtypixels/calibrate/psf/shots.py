@@ -13,12 +13,12 @@ from dirtypixels.calibrate.diagnostics import Diagnostic
 from dirtypixels.calibrate.psf.alignment import Alignment, align
 from dirtypixels.calibrate.psf.chart import BernoulliChart
 from dirtypixels.calibrate.psf.coverage import white_fraction
-from dirtypixels.calibrate.psf.darkness import darkness
-from dirtypixels.calibrate.psf.green import full_green
+from dirtypixels.calibrate.psf.diagnosis import darkness
 from dirtypixels.calibrate.psf.mapping import Mapping
 from dirtypixels.calibrate.psf.pattern import check_pattern
 from dirtypixels.calibrate.psf.tone import Tone, tone
 from dirtypixels.raw.frames import Frame, plane_slices
+from dirtypixels.raw.mosaic import full_green
 
 Floats = npt.NDArray[np.float64]
 

@@ -9,7 +9,16 @@ import numpy as np
 import pytest
 
 from dirtypixels.calibrate.psf.chart import BernoulliChart
-from dirtypixels.calibrate.simulate import POSES, ChartCamera, Pose, View, example_camera, simulate_captures, typical
+from dirtypixels.calibrate.psf.chart_print import read_chart
+from dirtypixels.calibrate.simulate import (
+    HANDHELD_POSES,
+    ChartCamera,
+    Pose,
+    View,
+    example_camera,
+    realistic_camera,
+    simulate_captures,
+)
 from dirtypixels.camera import Camera
 from dirtypixels.raw.folders import read_frames
 
@@ -19,7 +28,7 @@ SMALL = {"isos": (100, 800), "exposures": 3}
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("simulated") / "out"
-    return simulate_captures(folder, typical(height=256, width=320), **SMALL, chart=CHART, seed=3)
+    return simulate_captures(folder, realistic_camera(height=256, width=320), **SMALL, chart=CHART, seed=3)
 
 
 CHART = BernoulliChart(2, 3, block=40, square=10, seed=9)
@@ -57,10 +66,10 @@ def test_dark_frames_lie_apart_and_state_an_exposure_time_as_those_of_real_camer
 def test_the_chart_captures_show_the_chart_in_the_file(written: Path) -> None:
     frames = read_frames(written / "chart")
     assert [frame.path.name for frame in frames] == [f"chart-{i}.tiff" for i in (1, 2, 3)]
-    chart = BernoulliChart.read(written / "chart.png")
+    chart = read_chart(written / "chart.png")
     assert chart == CHART
-    camera = typical(height=256, width=320)
-    for frame, pose in zip(frames, POSES, strict=True):
+    camera = realistic_camera(height=256, width=320)
+    for frame, pose in zip(frames, HANDHELD_POSES, strict=True):
         expected = camera.render(chart, pose)
         measured = (frame.values - 256.0) / 3839
         assert np.corrcoef(expected.ravel(), measured.ravel())[0, 1] > 0.99
@@ -78,7 +87,7 @@ def test_the_truth_is_what_went_in(written: Path) -> None:
     assert [v["sigma"] for v in truth["noise"][3:]] == pytest.approx(level.sigma.tolist())
     assert truth["sensor"]["black"] == [256] * 4
     lens = truth["lens"]
-    for stated, pose in zip(truth["chart_captures"], POSES, strict=True):
+    for stated, pose in zip(truth["chart_captures"], HANDHELD_POSES, strict=True):
         again = Pose(**stated["pose"])
         view = View(CHART.shape, (256, 320), again, lens["focal"], tuple(lens["distortion"]))
         np.testing.assert_allclose(view.homography, stated["homography"])
@@ -87,7 +96,7 @@ def test_the_truth_is_what_went_in(written: Path) -> None:
 
 
 def test_a_seed_gives_the_same_files_again(written: Path, tmp_path: Path) -> None:
-    camera = typical(height=256, width=320)
+    camera = realistic_camera(height=256, width=320)
     same = simulate_captures(tmp_path / "same", camera, **SMALL, chart=CHART, seed=3)
     other = simulate_captures(tmp_path / "other", camera, **SMALL, chart=CHART, seed=4)
     for name in ("noise/iso800-flat2-1.tiff", "noise/captures.csv", "chart/chart-2.tiff", "truth.json"):
@@ -107,12 +116,12 @@ def test_noise_alone(tmp_path: Path) -> None:
     assert (truth["chart"], truth["chart_captures"]) == (None, [])
 
 
-def test_a_typical_camera_takes_its_levels_from_the_profile_and_what_is_known_better() -> None:
-    camera = typical()
+def test_a_realistic_camera_takes_its_levels_from_the_profile_and_what_is_known_better() -> None:
+    camera = realistic_camera()
     assert (camera.sensor.bits, camera.sensor.black[0], camera.sensor.white) == (12, 256, 4095)
     assert camera.camera.name == "simulated"
-    phone = typical("nexus-6p-rear", 48, 64, bits=10, vignetting=0.1)
-    assert (phone.sensor.bits, phone.sensor.cfa, phone.lens.vignetting) == (10, "RGGB", 0.1)
+    phone = realistic_camera("nexus-6p-rear", 48, 64, bits=10, vignetting=0.1)
+    assert (phone.sensor.bits, phone.sensor.cfa, phone.vignetting) == (10, "RGGB", 0.1)
 
 
 @pytest.mark.parametrize(

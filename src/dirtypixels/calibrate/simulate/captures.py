@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,8 @@ import numpy as np
 import torch
 
 from dirtypixels.calibrate.psf.chart import BernoulliChart
-from dirtypixels.calibrate.simulate.camera import ChartCamera
-from dirtypixels.calibrate.simulate.example import example_camera
+from dirtypixels.calibrate.psf.chart_print import write_chart
+from dirtypixels.calibrate.simulate.camera import ChartCamera, realistic_camera
 from dirtypixels.calibrate.simulate.geometry import Pose
 from dirtypixels.calibrate.simulate.sensor import channel_of, of_channel
 from dirtypixels.camera import Camera
@@ -21,8 +21,8 @@ from dirtypixels.files import write_text
 from dirtypixels.raw.folders import write_frames
 from dirtypixels.raw.frames import Frame
 
-#: Captures by hand: turned and tilted a little, and moved from one to the next.
-POSES = (
+#: How a chart stands in captures by hand: turned and tilted a little, and moved from one to the next.
+HANDHELD_POSES = (
     Pose(fill=0.97, rotation=0.8, tilt=(1.0, -1.5)),
     Pose(fill=0.96, rotation=-0.6, tilt=(-1.2, 1.0), offset=(0.004, -0.003)),
     Pose(fill=0.95, rotation=1.5, tilt=(0.5, 2.0), offset=(-0.005, 0.004)),
@@ -30,41 +30,6 @@ POSES = (
 
 #: The lamp: signal of green in the frame's center that a second at ISO 100 collects.
 LIGHT = 10.0
-
-
-def typical(
-    camera: Camera | str | Path | None = None, height: int = 480, width: int = 640, **known: Any
-) -> ChartCamera:
-    """A camera with the faults that real ones have: a barrel, dark corners, colors unlike, pixels that differ.
-
-    Args:
-        camera: a profile, or its name or path; None for `example_camera()`. Its noise and its lens are what a
-            calibration should find, and so are cfa and levels where it describes the sensor; otherwise RGGB, 12 bits,
-            black at 256.
-        height, width: of the frame, in pixels.
-        **known: what else should hold, as arguments of `ChartCamera`.
-
-    Raises:
-        ValueError: there is no such profile, it has no noise figures, or an argument is out of range.
-    """
-    if camera is None:
-        camera = example_camera()
-    profile = camera if isinstance(camera, Camera) else Camera.load(camera)
-    faults: dict[str, Any] = {
-        "distortion": (-0.04, 0.01),
-        "vignetting": 0.3,
-        "color": (0.6, 1.0, 0.75),
-        "prnu": 0.005,
-        "hot": 2e-5,
-    }
-    if (sensor := profile.profile.sensor) is not None:
-        faults |= {
-            "cfa": sensor.cfa,
-            "bits": int(sensor.white_level).bit_length(),
-            "black": max(sensor.black_level, 0.0),  # below 0 it is that of a real sensor, clipped at 0
-            "white": sensor.white_level,
-        }
-    return ChartCamera(profile, height, width, **(faults | known))
 
 
 def simulate_captures(
@@ -75,7 +40,7 @@ def simulate_captures(
     exposures: int = 6,
     frames: int = 2,
     chart: BernoulliChart | None = None,
-    poses: Sequence[Pose] = POSES,
+    poses: Sequence[Pose] = HANDHELD_POSES,
     snr_db: float | None = None,
     seed: int = 0,
 ) -> Path:
@@ -88,7 +53,7 @@ def simulate_captures(
 
     Args:
         folder: to make; it may be there if it is empty.
-        camera: None for `typical()`.
+        camera: None for `realistic_camera()`.
         isos: gains, > 0.
         exposures: number of flat fields at each gain, >= 1.
         frames: of each exposure, >= 1.
@@ -103,6 +68,15 @@ def simulate_captures(
     Raises:
         FileExistsError: the folder holds something.
         ValueError: a count or a gain is out of range, or a pose does not suit the camera.
+
+    Example:
+        >>> import tempfile
+        >>> from dirtypixels.calibrate.simulate import realistic_camera, simulate_captures
+        >>> camera = realistic_camera(height=48, width=64)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     found = simulate_captures(folder, camera, isos=[100], exposures=2, poses=())
+        ...     sorted(path.name for path in (found / "noise").iterdir())[:3]
+        ['captures.csv', 'iso100-flat1-1.tiff', 'iso100-flat1-2.tiff']
     """
     target = Path(folder)
     if target.exists() and not (target.is_dir() and not any(target.iterdir())):
@@ -111,22 +85,25 @@ def simulate_captures(
         raise ValueError(f"isos must be different numbers above 0, at least one; found {list(isos)}")
     if min(exposures, frames) < 1:
         raise ValueError(f"exposures and frames must be at least 1; found {exposures} and {frames}")
-    simulated = typical() if camera is None else camera
-    target_chart = chart
-    if target_chart is None and poses:
-        target_chart = BernoulliChart.for_sensor(simulated.width, simulated.height, seed=seed)
+    simulated = realistic_camera() if camera is None else camera
     generator = torch.Generator().manual_seed(seed)
-    if target_chart is not None and poses:
-        captures = list(_captures(simulated, target_chart, poses, min(isos), snr_db, generator))
-        write_frames(captures, target / "chart")
-        target_chart.save(target / "chart.png")
+    if not poses:
+        chart = None
+    else:
+        chart = chart or BernoulliChart.for_sensor(simulated.width, simulated.height, seed=seed)
+        photographs = []
+        for number, pose in enumerate(poses, start=1):
+            frame = simulated.photograph(chart, min(isos), generator, pose=pose, snr_db=snr_db)
+            photographs.append(replace(frame, path=Path(f"chart-{number}.tiff")))
+        write_frames(photographs, target / "chart")
+        write_chart(chart, target / "chart.png")
     flats, darks = _flats_and_darks(simulated, isos, exposures, frames, generator)
     write_frames(flats, target / "noise")
     write_frames(darks, target / "darks")
     simulated.camera.save(target / "truth")
     # Files hold PSFs rounded once more, so the hash is that of the profile as it is read.
     truth = {"camera_hash": Camera.load(target / "truth").hash}
-    truth |= _truth(simulated, isos, target_chart if poses else None, poses, snr_db, seed)
+    truth |= _truth(simulated, isos, chart, poses, snr_db, seed)
     write_text(target / "truth.json", json.dumps(truth, indent=2) + "\n")
     return target
 
@@ -150,19 +127,6 @@ def _flats_and_darks(
                 frame = camera.flat(LIGHT, iso, seconds, generator, gradient=(0.05, -0.03))
                 flats.append(replace(frame, path=Path(f"iso{iso:g}-flat{step}-{number}.tiff")))
     return flats, darks
-
-
-def _captures(
-    camera: ChartCamera,
-    chart: BernoulliChart,
-    poses: Sequence[Pose],
-    iso: float,
-    snr_db: float | None,
-    generator: torch.Generator,
-) -> Iterator[Frame]:
-    for number, pose in enumerate(poses, start=1):
-        frame = camera.photograph(chart, iso, generator, pose=pose, snr_db=snr_db)
-        yield replace(frame, path=Path(f"chart-{number}.tiff"))
 
 
 def _truth(
@@ -201,7 +165,7 @@ def _truth(
         "lens": {
             "distortion": list(camera.distortion),
             "focal": camera.focal,
-            "vignetting": camera.lens.vignetting,
+            "vignetting": camera.vignetting,
             "color": list(camera.color),
         },
         "chart": None if chart is None else chart.parameters(),

@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 
-from dirtypixels.calibrate.psf.darkness import darkness
+from dirtypixels.calibrate.psf.diagnosis import darkness
 
 LIGHT = {"R": 0.5, "Gr": 0.8, "Gb": 0.8, "B": 0.6}
 INK = 0.05
