@@ -19,7 +19,7 @@ from dirtypixels.calibrate.noise import noise_curve, plot_residuals, single_imag
 from dirtypixels.calibrate.profile import noise_record, optics_record, record, with_noise, with_optics
 from dirtypixels.calibrate.psf import BernoulliChart, psf_field
 from dirtypixels.calibrate.psf.chart import SHARP_DOTS
-from dirtypixels.calibrate.psf.figures import plot_quality
+from dirtypixels.calibrate.psf.plots import plot_quality
 from dirtypixels.calibrate.sensor import sensor_of
 from dirtypixels.calibrate.simulate import simulate_captures, typical
 from dirtypixels.camera import Camera, ExposureRule

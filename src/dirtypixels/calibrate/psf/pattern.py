@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from dirtypixels.calibrate.psf.alignment import Alignment
 from dirtypixels.calibrate.psf.chart import BernoulliChart
-from dirtypixels.calibrate.psf.levels import patch_levels
+from dirtypixels.calibrate.psf.flat_field import patch_levels
 
 _ALIKE = 0.05
 """By how much of their mean the two greens of a sensor may differ: crosstalk and gains make 1 to 3 %."""

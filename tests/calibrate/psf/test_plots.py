@@ -10,8 +10,8 @@ from PIL import Image
 
 from dirtypixels.calibrate.diagnostics import Diagnostic
 from dirtypixels.calibrate.psf.blocks import Blocks
-from dirtypixels.calibrate.psf.figures import plot_quality
-from dirtypixels.calibrate.psf.measured_field import MeasuredField
+from dirtypixels.calibrate.psf.field import MeasuredField
+from dirtypixels.calibrate.psf.plots import plot_quality
 from dirtypixels.calibrate.psf.quality import Quality
 
 
