@@ -84,7 +84,7 @@ def measured(frames: Frame | list[Frame], **known: Any) -> MeasuredField:
 
 @cache
 def plain() -> MeasuredField:
-    return measured(capture(), noise=level(40.0))
+    return measured(capture())
 
 
 @cache
@@ -112,7 +112,7 @@ class TestMeasured:
         assert np.median(found) < 0.03
 
     def test_in_25_db(self) -> None:
-        field = measured(capture(25.0), noise=level(25.0))
+        field = measured(capture(25.0))
         found = errors(field)
         assert 0.5 < np.sqrt(np.mean(found**2) / np.mean(field.quality**2)) < 1.5
         assert np.median(found) < 0.08

@@ -18,7 +18,6 @@ from dirtypixels.calibrate.psf.flat_field import CLIPPED, FlatField, flat_field
 from dirtypixels.calibrate.psf.green import full_green
 from dirtypixels.calibrate.psf.mapping import Mapping
 from dirtypixels.calibrate.psf.pattern import check_pattern
-from dirtypixels.camera import NoiseLevel
 from dirtypixels.raw.frames import Frame, plane_slices
 
 Block = tuple[slice, slice]
@@ -107,7 +106,7 @@ class ChartCapture:
         fields, diagnostics = {}, list(alignment.diagnostics)
         for name, where in plane_slices(frame.cfa).items():
             try:
-                fields[name] = flat_field(signal[where], alignment, chart, *where)
+                fields[name] = flat_field(signal, alignment, chart, where)
             except ValueError as error:
                 raise ValueError(f"plane {name}: {error}") from error
         black, white = ({name: one.typical[i] for name, one in fields.items()} for i in (0, 1))
@@ -152,24 +151,12 @@ class ChartCapture:
                 )
                 yield Samples(COLORS[name[0]], self.light[tuple(lines)], (row, column), step)
 
-    def noise_variances(self, channel: int, place: tuple[float, float], noise: NoiseLevel | None) -> list[float]:
-        """Variance of a sample halfway from black to white, over that distance squared, for each plane of a color.
-
-        Args:
-            channel: the color.
-            place: (row, column) in the frame.
-            noise: of the sensor, in units of the signal; None takes that of the chart's flat squares.
-        """
+    def noise_variances(self, channel: int, place: tuple[float, float]) -> list[float]:
+        """Variance of `light` at (row, column), halfway from black to white, in each plane of a color."""
         found = []
         for one in (one for name, one in self.flat_fields.items() if COLORS[name[0]] == channel):
             (black,), (white,) = one.at([place[::-1]])
-            level = (black + white) / 2
-            if noise is None:
-                variance = one.noise.variance(level)
-            else:
-                alpha, sigma = (float(np.broadcast_to(np.asarray(v), (3,))[channel]) for v in noise)
-                variance = max(alpha * level, 0.0) + sigma**2
-            found.append(float(variance / (white - black) ** 2))
+            found.append(float(one.noise.variance((black + white) / 2) / (white - black) ** 2))
         return found
 
 

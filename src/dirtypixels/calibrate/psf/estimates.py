@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import NamedTuple, TypeVar
+from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -27,14 +28,11 @@ from dirtypixels.calibrate.psf.least_squares import (
     solve,
     unpacked,
 )
-from dirtypixels.calibrate.psf.mapping import Mapping
 from dirtypixels.calibrate.psf.quality import Quality, filled
-from dirtypixels.camera import NoiseLevel
 
 Floats = npt.NDArray[np.float64]
 Place = tuple[int, int]
 Pieces = list[tuple[ChartCapture, Piece]]
-T = TypeVar("T")
 
 USABLE_ERROR = 0.3
 """Predicted relative error up to which a PSF may say something of its neighbors."""
@@ -91,7 +89,6 @@ def estimate(
     grid: Blocks,
     size: int,
     aperture: float = 1.0,
-    noise: NoiseLevel | None = None,
     centroids: Floats | None = None,
     progress: Callable[[float], object] | None = None,
 ) -> Estimates:
@@ -102,7 +99,6 @@ def estimate(
         grid: the blocks.
         size: of the PSFs, odd.
         aperture: of a pixel, in pixels.
-        noise: of the captures, in units of the signal; None takes that of the chart's flat squares.
         centroids: (R, C, 2) about where the PSFs' centroids are; None for the middle.
         progress: called with the share of the work that is done.
     """
@@ -110,16 +106,14 @@ def estimate(
     places = list(np.ndindex(grid.rows, grid.columns))
     centroids = np.zeros((grid.rows, grid.columns, 2)) if centroids is None else centroids
 
-    def pieces(place: Place, maps: Sequence[Mapping]) -> Pieces:
+    def solved(planes: tuple[str, ...] | None, place: Place) -> _Block:
         cut = [one.piece(grid.of(place), size, where, aperture) for one, where in zip(captures, maps, strict=True)]
-        return [(one, piece) for one, piece in zip(captures, cut, strict=True) if piece is not None]
-
-    def moved_by(shifts: Floats) -> list[Mapping]:
-        return [displaced(one.alignment.mapping, *grid.middles, -shifts) for one in captures]
+        pieces = [(one, piece) for one, piece in zip(captures, cut, strict=True) if piece is not None]
+        return _solved(pieces, size, planes)
 
     with _threads() as pool:
 
-        def over(work: Callable[[Place], T], some: list[Place], share: float) -> dict[Place, T]:
+        def over(work: Callable[[Place], _Block], some: list[Place], share: float = 1 / 3) -> dict[Place, _Block]:
             nonlocal done
             results = {}
             for place, result in zip(some, pool.map(work, some), strict=True):
@@ -129,27 +123,20 @@ def estimate(
                     progress(done)
             return results
 
-        todo = places
-        for look in range(LOOKS):
-            maps = moved_by(centroids)
-            seen = over(
-                lambda place, maps=maps: _solved(pieces(place, maps), size, GREEN), todo, 0.0 if look else 1 / 3
-            )
-            before, centroids = centroids, _moved(centroids, seen)
+        left, far = np.full_like(centroids, np.inf), places
+        for look in range(LOOKS + 1):
+            maps = [displaced(one.alignment.mapping, *grid.middles, -centroids) for one in captures]
             # A PSF far off its middle is cut by the window of taps, and its centroid falls short.
-            todo = [place for place in places if np.hypot(*(centroids - before)[place]) > FAR_PX]
-            if not todo:
+            far = [place for place in places if np.hypot(*left[place]) > FAR_PX]
+            if not far or look == LOOKS:
                 break
-        maps = moved_by(centroids)
-        blocks = over(lambda place: _solved(pieces(place, maps), size), places, 1 / 3)
+            seen = over(partial(solved, GREEN), far, 0 if look else 1 / 3)
+            before, centroids = centroids, _moved(centroids, seen)
+            left = centroids - before
+        blocks = over(partial(solved, None), places)
         usable = _usable(blocks)
-        blocks = over(lambda place: _solved_with_neighbors(place, blocks, usable, grid, size), places, 1 / 3)
-    channels = 1 if captures[0].cfa is None else 3
-    psfs = np.full((grid.rows, grid.columns, channels, size, size), np.nan)
-    for place, block in blocks.items():
-        for channel, one in block.found.items():
-            psfs[(*place, channel)] = one.psf
-    return Estimates(psfs, centroids, _quality(captures, grid, blocks, channels, noise))
+        blocks = over(lambda place: _solved_with_neighbors(place, blocks, usable, grid, size), places)
+    return _assembled(captures, grid, blocks, centroids, size)
 
 
 @contextmanager
@@ -300,28 +287,25 @@ def change(sharp: npt.NDArray[np.float32], tilt: Floats, down: Floats, across: F
     return np.asarray(down[:, None] * steps[0] + across * steps[1])
 
 
-def _quality(
-    captures: Sequence[ChartCapture],
-    grid: Blocks,
-    blocks: dict[Place, _Block],
-    channels: int,
-    noise: NoiseLevel | None,
-) -> Quality:
-    shape = (grid.rows, grid.columns)
+def _assembled(
+    captures: Sequence[ChartCapture], grid: Blocks, blocks: dict[Place, _Block], centroids: Floats, size: int
+) -> Estimates:
+    """PSFs of all blocks, and how good they are."""
+    shape, channels = (grid.rows, grid.columns), 1 if captures[0].cfa is None else 3
+    psfs = np.full((*shape, channels, size, size), np.nan)
     error, residual, misfit = (np.full((*shape, channels), np.nan) for _ in range(3))
     inside, clipped, failed = np.zeros(shape), np.zeros(shape), np.full(shape, "", dtype=object)
     for place, block in blocks.items():
-        where = grid.of(place)
-        clip = [one.clipped[where] for one in captures]
+        clip = [one.clipped[grid.of(place)] for one in captures]
         inside[place] = max((np.prod(piece.shape) / clip[0].size for _, piece in block.pieces), default=0.0)
         clipped[place] = max(float(one.mean()) for one in clip)
         failed[place] = block.failed
         middle = (float(grid.middles[0][place[0]]), float(grid.middles[1][place[1]]))
         for channel, one in block.found.items():
-            error[(*place, channel)] = np.hypot(one.error, EXTRAPOLATED * block.extrapolated[channel])
-            variances = [v for shot, _ in block.pieces for v in shot.noise_variances(channel, middle, noise)]
-            expected = float(np.sqrt(np.mean(variances)))
-            residual[(*place, channel)] = one.noise / expected
-            more = max(one.noise**2 - (NOISE_KNOWN * expected) ** 2, 0.0)
-            misfit[(*place, channel)] = np.sqrt(more) / one.signal
-    return Quality(error, misfit, residual, inside, clipped, failed)
+            at = (*place, channel)
+            psfs[at] = one.psf
+            error[at] = np.hypot(one.error, EXTRAPOLATED * block.extrapolated[channel])
+            expected = np.sqrt(np.mean([v for shot, _ in block.pieces for v in shot.noise_variances(channel, middle)]))
+            residual[at] = one.noise / expected
+            misfit[at] = np.sqrt(max(one.noise**2 - (NOISE_KNOWN * expected) ** 2, 0.0)) / one.signal
+    return Estimates(psfs, centroids, Quality(error, misfit, residual, inside, clipped, failed))

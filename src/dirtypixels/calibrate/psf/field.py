@@ -18,7 +18,7 @@ from dirtypixels.calibrate.psf.chart import BernoulliChart
 from dirtypixels.calibrate.psf.displaced import hats
 from dirtypixels.calibrate.psf.estimates import Estimates, estimate
 from dirtypixels.calibrate.psf.quality import Quality, block_diagnostics, filled
-from dirtypixels.camera import NoiseLevel, PsfField
+from dirtypixels.camera import PsfField
 from dirtypixels.raw.agreement import check_same_camera, check_same_lens
 from dirtypixels.raw.folders import read_frames
 from dirtypixels.raw.frames import Frame
@@ -57,11 +57,10 @@ class MeasuredField(PsfField):
         >>> import numpy as np
         >>> from dirtypixels.calibrate.psf.blocks import Blocks
         >>> from dirtypixels.calibrate.psf.quality import Quality
-        >>> known, spot = np.ones((2, 3, 1)), np.ones((2, 3, 1, 5, 5)) / 25
-        >>> quality = Quality(0.02 * known, 0 * known, known, known[..., 0], 0 * known[..., 0], np.full((2, 3), ""))
-        >>> field = MeasuredField(
-        ...     spot, Blocks((200, 300), 2, 3), quality, np.full((2, 3), ""), ["chart.dng"], [0.01], (), "made up", 1.4
-        ... )
+        >>> one, fine = np.ones((2, 3, 1)), np.full((2, 3), "")
+        >>> quality = Quality(0.02 * one, 0 * one, one, one[..., 0], 0 * one[..., 0], fine)
+        >>> spots, grid = np.ones((2, 3, 1, 5, 5)) / 25, Blocks((200, 300), 2, 3)
+        >>> field = MeasuredField(spots, grid, quality, fine, ["chart.dng"], [0.01], (), "made up", None)
         >>> tuple(field.psfs.shape), field.passed, int(field.trusted.sum())
         ((5, 7, 1, 5, 5), True, 6)
     """
@@ -100,7 +99,6 @@ def psf_field(
     pitch_um: float | None = None,
     size: int | None = None,
     blocks: tuple[int, int] | None = None,
-    noise: NoiseLevel | None = None,
     aperture: float = 1.0,
     partial: bool = False,
     progress: Callable[[int, int], object] | None = None,
@@ -124,8 +122,6 @@ def psf_field(
         size: side of the PSFs in full-resolution pixels, odd, 5 to 61; None chooses 11 to 31 by the blur seen.
         blocks: (rows, columns) of blocks; None chooses by size and noise, up to 9 x 12, and once more, up to 12 x 16,
             where that shows that the PSF changes fast over the field.
-        noise: of the captures, in units of the signal, floats or one for each color; the residual is judged by it.
-            None takes the noise of the chart's flat squares.
         aperture: side of a pixel's light-sensitive square in pixels, in (0, 2].
         partial: take a chart that is cut off by the frame.
         progress: called with steps done and steps in all.
@@ -141,7 +137,14 @@ def psf_field(
     non-negativity, sum 1); see `solve` for the regularization.
 
     Example:
-        EXAMPLE
+        >>> import torch
+        >>> from dirtypixels.calibrate.simulate import Pose, typical
+        >>> chart = BernoulliChart.for_sensor(360, 270, cell_px=1.4)
+        >>> camera = typical(height=270, width=360, cfa=None)
+        >>> frame = camera.photograph(chart, generator=torch.Generator().manual_seed(0), pose=Pose(fill=1.04))
+        >>> field = psf_field(frame, chart, size=9, blocks=(2, 3), partial=True)
+        >>> field.passed, tuple(field.psfs.shape), bool(field.quality.max() < 0.05)
+        (True, (5, 7, 1, 9, 9), True)
     """
     frames = _frames(capture)
     if pitch_um is not None and not 0 < pitch_um < math.inf:
@@ -170,14 +173,16 @@ def psf_field(
             captures.append(ChartCapture.of(frame, chart, partial=partial))
         except ValueError as error:
             raise ValueError(f"{frame.name}: {error}") from error
-    wanted = _size_for(captures)
-    side = int(np.clip(wanted, *SIZES)) if size is None else int(size)
+    # Six standard deviations of nearly the widest blur to each side.
+    widest = max(float(np.percentile(one.alignment.shifts.blur.max(1), 90)) for one in captures)
+    wanted = max(2 * math.ceil(6 * widest) + 1, SIZES[0])
+    side = min(wanted, SIZES[1]) if size is None else int(size)
     grid = grid or Blocks.for_size((height, width), side, step, _snr_db(captures))
     _check_samples(grid, side, step)
 
     def estimated(grid: Blocks, begin: int, centroids: Floats | None = None) -> Estimates:
         return estimate(
-            captures, grid, side, aperture, noise, centroids, lambda share: report(len(frames) * (begin + 3 * share))
+            captures, grid, side, aperture, centroids, lambda share: report(len(frames) * (begin + 3 * share))
         )
 
     found = estimated(grid, 1)
@@ -234,12 +239,6 @@ def _frames(capture: Capture | Sequence[Capture]) -> list[Frame]:
     if not frames:
         raise TypeError("capture must be a Frame or frames, at least one; found none")
     return frames
-
-
-def _size_for(captures: Sequence[ChartCapture]) -> int:
-    """Six standard deviations of nearly the widest blur to each side, but 11 at least."""
-    widest = max(float(np.percentile(one.alignment.shifts.blur.max(1), 90)) for one in captures)
-    return max(2 * math.ceil(6 * widest) + 1, SIZES[0])
 
 
 def _snr_db(captures: Sequence[ChartCapture]) -> float:

@@ -84,8 +84,7 @@ class FlatField:
 
     def at(self, points: npt.ArrayLike) -> tuple[Floats, Floats]:
         """Black and white, each (N,), at (N, 2) full-resolution pixels (x, y)."""
-        x, y = ((as_points(points) - middle_of(self.size)) / scale_of(self.size)).T
-        return polynomial.polyval2d(y, x, self.black), polynomial.polyval2d(y, x, self.white)
+        return _at((self.black, self.white), as_points(points), self.size)
 
     def grids(self, rows: npt.NDArray[Any], columns: npt.NDArray[Any]) -> tuple[Floats, Floats]:
         """Black and white at the crossings of full-resolution rows (h,) and columns (w,), each (h, w)."""
@@ -95,15 +94,14 @@ class FlatField:
 
 
 def flat_field(
-    image: npt.NDArray[Any],
+    signal: npt.NDArray[Any],
     alignment: Alignment,
     chart: BernoulliChart,
-    rows: slice = slice(None),
-    columns: slice = slice(None),
+    where: tuple[slice, slice] = (slice(None), slice(None)),
     *,
     saturation: float = 1.0,
 ) -> FlatField:
-    """Black and white maps from a picture, or from one plane of a mosaic.
+    """Black and white maps from a frame, or from one plane of a mosaic.
 
     ``level = (1 - f) black(p) + f white(p)``
 
@@ -113,48 +111,38 @@ def flat_field(
     Nothing is said of the black level that was subtracted, except where black is no print's: PSFs do not depend on it.
 
     Args:
-        image: (h, w) linear light at the full-resolution pixels [rows, columns]: the whole frame, or one color plane
-            with the slices that `raw.frames.plane_slices` gives for it.
+        signal: (H, W) linear light of the frame, finite.
         alignment: of the frame.
         chart: the chart.
-        rows: which full-resolution rows `image` holds.
-        columns: which full-resolution columns `image` holds.
-        saturation: the value at which `image` is clipped.
+        where: rows and columns of the plane, as `raw.frames.plane_slices` gives them.
+        saturation: the value at which the signal is clipped.
 
     Raises:
-        ValueError: image does not fit the frame and the slices, is not finite, too few patches are in the frame, or its
-            white is not brighter than its black in all of them.
+        ValueError: too few patches are in the frame, or its white is not brighter than its black in all of them.
     """
-    height, width = alignment.size
-    down, across = np.arange(height)[rows], np.arange(width)[columns]
-    values = np.asarray(image)
-    if values.shape != (len(down), len(across)):
-        raise ValueError(
-            f"image must have shape {(len(down), len(across))}, the frame's [rows, columns]; found {values.shape}"
-        )
-    if not np.isfinite(values).all():
-        raise ValueError("image must be finite; found NaN or infinite values")
+    values = signal[where]
+    down, across = (np.arange(length)[lines] for length, lines in zip(signal.shape, where, strict=True))
     patches, noise, clipped = patch_levels(values, alignment, chart, down, across, saturation)
     count = min(int((patches.share == 0).sum()), int((patches.share == 1).sum()))
     if count < 6:
-        raise ValueError(f"image must show at least 6 black and 6 white patches of the chart; found {count}")
+        raise ValueError(f"signal must show at least 6 black and 6 white patches of the chart; found {count}")
     windows = _window_levels(values, alignment, chart, down, across, noise)
     maps = _fitted(patches, alignment.size)
-    b, w = _at(maps, windows, alignment.size)
+    b, w = _at(maps, windows.places, alignment.size)
     bend = float(np.median((windows.value - b) / (w - b) - windows.share)) if len(b) else 0.0
     levels = patches
     if abs(bend) < limits.NON_LINEAR_WARNING:
         levels = Levels(*(np.concatenate(both) for both in zip(patches, windows, strict=True)))
         maps = _fitted(levels, alignment.size)
-    b, w = _at(maps, patches, alignment.size)
+    b, w = _at(maps, patches.places, alignment.size)
     lit = float(w.min() / w.max())
     if not (wrong := w <= b).any():
-        b, w = _at(maps, levels, alignment.size)
+        b, w = _at(maps, levels.places, alignment.size)
     step, middle = float(np.median(w - b)), float(np.median(b + w)) / 2
     snr = float(20 * np.log10(max(step / 2, 1e-12) / max(np.sqrt(noise.variance(middle)), 1e-12)))
     if wrong.any():
         raise ValueError(
-            f"image must show white brighter than black all over the chart; at {int(wrong.sum())} of {len(wrong)} "
+            f"signal must show white brighter than black all over the chart; at {int(wrong.sum())} of {len(wrong)} "
             f"squares its maps of them do not, at a signal to noise ratio of {snr:.0f} dB. Average several frames, or "
             "light the chart more evenly"
         )
@@ -199,10 +187,11 @@ def patch_levels(
         found.append((*middle, part.mean(), color, part.size, spread))
         if color:
             clipped.append((part >= CLIPPED * saturation).mean())
-    x, y, value, share, size, variance = np.array(found).reshape(-1, 6).T
+    table = np.array(found).reshape(-1, 6)
+    value, share, size, variance = table[:, 2:].T
     noise = _flat_noise(value, variance, share)
     error = np.sqrt([noise.variance(level) for level in value]) / np.sqrt(size)
-    return Levels(np.stack([x, y], 1), value, share, error), noise, float(np.mean(clipped)) if clipped else 0.0
+    return Levels(table[:, :2], value, share, error), noise, float(np.mean(clipped)) if clipped else 0.0
 
 
 def _flat_noise(level: Floats, variance: Floats, color: Floats) -> FlatNoise:
@@ -236,19 +225,19 @@ def _window_levels(
 
     found = []
     for center, fraction in zip(centers, window_fractions(chart, alignment.mapping, centers, reach), strict=True):
-        x, y = (round(float(c)) for c in center)
+        x, y = round(float(center[0])), round(float(center[1]))
         soft = cv2.GaussianBlur(np.nan_to_num(fraction, nan=1.0), (0, 0), blur)
         i, j = within(down, y), within(across, x)
         share = soft[np.ix_(down[i] - y - reach[0], across[j] - x - reach[0])].mean()
         mean = float(values[i, j].mean())
         found.append((x, y, mean, share, np.sqrt(noise.variance(mean) / values[i, j].size)))
-    x, y, value, share, error = np.array(found).reshape(-1, 5).T
-    return Levels(np.stack([x, y], 1), value, share, error)
+    table = np.array(found).reshape(-1, 5)
+    return Levels(table[:, :2], *table[:, 2:].T)
 
 
 def _fitted(levels: Levels, size: tuple[int, int]) -> tuple[Floats, Floats]:
     """Coefficients of black and white by weighted least squares; levels that are off lose weight (Huber, 5 rounds)."""
-    x, y = ((levels.places - middle_of(size)) / scale_of(size)).T
+    x, y = _units(levels.places, size)
     shares = (1 - levels.share, levels.share)
     black, white = (next(degree for least, degree in _DEGREES if share.sum() >= least) for share in shares)
     # Black is a few per cent of white, so its map may be smoother.
@@ -271,20 +260,21 @@ def _fitted(levels: Levels, size: tuple[int, int]) -> tuple[Floats, Floats]:
     return maps
 
 
-def _at(maps: tuple[Floats, Floats], levels: Levels, size: tuple[int, int]) -> tuple[Floats, Floats]:
-    x, y = ((levels.places - middle_of(size)) / scale_of(size)).T
-    return polynomial.polyval2d(y, x, maps[0]), polynomial.polyval2d(y, x, maps[1])
+def _at(maps: tuple[Floats, Floats], places: Floats, size: tuple[int, int]) -> tuple[Floats, Floats]:
+    """Both maps at places (N, 2) in pixels."""
+    x, y = _units(places, size)
+    black, white = (np.asarray(polynomial.polyval2d(y, x, one), dtype=np.float64) for one in maps)
+    return black, white
+
+
+def _units(places: Floats, size: tuple[int, int]) -> tuple[Floats, Floats]:
+    """x and y about the middle of the frame, in units of half its diagonal."""
+    x, y = ((places - middle_of(size)) / scale_of(size)).T
+    return x, y
 
 
 def _diagnostics(
-    black: float,
-    white: float,
-    lit: float,
-    clipped: float,
-    bend: float,
-    residual: float,
-    snr: float,
-    saturation: float,
+    black: float, white: float, lit: float, clipped: float, bend: float, residual: float, snr: float, saturation: float
 ) -> tuple[Diagnostic, ...]:
     share, dark = (white - black) / saturation, black / max(white, 1e-12)
     judged: tuple[tuple[Kind, bool, bool, str], ...] = (

@@ -30,6 +30,19 @@ def plot_quality(field: MeasuredField, path: Path | str) -> None:
     Args:
         field: as `psf_field` gave it.
         path: of the PNG.
+
+    Example:
+        >>> import tempfile
+        >>> from dirtypixels.calibrate.psf.blocks import Blocks
+        >>> from dirtypixels.calibrate.psf.quality import Quality
+        >>> one, fine = np.ones((2, 3, 1)), np.full((2, 3), "")
+        >>> quality = Quality(0.02 * one, 0 * one, one, one[..., 0], 0 * one[..., 0], fine)
+        >>> spots, grid = np.ones((2, 3, 1, 5, 5)) / 25, Blocks((200, 300), 2, 3)
+        >>> field = MeasuredField(spots, grid, quality, fine, ["chart.dng"], [0.01], (), "made up", None)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     plot_quality(field, Path(folder) / "quality.png")
+        ...     (Path(folder) / "quality.png").exists()
+        True
     """
     height, width = field.grid.frame
     figure = Figure(figsize=(13.5, 1.5 + 7.6 * height / width), dpi=DPI, layout="constrained")

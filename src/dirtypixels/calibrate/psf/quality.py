@@ -56,7 +56,7 @@ class Quality:
         usual = np.nanmedian(self.residual, axis=(0, 1), keepdims=True)
         with np.errstate(invalid="ignore"):
             # Where light and lens leave hardly more than the noise, three times of it may still be small.
-            odd = (self.residual > limits.BLOCK_RESIDUAL * np.maximum(usual, 1.0)).any(-1)
+            odd = np.any(self.residual > limits.BLOCK_RESIDUAL * np.maximum(usual, 1.0), axis=-1)
         found = self.failed.copy()
         for place in np.ndindex(found.shape):
             if self.inside[place] < limits.BLOCK_INSIDE:
