@@ -234,6 +234,17 @@ class TestTrust:
         assert "could not be trusted" in field.source
         assert "(2, 3)" in field.source
 
+    def test_a_saturated_block(self) -> None:
+        frame = capture(cfa=None)
+        assert frame.white is not None
+        values = frame.values.copy()
+        values[150:230, 280:360:3] = int(frame.white)
+        field = measured(replace(frame, values=values))
+        # 80 x 27 pixels of the block's 128 x 128, next to those of white paper that noise brought there.
+        assert field.reasons[1, 2].startswith("13.")
+        assert field.reasons[1, 2].endswith("% of it are saturated")
+        assert field.trusted.sum() == 11
+
     def test_blocks_beyond_the_chart(self) -> None:
         field = measured(capture(pose=Pose(fill=0.7, rotation=0.7)), blocks=(6, 8), size=9)
         assert not field.trusted[0].any()

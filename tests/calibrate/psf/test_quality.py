@@ -17,8 +17,6 @@ def good(rows: int = 3, columns: int = 4, channels: int = 3) -> Quality:
         noise=np.full((*shape, channels), 0.03),
         misfit=np.zeros((*shape, channels)),
         residual=np.full((*shape, channels), 1.1),
-        inside=np.ones(shape),
-        clipped=np.zeros(shape),
         failed=np.full(shape, "", dtype=object),
     )
 
@@ -70,8 +68,6 @@ class TestReasons:
     @pytest.mark.parametrize(
         ("part", "value", "words"),
         [
-            ("inside", 0.2, "only 20 % of it lie on the chart"),
-            ("clipped", 0.05, "5.0 % of it are saturated"),
             ("failed", "no light", "no light"),
             ("residual", 8.8, "8 times the usual residual"),
             ("noise", 0.2, "a predicted error of 20 %: too noisy"),
@@ -114,7 +110,7 @@ class TestDiagnostics:
 
     def test_few_untrusted_blocks_warn_and_are_named(self) -> None:
         quality = good()
-        quality.inside[0, 3] = 0.1
+        quality.failed[0, 3] = "only 10 % of it lie on the chart"
         severity, message = self.kinds(quality)["untrusted-blocks"]
         assert severity == "warning"
         assert "1 of 12 blocks" in message
@@ -122,7 +118,7 @@ class TestDiagnostics:
 
     def test_many_untrusted_blocks_fail(self) -> None:
         quality = good()
-        quality.inside[:2] = 0.1
+        quality.failed[:2] = "no light"
         severity, message = self.kinds(quality)["untrusted-blocks"]
         assert severity == "failure"
         assert message.endswith("and 2 more")
@@ -161,5 +157,5 @@ class TestDiagnostics:
 
     def test_a_field_without_trust(self) -> None:
         quality = good()
-        quality.inside[:] = 0.0
+        quality.failed[:] = "no light"
         assert self.kinds(quality)["untrusted-blocks"][0] == "failure"

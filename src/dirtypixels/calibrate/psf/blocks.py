@@ -97,14 +97,16 @@ class Blocks:
         )
         return row, column
 
+    def middle(self, place: tuple[int, int]) -> tuple[float, float]:
+        """(row, column) of a block's middle in pixels."""
+        rows, columns = self.of(place)
+        return (rows.start + rows.stop - 1) / 2, (columns.start + columns.stop - 1) / 2
+
     @property
     def middles(self) -> tuple[Floats, Floats]:
         """Rows (R,) and columns (C,) of the blocks' middles in pixels."""
-        found = []
-        for axis, count in enumerate((self.rows, self.columns)):
-            parts = [self.of((i, 0) if axis == 0 else (0, i))[axis] for i in range(count)]
-            found.append(np.array([(part.start + part.stop - 1) / 2 for part in parts]))
-        return found[0], found[1]
+        rows = np.array([self.middle((i, 0))[0] for i in range(self.rows)])
+        return rows, np.array([self.middle((0, j))[1] for j in range(self.columns)])
 
     def nodes(self, psfs: Floats, error: Floats | None = None) -> Floats:
         """PSFs at nodes (2 R + 1, 2 C + 1, ...), even over the frame, corners included; >= 0, sum 1.

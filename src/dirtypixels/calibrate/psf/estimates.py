@@ -7,14 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from scipy.signal import fftconvolve
 
-from dirtypixels.calibrate.diagnostics import BLOCK_RESIDUAL
+from dirtypixels.calibrate.diagnostics import BLOCK_CLIPPED, BLOCK_INSIDE, BLOCK_RESIDUAL
 from dirtypixels.calibrate.psf.blocks import Blocks
 from dirtypixels.calibrate.psf.capture import ChartCapture, Piece
 from dirtypixels.calibrate.psf.coverage import processors
@@ -123,7 +123,7 @@ def estimate(
                     progress(done)
             return results
 
-        left, far = np.full_like(centroids, np.inf), places
+        left = np.full_like(centroids, np.inf)
         for look in range(LOOKS + 1):
             maps = [displaced(one.alignment.mapping, *grid.middles, -centroids) for one in captures]
             # A PSF far off its middle is cut by the window of taps, and its centroid falls short.
@@ -226,7 +226,7 @@ def _solved_with_neighbors(
         return (blocks[other].middle, blocks[other].found[channel].psf) if other in usable else None
 
     i, j = place
-    middle = np.array([grid.middles[0][i], grid.middles[1][j]])
+    middle = grid.middle(place)
     pairs = (((i + 1, j), (i - 1, j)), ((i, j + 1), (i, j - 1)))
     tilts = {
         channel: slopes((block.middle, own.psf), [tuple(known(one, channel) for one in pair) for pair in pairs])
@@ -234,8 +234,8 @@ def _solved_with_neighbors(
     }
     sides: dict[int, tuple[Floats, float]] = {}
     for capture, piece in block.pieces:
-        away = [start + np.arange(n) - m for start, n, m in zip(piece.start, piece.shape, middle, strict=True)]
-        changes = {channel: change(piece.sharp, tilt, *away) for channel, tilt in tilts.items()}
+        down, across = (np.arange(n) + (at - m) for at, n, m in zip(piece.start, piece.shape, middle, strict=True))
+        changes = {channel: change(piece.sharp, tilt, down, across) for channel, tilt in tilts.items()}
         for samples in capture.samples(piece):
             row, column = samples.place
             values = samples.values - changes[samples.channel][row :: samples.step, column :: samples.step]
@@ -249,7 +249,7 @@ def _solved_with_neighbors(
         except ValueError as error:
             solved.failed = str(error)
             continue
-        aside = np.tensordot(middle - block.middle, tilts[channel], 1)
+        aside = np.tensordot(np.subtract(middle, block.middle), tilts[channel], 1)
         solved.found[channel] = found
         solved.extrapolated[channel] = float(np.linalg.norm(aside) / np.linalg.norm(found.psf))
     return solved
@@ -272,7 +272,7 @@ def slopes(own: tuple[Floats, Floats], neighbors: Sequence[tuple[tuple[Floats, F
     return np.stack(found)
 
 
-def change(sharp: npt.NDArray[np.float32], tilt: Floats, down: Floats, across: Floats) -> Floats:
+def change(sharp: npt.NDArray[np.float32], tilt: Floats, down: npt.NDArray[Any], across: npt.NDArray[Any]) -> Floats:
     """(h, w) what a PSF's linear change away from a place adds to a block.
 
     ``v(n) = down(n) (slope_down * sharp)(n) + across(n) (slope_across * sharp)(n)``
@@ -294,18 +294,24 @@ def _assembled(
     shape, channels = (grid.rows, grid.columns), 1 if captures[0].cfa is None else 3
     psfs = np.full((*shape, channels, size, size), np.nan)
     error, residual, misfit = (np.full((*shape, channels), np.nan) for _ in range(3))
-    inside, clipped, failed = np.zeros(shape), np.zeros(shape), np.full(shape, "", dtype=object)
+    failed = np.full(shape, "", dtype=object)
     for place, block in blocks.items():
         clip = [one.clipped[grid.of(place)] for one in captures]
-        inside[place] = max((np.prod(piece.shape) / clip[0].size for _, piece in block.pieces), default=0.0)
-        clipped[place] = max(float(one.mean()) for one in clip)
-        failed[place] = block.failed
-        middle = (float(grid.middles[0][place[0]]), float(grid.middles[1][place[1]]))
+        clipped = max(float(one.mean()) for one in clip)
+        inside = max((float(np.prod(piece.shape)) / clip[0].size for _, piece in block.pieces), default=0.0)
+        if inside < BLOCK_INSIDE:
+            failed[place] = f"only {100 * inside:.0f} % of it lie on the chart"
+        elif clipped > BLOCK_CLIPPED:
+            failed[place] = f"{100 * clipped:.1f} % of it are saturated"
+        else:
+            failed[place] = block.failed
         for channel, one in block.found.items():
             at = (*place, channel)
             psfs[at] = one.psf
             error[at] = np.hypot(one.error, EXTRAPOLATED * block.extrapolated[channel])
-            expected = np.sqrt(np.mean([v for shot, _ in block.pieces for v in shot.noise_variances(channel, middle)]))
+            expected = np.sqrt(
+                np.mean([v for shot, _ in block.pieces for v in shot.noise_variances(channel, grid.middle(place))])
+            )
             residual[at] = one.noise / expected
             misfit[at] = np.sqrt(max(one.noise**2 - (NOISE_KNOWN * expected) ** 2, 0.0)) / one.signal
-    return Estimates(psfs, centroids, Quality(error, misfit, residual, inside, clipped, failed))
+    return Estimates(psfs, centroids, Quality(error, misfit, residual, failed))

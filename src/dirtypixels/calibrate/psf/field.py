@@ -58,8 +58,8 @@ class MeasuredField(PsfField):
         >>> from dirtypixels.calibrate.psf.blocks import Blocks
         >>> from dirtypixels.calibrate.psf.quality import Quality
         >>> one, fine = np.ones((2, 3, 1)), np.full((2, 3), "")
-        >>> quality = Quality(0.02 * one, 0 * one, one, one[..., 0], 0 * one[..., 0], fine)
         >>> spots, grid = np.ones((2, 3, 1, 5, 5)) / 25, Blocks((200, 300), 2, 3)
+        >>> quality = Quality(noise=0.02 * one, misfit=0 * one, residual=one, failed=fine)
         >>> field = MeasuredField(spots, grid, quality, fine, ["chart.dng"], [0.01], (), "made up", None)
         >>> tuple(field.psfs.shape), field.passed, int(field.trusted.sum())
         ((5, 7, 1, 5, 5), True, 6)
@@ -172,6 +172,8 @@ def psf_field(
         try:
             captures.append(ChartCapture.of(frame, chart, partial=partial))
         except ValueError as error:
+            if len(frames) == 1:
+                raise
             raise ValueError(f"{frame.name}: {error}") from error
     # Six standard deviations of nearly the widest blur to each side.
     widest = max(float(np.percentile(one.alignment.shifts.blur.max(1), 90)) for one in captures)

@@ -240,7 +240,7 @@ def nonnegative(matrix: Floats, vector: Floats, start: Bools | None = None) -> t
 
 
 def _factor(matrix: npt.NDArray[Any]) -> Tensor:
-    """The lower Cholesky factor. By torch: it lets go of the interpreter, so that threads solve blocks side by side."""
+    """The lower Cholesky factor, by torch, which lets go of the interpreter: threads solve several blocks at once."""
     factor: Tensor
     factor, failed = torch.linalg.cholesky_ex(torch.from_numpy(matrix))
     if int(failed):
@@ -286,8 +286,10 @@ def _covariance(factor: Tensor, free: Bools, variance: float) -> Floats:
 def _expected(psf: Floats, covariance: Floats) -> tuple[Floats, Floats]:
     """Local mean squares of the differences over the posterior, down (size + 1, size) and across (size, size + 1)."""
     found = []
-    for axis, values, both in ((0, psf, covariance), (1, psf.T, _transposed(covariance, len(psf)))):
-        size = len(values)
+    size = len(psf)
+    # The same for both directions, once with the taps in the order of columns.
+    turned = covariance.reshape((size,) * 4).transpose(1, 0, 3, 2).reshape(size * size, -1)
+    for axis, values, both in ((0, psf, covariance), (1, psf.T, turned)):
         rows = np.arange(size * size).reshape(size, size)
         variance = np.pad(np.diag(both).reshape(size, size), ((1, 1), (0, 0)))
         squares = np.diff(np.pad(values, ((1, 1), (0, 0))), axis=0) ** 2 + variance[1:] + variance[:-1]
@@ -296,11 +298,6 @@ def _expected(psf: Floats, covariance: Floats) -> tuple[Floats, Floats]:
         found.append(local if axis == 0 else local.T)
     floor = FLOOR**2 * max(float(f.max()) for f in found)
     return found[0] + floor, found[1] + floor
-
-
-def _transposed(covariance: Floats, size: int) -> Floats:
-    """The covariance of the taps in the order of columns."""
-    return covariance.reshape(size, size, size, size).transpose(1, 0, 3, 2).reshape(size * size, -1)
 
 
 def _checked(

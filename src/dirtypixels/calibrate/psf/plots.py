@@ -36,8 +36,8 @@ def plot_quality(field: MeasuredField, path: Path | str) -> None:
         >>> from dirtypixels.calibrate.psf.blocks import Blocks
         >>> from dirtypixels.calibrate.psf.quality import Quality
         >>> one, fine = np.ones((2, 3, 1)), np.full((2, 3), "")
-        >>> quality = Quality(0.02 * one, 0 * one, one, one[..., 0], 0 * one[..., 0], fine)
         >>> spots, grid = np.ones((2, 3, 1, 5, 5)) / 25, Blocks((200, 300), 2, 3)
+        >>> quality = Quality(noise=0.02 * one, misfit=0 * one, residual=one, failed=fine)
         >>> field = MeasuredField(spots, grid, quality, fine, ["chart.dng"], [0.01], (), "made up", None)
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     plot_quality(field, Path(folder) / "quality.png")

@@ -29,16 +29,12 @@ class Quality:
         misfit: (R, C, channels) what neither PSF nor noise explains of the samples, over their standard deviation: the
             PSF changes within the block in another way than its neighbors tell, or something moved.
         residual: (R, C, channels) rms of measured - fitted, over the noise expected.
-        inside: (R, C) share of the block that shows the chart, the best of the captures.
-        clipped: (R, C) share of the block's pixels that are saturated, the worst of the captures.
-        failed: (R, C) why no PSF was found, or "".
+        failed: (R, C) why the captures give no PSF to rely on, or "".
     """
 
     noise: Floats
     misfit: Floats
     residual: Floats
-    inside: Floats
-    clipped: Floats
     failed: npt.NDArray[np.object_]
 
     @property
@@ -59,13 +55,9 @@ class Quality:
             odd = np.any(self.residual > limits.BLOCK_RESIDUAL * np.maximum(usual, 1.0), axis=-1)
         found = self.failed.copy()
         for place in np.ndindex(found.shape):
-            if self.inside[place] < limits.BLOCK_INSIDE:
-                found[place] = f"only {100 * self.inside[place]:.0f} % of it lie on the chart"
-            elif self.clipped[place] > limits.BLOCK_CLIPPED:
-                found[place] = f"{100 * self.clipped[place]:.1f} % of it are saturated"
-            elif found[place]:
+            if found[place]:
                 continue
-            elif odd[place]:
+            if odd[place]:
                 worst = float(np.nanmax(self.residual[place] / usual[0, 0]))
                 found[place] = f"{worst:.0f} times the usual residual: something covers the chart or moved"
             elif self.error[place].max() > limits.BLOCK_ERROR:
