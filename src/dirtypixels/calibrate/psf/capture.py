@@ -141,15 +141,13 @@ class ChartCapture:
 
     def samples(self, piece: Piece, planes: tuple[str, ...] | None = None) -> Iterator[Samples]:
         """The samples of each plane (or of some) in a piece."""
+        (top, left), (height, width) = piece.start, piece.shape
+        light = self.light[top : top + height, left : left + width]
         for name, where in plane_slices(self.cfa).items():
             if planes is None or name in planes:
                 step = where[0].step or 1
-                row, column = (((p.start or 0) - begin) % step for p, begin in zip(where, piece.start, strict=True))
-                lines = (
-                    slice(begin + first, begin + length, step)
-                    for begin, first, length in zip(piece.start, (row, column), piece.shape, strict=True)
-                )
-                yield Samples(COLORS[name[0]], self.light[tuple(lines)], (row, column), step)
+                row, column = (((lines.start or 0) - at) % step for lines, at in zip(where, piece.start, strict=True))
+                yield Samples(COLORS[name[0]], light[row::step, column::step], (row, column), step)
 
     def noise_variances(self, channel: int, place: tuple[float, float]) -> list[float]:
         """Variance of `light` at (row, column), halfway from black to white, in each plane of a color."""

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -44,7 +43,8 @@ NOISE_KNOWN = 1.05
 """Residual over the expected noise up to which the noise alone explains it."""
 
 LOOKS, FAR_PX = 3, 0.1
-"""How often the centroid of a block is looked for, if it still moved by more than so many pixels."""
+"""How often the centroid of a block is looked for that lies farther from the middle than so many pixels; once less
+where it is about known from larger blocks."""
 
 GREEN = ("Gr", "Gb", "Y")
 
@@ -104,12 +104,8 @@ def estimate(
     """
     done = 0.0
     places = list(np.ndindex(grid.rows, grid.columns))
+    looks = LOOKS if centroids is None else LOOKS - 1
     centroids = np.zeros((grid.rows, grid.columns, 2)) if centroids is None else centroids
-
-    def solved(planes: tuple[str, ...] | None, place: Place) -> _Block:
-        cut = [one.piece(grid.of(place), size, where, aperture) for one, where in zip(captures, maps, strict=True)]
-        pieces = [(one, piece) for one, piece in zip(captures, cut, strict=True) if piece is not None]
-        return _solved(pieces, size, planes)
 
     with _threads() as pool:
 
@@ -123,17 +119,26 @@ def estimate(
                     progress(done)
             return results
 
-        left = np.full_like(centroids, np.inf)
-        for look in range(LOOKS + 1):
-            maps = [displaced(one.alignment.mapping, *grid.middles, -centroids) for one in captures]
+        def solver(shifts: Floats, planes: tuple[str, ...] | None = None) -> Callable[[Place], _Block]:
+            maps = [displaced(one.alignment.mapping, *grid.middles, -shifts) for one in captures]
+
+            def solved(place: Place) -> _Block:
+                pieces = []
+                for one, mapping in zip(captures, maps, strict=True):
+                    if (piece := one.piece(grid.of(place), size, mapping, aperture)) is not None:
+                        pieces.append((one, piece))
+                return _solved(pieces, size, planes)
+
+            return solved
+
+        todo = places
+        for look in range(looks):
+            centroids = _moved(centroids, over(solver(centroids, GREEN), todo, 0 if look else 1 / 3))
             # A PSF far off its middle is cut by the window of taps, and its centroid falls short.
-            far = [place for place in places if np.hypot(*left[place]) > FAR_PX]
-            if not far or look == LOOKS:
+            todo = [place for place in places if np.hypot(*centroids[place]) > FAR_PX]
+            if not todo:
                 break
-            seen = over(partial(solved, GREEN), far, 0 if look else 1 / 3)
-            before, centroids = centroids, _moved(centroids, seen)
-            left = centroids - before
-        blocks = over(partial(solved, None), places)
+        blocks = over(solver(centroids), places)
         usable = _usable(blocks)
         blocks = over(lambda place: _solved_with_neighbors(place, blocks, usable, grid, size), places)
     return _assembled(captures, grid, blocks, centroids, size)
