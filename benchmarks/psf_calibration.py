@@ -30,9 +30,8 @@ from rich.console import Console
 from scipy.optimize import minimize
 
 from dirtypixels.calibrate.comparison import centered, psf_difference, shifted
-from dirtypixels.calibrate.psf import BernoulliChart, MeasuredField, psf_field
+from dirtypixels.calibrate.psf import BernoulliChart, MeasuredField, plot_quality, psf_field
 from dirtypixels.calibrate.psf.alignment import align
-from dirtypixels.calibrate.psf.figures import plot_quality
 from dirtypixels.calibrate.simulate import HANDHELD_POSES, ChartCamera, Pose, realistic_camera
 from dirtypixels.files import write_text
 from dirtypixels.raw.frames import Frame

@@ -13,7 +13,7 @@ from dirtypixels.calibrate.belonging import capture_file, seen_in
 from dirtypixels.calibrate.diagnostics import Diagnostic, verdict
 from dirtypixels.calibrate.noise.curve import MeasuredCurve
 from dirtypixels.calibrate.psf.chart import BernoulliChart
-from dirtypixels.calibrate.psf.measured_field import MeasuredField
+from dirtypixels.calibrate.psf.field import MeasuredField
 from dirtypixels.camera import Camera, ExposureRule, ProfileFile
 from dirtypixels.camera.optics import PsfField, digest_of
 from dirtypixels.camera.schema import (

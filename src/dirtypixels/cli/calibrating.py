@@ -17,9 +17,8 @@ from dirtypixels.calibrate.imports.eld import RANGE_DN
 from dirtypixels.calibrate.imports.imported import ImportedNoise
 from dirtypixels.calibrate.noise import noise_curve, plot_residuals, single_image_curve
 from dirtypixels.calibrate.profile import noise_record, optics_record, record, with_noise, with_optics
-from dirtypixels.calibrate.psf import BernoulliChart, chart_print, psf_field
+from dirtypixels.calibrate.psf import BernoulliChart, chart_print, plot_quality, psf_field
 from dirtypixels.calibrate.psf.chart import SHARP_DOTS
-from dirtypixels.calibrate.psf.figures import plot_quality
 from dirtypixels.calibrate.sensor import sensor_of
 from dirtypixels.calibrate.simulate import realistic_camera, simulate_captures
 from dirtypixels.camera import Camera, ExposureRule

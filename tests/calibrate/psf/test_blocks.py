@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from dirtypixels.calibrate.psf.blocks import Blocks
+from dirtypixels.calibrate.psf.blocks import Blocks, between
 from dirtypixels.camera import PsfField
 
 
@@ -91,6 +91,26 @@ def test_what_goes_on_stays_a_psf() -> None:
     nodes = Blocks((64, 64), 2, 2).nodes(psfs)
     assert nodes.min() == 0
     np.testing.assert_allclose(nodes.sum((-2, -1)), 1)
+
+
+class TestBetween:
+    def test_of_a_parabola_it_is_what_interpolation_misses(self) -> None:
+        base, more = np.random.default_rng(0).random((2, 5, 5))
+        at = np.arange(6.0)
+        psfs = np.array([[[base + 0.01 * u**2 * more] for u in at] for _ in range(3)])
+        missed = (psfs[1, 2, 0] + psfs[1, 3, 0]) / 2 - (base + 0.01 * 2.5**2 * more)
+        found = between(psfs, np.zeros((3, 6, 1)))
+        assert found[1, 2, 0] == pytest.approx(np.linalg.norm(missed) / np.linalg.norm(psfs[1, 2, 0]))
+
+    def test_noise_alone_is_no_bend(self) -> None:
+        rng = np.random.default_rng(0)
+        noise = 0.01 * rng.standard_normal((40, 40, 1, 5, 5))
+        psfs = np.ones((40, 40, 1, 5, 5)) + noise
+        found = between(psfs, np.full((40, 40, 1), 0.01))  # |noise| / |psf| = 0.01 * 5 / 5
+        assert np.median(found) < 0.002  # sqrt(2 * 6) * 0.01 / 8 = 0.0043 without taking it off
+
+    def test_two_blocks_tell_no_bend(self) -> None:
+        assert (between(np.random.default_rng(0).random((2, 2, 1, 5, 5)), np.zeros((2, 2, 1))) == 0).all()
 
 
 @pytest.mark.parametrize(

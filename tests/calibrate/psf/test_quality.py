@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dirtypixels.calibrate.psf.quality import Quality, between, block_diagnostics, filled
+from dirtypixels.calibrate.psf.quality import Quality, block_diagnostics, filled
 
 
 def good(rows: int = 3, columns: int = 4, channels: int = 3) -> Quality:
@@ -17,8 +17,6 @@ def good(rows: int = 3, columns: int = 4, channels: int = 3) -> Quality:
         noise=np.full((*shape, channels), 0.03),
         misfit=np.zeros((*shape, channels)),
         residual=np.full((*shape, channels), 1.1),
-        inside=np.ones(shape),
-        clipped=np.zeros(shape),
         failed=np.full(shape, "", dtype=object),
     )
 
@@ -63,26 +61,6 @@ class TestFilled:
             filled(np.zeros((2, 2)), np.zeros((2, 2), dtype=bool))
 
 
-class TestBetween:
-    def test_of_a_parabola_it_is_what_interpolation_misses(self) -> None:
-        base, more = np.random.default_rng(0).random((2, 5, 5))
-        at = np.arange(6.0)
-        psfs = np.array([[[base + 0.01 * u**2 * more] for u in at] for _ in range(3)])
-        missed = (psfs[1, 2, 0] + psfs[1, 3, 0]) / 2 - (base + 0.01 * 2.5**2 * more)
-        found = between(psfs, np.zeros((3, 6, 1)))
-        assert found[1, 2, 0] == pytest.approx(np.linalg.norm(missed) / np.linalg.norm(psfs[1, 2, 0]))
-
-    def test_noise_alone_is_no_bend(self) -> None:
-        rng = np.random.default_rng(0)
-        noise = 0.01 * rng.standard_normal((40, 40, 1, 5, 5))
-        psfs = np.ones((40, 40, 1, 5, 5)) + noise
-        found = between(psfs, np.full((40, 40, 1), 0.01))  # |noise| / |psf| = 0.01 * 5 / 5
-        assert np.median(found) < 0.002  # sqrt(2 * 6) * 0.01 / 8 = 0.0043 without taking it off
-
-    def test_two_blocks_tell_no_bend(self) -> None:
-        assert (between(np.random.default_rng(0).random((2, 2, 1, 5, 5)), np.zeros((2, 2, 1))) == 0).all()
-
-
 class TestReasons:
     def test_none_where_all_is_well(self) -> None:
         assert (good().reasons() == "").all()
@@ -90,8 +68,6 @@ class TestReasons:
     @pytest.mark.parametrize(
         ("part", "value", "words"),
         [
-            ("inside", 0.2, "only 20 % of it lie on the chart"),
-            ("clipped", 0.05, "5.0 % of it are saturated"),
             ("failed", "no light", "no light"),
             ("residual", 8.8, "8 times the usual residual"),
             ("noise", 0.2, "a predicted error of 20 %: too noisy"),
@@ -134,7 +110,7 @@ class TestDiagnostics:
 
     def test_few_untrusted_blocks_warn_and_are_named(self) -> None:
         quality = good()
-        quality.inside[0, 3] = 0.1
+        quality.failed[0, 3] = "only 10 % of it lie on the chart"
         severity, message = self.kinds(quality)["untrusted-blocks"]
         assert severity == "warning"
         assert "1 of 12 blocks" in message
@@ -142,7 +118,7 @@ class TestDiagnostics:
 
     def test_many_untrusted_blocks_fail(self) -> None:
         quality = good()
-        quality.inside[:2] = 0.1
+        quality.failed[:2] = "no light"
         severity, message = self.kinds(quality)["untrusted-blocks"]
         assert severity == "failure"
         assert message.endswith("and 2 more")
@@ -181,5 +157,5 @@ class TestDiagnostics:
 
     def test_a_field_without_trust(self) -> None:
         quality = good()
-        quality.inside[:] = 0.0
+        quality.failed[:] = "no light"
         assert self.kinds(quality)["untrusted-blocks"][0] == "failure"

@@ -97,14 +97,16 @@ class Blocks:
         )
         return row, column
 
+    def middle(self, place: tuple[int, int]) -> tuple[float, float]:
+        """(row, column) of a block's middle in pixels."""
+        rows, columns = self.of(place)
+        return (rows.start + rows.stop - 1) / 2, (columns.start + columns.stop - 1) / 2
+
     @property
     def middles(self) -> tuple[Floats, Floats]:
         """Rows (R,) and columns (C,) of the blocks' middles in pixels."""
-        found = []
-        for axis, count in enumerate((self.rows, self.columns)):
-            parts = [self.of((i, 0) if axis == 0 else (0, i))[axis] for i in range(count)]
-            found.append(np.array([(part.start + part.stop - 1) / 2 for part in parts]))
-        return found[0], found[1]
+        rows = np.array([self.middle((i, 0))[0] for i in range(self.rows)])
+        return rows, np.array([self.middle((0, j))[1] for j in range(self.columns)])
 
     def nodes(self, psfs: Floats, error: Floats | None = None) -> Floats:
         """PSFs at nodes (2 R + 1, 2 C + 1, ...), even over the frame, corners included; >= 0, sum 1.
@@ -131,6 +133,27 @@ class Blocks:
         return np.asarray(psfs / psfs.sum((-2, -1), keepdims=True))
 
 
+def between(psfs: Floats, error: Floats) -> Floats:
+    """(R, C, channels) relative error of interpolation halfway from a block to its neighbors, at most.
+
+    ``|D| / 8 / |k|``, D the second differences of the blocks' PSFs down and across, less the part that noise makes of
+    them; those of an outermost block are its neighbor's, and 0 where there are fewer than 3 blocks. So far a straight
+    line is off, and so is the field of `Blocks.nodes` where the PSF changes in kinks or as fast as the blocks; of a
+    smooth change, whose parabola the nodes follow, a quarter of it is left.
+
+    Args:
+        psfs: (R, C, channels, k, k) of the blocks.
+        error: (R, C, channels) their relative errors; NaN where a PSF is not the block's own.
+    """
+    size = np.linalg.norm(psfs, axis=(-2, -1))
+    noise = np.nan_to_num(error * size, nan=0.0) ** 2
+    total = np.zeros_like(size)
+    for axis in (0, 1):
+        bend, variance = _bends(np.moveaxis(psfs, axis, 0), np.moveaxis(noise, axis, 0))
+        total += np.moveaxis(np.maximum((bend**2).sum((-2, -1)) - variance, 0.0), 0, axis)
+    return np.asarray(np.sqrt(total) / 8 / size)
+
+
 def _along(blocks: Floats, error: Floats) -> tuple[Floats, Floats]:
     """Nodes (2 n + 1, ...) along the first axis from means over blocks (n, ..., k, k), and errors (2 n + 1, ...)."""
     n = len(blocks)
@@ -139,15 +162,20 @@ def _along(blocks: Floats, error: Floats) -> tuple[Floats, Floats]:
     if n == 1:
         return nodes, unsure
     variance = error**2
-    bend = np.zeros_like(blocks)
-    if n > 2:
-        bend[1:-1] = _seen(np.diff(blocks, 2, axis=0), variance[:-2] + 4 * variance[1:-1] + variance[2:])
-        bend[0], bend[-1] = bend[1], bend[-2]
+    bend = _seen(*_bends(blocks, variance))
     nodes[1::2] -= bend / 24
     nodes[2:-1:2] -= (bend[:-1] + bend[1:]) / 12
     for end, inner in ((0, 1), (-1, -2)):
         nodes[end] += _seen(blocks[end] - blocks[inner], variance[end] + variance[inner]) / 2 + bend[end] / 3
     return nodes, unsure
+
+
+def _bends(blocks: Floats, variance: Floats) -> tuple[Floats, Floats]:
+    """Second differences of blocks (n, ...) along the first axis, and their variances; at an end its neighbor's."""
+    if len(blocks) < 3:
+        return np.zeros_like(blocks), np.zeros_like(variance)
+    whose = np.clip(np.arange(len(blocks)) - 1, 0, len(blocks) - 3)
+    return np.diff(blocks, 2, axis=0)[whose], (variance[:-2] + 4 * variance[1:-1] + variance[2:])[whose]
 
 
 def _seen(difference: Floats, variance: Floats) -> Floats:

@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from functools import partial
-from typing import TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from scipy.signal import fftconvolve
 
-from dirtypixels.calibrate.psf import variation
+from dirtypixels.calibrate.diagnostics import BLOCK_CLIPPED, BLOCK_INSIDE, BLOCK_RESIDUAL
 from dirtypixels.calibrate.psf.blocks import Blocks
-from dirtypixels.calibrate.psf.mapping import Mapping, displaced
-from dirtypixels.calibrate.psf.normal import Normal, normal_equations, packed, right_side, unpacked
-from dirtypixels.calibrate.psf.quality import MOST_RESIDUAL, Quality, filled
-from dirtypixels.calibrate.psf.shots import Piece, Shot
-from dirtypixels.calibrate.psf.solve import Estimate, solve
-from dirtypixels.calibrate.psf.threads import side_by_side
-from dirtypixels.camera import NoiseLevel
+from dirtypixels.calibrate.psf.capture import ChartCapture, Piece
+from dirtypixels.calibrate.psf.coverage import processors
+from dirtypixels.calibrate.psf.least_squares import (
+    Estimate,
+    Normal,
+    normal_equations,
+    packed,
+    right_side,
+    solve,
+    unpacked,
+)
+from dirtypixels.calibrate.psf.mapping import displaced
+from dirtypixels.calibrate.psf.quality import Quality, filled
 
 Floats = npt.NDArray[np.float64]
 Place = tuple[int, int]
-T = TypeVar("T")
+Pieces = list[tuple[ChartCapture, Piece]]
 
 USABLE_ERROR = 0.3
 """Predicted relative error up to which a PSF may say something of its neighbors."""
@@ -34,14 +43,13 @@ NOISE_KNOWN = 1.05
 """Residual over the expected noise up to which the noise alone explains it."""
 
 LOOKS, FAR_PX = 3, 0.1
-"""How often the centroid of a block is looked for that lies farther from the middle than so many pixels."""
+"""How often the centroid of a block is looked for that lies farther from the middle than so many pixels; once less
+where it is about known from larger blocks."""
 
 GREEN = ("Gr", "Gb", "Y")
-COLORS = {"R": 0, "G": 1, "B": 2, "Y": 0}
 
 
-@dataclass(frozen=True, eq=False)
-class Estimates:
+class Estimates(NamedTuple):
     """PSFs of all blocks.
 
     Args:
@@ -55,101 +63,106 @@ class Estimates:
     quality: Quality
 
 
+@dataclass
 class _Block:
-    """What is known of a block: its pieces of the captures, and for each color the equations' matrix and the PSF.
+    """What is known of a block, by color where it differs.
 
-    Its `middle` is that of the pieces, (row, column) in the frame: the place that its first PSFs belong to.
+    Args:
+        pieces: of the captures.
+        middle: of the pieces, (row, column) in the frame: the place that PSFs belong to that are solved alone.
+        matrices: of the normal equations, packed, with the number of samples.
+        found: PSFs.
+        extrapolated: by how much the PSF in the block's middle differs from that in the pieces' middle, relative.
+        failed: why there is no PSF, or "".
     """
 
-    def __init__(self, pieces: list[tuple[Shot, Piece]]) -> None:
-        self.pieces = pieces
-        area = [float(np.prod(piece.shape)) for _, piece in pieces] or [1.0]
-        places = [np.add(piece.start, np.subtract(piece.shape, 1) / 2) for _, piece in pieces] or [np.zeros(2)]
-        self.middle = np.average(places, 0, area)
-        self.matrices: dict[int, npt.NDArray[np.float32]] = {}
-        self.counts: dict[int, int] = {}
-        self.found: dict[int, Estimate] = {}
-        self.extrapolated: dict[int, float] = {}
-        self.failed = ""
+    pieces: Pieces
+    middle: Floats = field(default_factory=lambda: np.zeros(2))
+    matrices: dict[int, tuple[npt.NDArray[np.float32], int]] = field(default_factory=dict)
+    found: dict[int, Estimate] = field(default_factory=dict)
+    extrapolated: dict[int, float] = field(default_factory=dict)
+    failed: str = ""
 
 
 def estimate(
-    shots: Sequence[Shot],
+    captures: Sequence[ChartCapture],
     grid: Blocks,
     size: int,
     aperture: float = 1.0,
-    noise: NoiseLevel | None = None,
-    progress: Callable[[int, int], object] | None = None,
+    centroids: Floats | None = None,
+    progress: Callable[[float], object] | None = None,
 ) -> Estimates:
     """The PSFs of each block, see `field.psf_field`.
 
     Args:
-        shots: captures of one camera.
+        captures: of one camera.
         grid: the blocks.
         size: of the PSFs, odd.
         aperture: of a pixel, in pixels.
-        noise: of the captures, in units of the signal; None takes that of the chart's flat squares.
-        progress: called with blocks done and blocks in all, three passes.
+        centroids: (R, C, 2) about where the PSFs' centroids are; None for the middle.
+        progress: called with the share of the work that is done.
     """
-    done = 0
+    done = 0.0
     places = list(np.ndindex(grid.rows, grid.columns))
+    looks = LOOKS if centroids is None else LOOKS - 1
+    centroids = np.zeros((grid.rows, grid.columns, 2)) if centroids is None else centroids
 
-    def over(work: Callable[[Place], T], some: list[Place] | None = None) -> dict[Place, T]:
-        nonlocal done
-        wanted = places if some is None else some
-        results = {}
-        with side_by_side() as pool:
-            for place, result in zip(wanted, pool.map(work, wanted), strict=True):
+    with _threads() as pool:
+
+        def over(work: Callable[[Place], _Block], some: list[Place], share: float = 1 / 3) -> dict[Place, _Block]:
+            nonlocal done
+            results = {}
+            for place, result in zip(some, pool.map(work, some), strict=True):
                 results[place] = result
-                done += some is None
+                done += share / len(some)
                 if progress is not None:
-                    progress(done, 3 * len(places))
-        return results
+                    progress(done)
+            return results
 
-    def pieces(place: Place, maps: Sequence[Mapping]) -> list[tuple[Shot, Piece]]:
-        cut = [shot.piece(grid.of(place), size, where, aperture) for shot, where in zip(shots, maps, strict=True)]
-        return [(shot, piece) for shot, piece in zip(shots, cut, strict=True) if piece is not None]
+        def solver(shifts: Floats, planes: tuple[str, ...] | None = None) -> Callable[[Place], _Block]:
+            maps = [displaced(one.alignment.mapping, *grid.middles, -shifts) for one in captures]
 
-    def moved_by(shifts: Floats) -> list[Mapping]:
-        return [displaced(shot.alignment.mapping, *grid.middles, -shifts) for shot in shots]
+            def solved(place: Place) -> _Block:
+                pieces = []
+                for one, mapping in zip(captures, maps, strict=True):
+                    if (piece := one.piece(grid.of(place), size, mapping, aperture)) is not None:
+                        pieces.append((one, piece))
+                return _solved(pieces, size, planes)
 
-    def first_look(maps: Sequence[Mapping], place: Place) -> Estimate | None:
-        return _first_look(pieces(place, maps), size)
+            return solved
 
-    todo: list[Place] | None = None
-    centroids = np.zeros((grid.rows, grid.columns, 2))
-    for _ in range(LOOKS):
-        seen = over(partial(first_look, moved_by(centroids)), todo)
-        centroids = _moved(centroids, seen)
-        # A PSF far off its middle is cut by the window of taps, and its centroid falls short.
-        todo = [place for place in places if np.hypot(*centroids[place]) > FAR_PX]
-        if not todo:
-            break
-    moved = moved_by(centroids)
-    blocks = over(lambda place: _solved_alone(pieces(place, moved), size))
-    usable = _usable(blocks)
-    blocks = over(lambda place: _solved_beside(place, blocks, usable, grid, size))
-    channels = 1 if shots[0].cfa is None else 3
-    psfs = np.full((grid.rows, grid.columns, channels, size, size), np.nan)
-    for place, block in blocks.items():
-        for channel, one in block.found.items():
-            psfs[(*place, channel)] = one.psf
-    return Estimates(psfs, centroids, _quality(shots, grid, blocks, channels, noise))
+        todo = places
+        for look in range(looks):
+            centroids = _moved(centroids, over(solver(centroids, GREEN), todo, 0 if look else 1 / 3))
+            # A PSF far off its middle is cut by the window of taps, and its centroid falls short.
+            todo = [place for place in places if np.hypot(*centroids[place]) > FAR_PX]
+            if not todo:
+                break
+        blocks = over(solver(centroids), places)
+        usable = _usable(blocks)
+        blocks = over(lambda place: _solved_with_neighbors(place, blocks, usable, grid, size), places)
+    return _assembled(captures, grid, blocks, centroids, size)
 
 
-def _first_look(pieces: list[tuple[Shot, Piece]], size: int) -> Estimate | None:
-    """A PSF for green in a block; None where there is none."""
-    total: Normal | None = None
-    for shot, piece in pieces:
-        for samples in shot.samples(piece, GREEN):
-            normal = normal_equations(piece.sharp, samples.values, size, samples.place, samples.step)
-            total = normal if total is None else total + normal
-    if total is None:
-        return None
-    try:
-        return solve(total, 1)
-    except ValueError:
-        return None
+@contextmanager
+def _threads() -> Iterator[ThreadPoolExecutor]:
+    """A pool with a thread for each processor, in which linear algebra starts no threads of its own.
+
+    A block's matrices are too small to be worth several threads; blocks times those are more threads than processors,
+    which wait for each other: a capture of 12 megapixels takes half as long again without this, and several times as
+    long while other work runs. Afterwards NumPy and torch have as many threads as before.
+    """
+    from threadpoolctl import threadpool_limits  # of the extra `calibrate`, as OpenCV, without which nothing comes here
+
+    before = torch.get_num_threads()
+    with (
+        threadpool_limits(1, user_api="blas"),
+        ThreadPoolExecutor(processors(), initializer=torch.set_num_threads, initargs=(1,)) as pool,
+    ):
+        try:
+            yield pool
+        finally:
+            torch.set_num_threads(before)
 
 
 def centroid(psf: Floats) -> Floats:
@@ -158,46 +171,43 @@ def centroid(psf: Floats) -> Floats:
     return np.array([(psf.sum(-2) * at).sum(-1), (psf.sum(-1) * at).sum(-1)])
 
 
-def _moved(centroids: Floats, seen: dict[Place, Estimate | None]) -> Floats:
+def _moved(centroids: Floats, seen: dict[Place, _Block]) -> Floats:
     """Centroids (R, C, 2) and what was seen to be left of them; where nothing is known, those of the neighbors."""
-    known = np.ones(centroids.shape[:2], dtype=bool)
-    found = centroids.copy()
-    good = _good([one for one in seen.values() if one is not None])
-    for place, one in seen.items():
-        known[place] = one is not None and good(one)
-        found[place] += 0.0 if one is None else centroid(one.psf)
+    found, known = centroids.copy(), np.ones(centroids.shape[:2], dtype=bool)
+    usable = _usable(seen)
+    for place in seen:
+        known[place] = place in usable
+        if place in usable:
+            (green,) = seen[place].found.values()
+            found[place] += centroid(green.psf)
     return filled(found, known) if known.any() else centroids
 
 
-def _good(estimates: list[Estimate]) -> Callable[[Estimate], bool]:
-    """Whether an estimate says something of its neighbors: it is no guess, and nothing but the chart was seen."""
-    usual = float(np.median([one.noise for one in estimates])) if estimates else 0.0
-    return lambda one: one.error < USABLE_ERROR and one.noise < MOST_RESIDUAL * usual
-
-
 def _usable(blocks: dict[Place, _Block]) -> set[Place]:
-    """Blocks whose PSFs say something of their neighbors', in all colors."""
+    """Blocks whose PSFs say something of their neighbors': none is a guess, and nothing but the chart was seen."""
     found = {place for place, block in blocks.items() if not block.failed}
     for channel in {channel for place in found for channel in blocks[place].found}:
-        good = _good([blocks[place].found[channel] for place in found])
-        found = {place for place in found if good(blocks[place].found[channel])}
+        of = {place: blocks[place].found[channel] for place in found}
+        most = BLOCK_RESIDUAL * float(np.median([one.noise for one in of.values()] or [0.0]))
+        found = {place for place, one in of.items() if one.error < USABLE_ERROR and one.noise < most}
     return found
 
 
-def _solved_alone(pieces: list[tuple[Shot, Piece]], size: int) -> _Block:
-    """A block with equations and PSF of each color, the PSF taken to be the same all over it."""
-    block = _Block(pieces)
+def _solved(pieces: Pieces, size: int, planes: tuple[str, ...] | None = None) -> _Block:
+    """A block with equations and PSF of each color (or some planes'), the PSF taken to be the same all over it."""
+    if not pieces:
+        return _Block([], failed="no part of it lies on the chart")
+    middles = [np.add(piece.start, np.subtract(piece.shape, 1) / 2) for _, piece in pieces]
+    block = _Block(pieces, np.average(middles, 0, [float(np.prod(piece.shape)) for _, piece in pieces]))
     normals: dict[int, Normal] = {}
-    for shot, piece in block.pieces:
-        for samples in shot.samples(piece):
+    for capture, piece in pieces:
+        for samples in capture.samples(piece, planes):
             normal = normal_equations(piece.sharp, samples.values, size, samples.place, samples.step)
-            channel = COLORS[samples.plane[0]]
-            normals[channel] = normal if channel not in normals else normals[channel] + normal
-    if not block.pieces:
-        block.failed = "no part of it lies on the chart"
+            before = normals.get(samples.channel)
+            normals[samples.channel] = normal if before is None else before + normal
     for channel, normal in normals.items():
         # All matrices of a field are kept; rounding to single precision is far below the noise.
-        block.matrices[channel], block.counts[channel] = packed(normal.matrix), normal.count
+        block.matrices[channel] = packed(normal.matrix), normal.count
         try:
             block.found[channel] = solve(normal, 1)
         except ValueError as error:
@@ -205,83 +215,108 @@ def _solved_alone(pieces: list[tuple[Shot, Piece]], size: int) -> _Block:
     return block
 
 
-def _solved_beside(place: Place, blocks: dict[Place, _Block], usable: set[Place], grid: Blocks, size: int) -> _Block:
-    """A block with PSFs for its middle: what their change away from it does is taken away from the samples."""
+def _solved_with_neighbors(
+    place: Place, blocks: dict[Place, _Block], usable: set[Place], grid: Blocks, size: int
+) -> _Block:
+    """A block with PSFs for its middle: what their change away from it does is taken away from the samples.
+
+    That change is linear, by central differences of the neighbors' PSFs.
+    """
     block = blocks[place]
-    beside = _Block(block.pieces)
-    beside.failed = block.failed
+    solved = _Block(block.pieces, failed=block.failed)
     if block.failed:
-        return beside
-    slopes = {channel: _slopes(place, channel, blocks, usable) for channel in block.found}
-    middle = (float(grid.middles[0][place[0]]), float(grid.middles[1][place[1]]))
-    sides: dict[int, tuple[Floats, float]] = {}
-    for shot, piece in block.pieces:
-        blurred = variation.blurred(piece.sharp, np.concatenate(list(slopes.values())))
-        steps = dict(zip(slopes, blurred.reshape(-1, 2, *piece.shape), strict=True))
-        for samples in shot.samples(piece):
-            channel = COLORS[samples.plane[0]]
-            values = samples.values - variation.change(steps[channel], samples, piece, middle)
-            vector, energy = right_side(piece.sharp, values, size, samples.place, samples.step)
-            before = sides.get(channel, (np.zeros_like(vector), 0.0))
-            sides[channel] = (before[0] + vector, before[1] + energy)
-    for channel, (vector, energy) in sides.items():
-        normal = Normal(unpacked(block.matrices.pop(channel)), vector, energy, block.counts[channel])
-        try:
-            found = solve(normal, 1, block.found[channel])
-        except ValueError as error:
-            beside.failed = str(error)
-            continue
-        aside = np.tensordot(np.subtract(middle, block.middle), slopes[channel], 1)
-        beside.found[channel] = found
-        beside.extrapolated[channel] = float(np.linalg.norm(aside) / np.linalg.norm(found.psf))
-    return beside
+        return solved
 
-
-def _slopes(place: Place, channel: int, blocks: dict[Place, _Block], usable: set[Place]) -> Floats:
-    def of(other: Place) -> tuple[Floats, Floats] | None:
+    def known(other: Place, channel: int) -> tuple[Floats, Floats] | None:
         return (blocks[other].middle, blocks[other].found[channel].psf) if other in usable else None
 
     i, j = place
-    own = blocks[place].middle, blocks[place].found[channel].psf
-    return variation.slopes(own, [(of((i + 1, j)), of((i - 1, j))), (of((i, j + 1)), of((i, j - 1)))])
+    middle = grid.middle(place)
+    pairs = (((i + 1, j), (i - 1, j)), ((i, j + 1), (i, j - 1)))
+    tilts = {
+        channel: slopes((block.middle, own.psf), [tuple(known(one, channel) for one in pair) for pair in pairs])
+        for channel, own in block.found.items()
+    }
+    sides: dict[int, tuple[Floats, float]] = {}
+    for capture, piece in block.pieces:
+        down, across = (np.arange(n) + (at - m) for at, n, m in zip(piece.start, piece.shape, middle, strict=True))
+        changes = {channel: change(piece.sharp, tilt, down, across) for channel, tilt in tilts.items()}
+        for samples in capture.samples(piece):
+            row, column = samples.place
+            values = samples.values - changes[samples.channel][row :: samples.step, column :: samples.step]
+            vector, energy = right_side(piece.sharp, values, size, samples.place, samples.step)
+            before = sides.get(samples.channel, (0.0, 0.0))
+            sides[samples.channel] = (before[0] + vector, before[1] + energy)
+    for channel, side in sides.items():
+        matrix, count = block.matrices.pop(channel)
+        try:
+            found = solve(Normal(unpacked(matrix), *side, count), 1, block.found[channel])
+        except ValueError as error:
+            solved.failed = str(error)
+            continue
+        aside = np.tensordot(np.subtract(middle, block.middle), tilts[channel], 1)
+        solved.found[channel] = found
+        solved.extrapolated[channel] = float(np.linalg.norm(aside) / np.linalg.norm(found.psf))
+    return solved
 
 
-def _quality(
-    shots: Sequence[Shot], grid: Blocks, blocks: dict[Place, _Block], channels: int, noise: NoiseLevel | None
-) -> Quality:
-    shape = (grid.rows, grid.columns)
+def slopes(own: tuple[Floats, Floats], neighbors: Sequence[tuple[tuple[Floats, Floats] | None, ...]]) -> Floats:
+    """(2, k, k) how a PSF changes with each pixel down and across the frame.
+
+    ``(k_next - k_last) / (place_next - place_last)``, where there is no neighbor with the block itself in its place
+
+    Args:
+        own: the block's (row, column) and its PSF (k, k).
+        neighbors: for each axis the next and the last block's, or None.
+    """
+    found = []
+    for axis, (after, before) in enumerate(neighbors):
+        (later, one), (earlier, other) = after or own, before or own
+        distance = later[axis] - earlier[axis]
+        found.append((one - other) / distance if distance > 0 else np.zeros_like(own[1]))
+    return np.stack(found)
+
+
+def change(sharp: npt.NDArray[np.float32], tilt: Floats, down: npt.NDArray[Any], across: npt.NDArray[Any]) -> Floats:
+    """(h, w) what a PSF's linear change away from a place adds to a block.
+
+    ``v(n) = down(n) (slope_down * sharp)(n) + across(n) (slope_across * sharp)(n)``
+
+    Args:
+        sharp: (h + k - 1, w + k - 1) the sharp correspondence.
+        tilt: (2, k, k) of `slopes`.
+        down: (h,) pixels from the place where the change is 0.
+        across: (w,) likewise.
+    """
+    steps = fftconvolve(sharp[None].astype(np.float64), tilt, mode="valid", axes=(1, 2))
+    return np.asarray(down[:, None] * steps[0] + across * steps[1])
+
+
+def _assembled(
+    captures: Sequence[ChartCapture], grid: Blocks, blocks: dict[Place, _Block], centroids: Floats, size: int
+) -> Estimates:
+    """PSFs of all blocks, and how good they are."""
+    shape, channels = (grid.rows, grid.columns), 1 if captures[0].cfa is None else 3
+    psfs = np.full((*shape, channels, size, size), np.nan)
     error, residual, misfit = (np.full((*shape, channels), np.nan) for _ in range(3))
-    inside, clipped, failed = np.zeros(shape), np.zeros(shape), np.full(shape, "", dtype=object)
+    failed = np.full(shape, "", dtype=object)
     for place, block in blocks.items():
-        rows, columns = grid.of(place)
-        pixels = (rows.stop - rows.start) * (columns.stop - columns.start)
-        inside[place] = max((piece.shape[0] * piece.shape[1] / pixels for _, piece in block.pieces), default=0.0)
-        clipped[place] = max(shot.clipped((rows, columns)) for shot in shots)
-        failed[place] = block.failed
-        middle = ((rows.start + rows.stop - 1) / 2, (columns.start + columns.stop - 1) / 2)
+        clip = [one.clipped[grid.of(place)] for one in captures]
+        clipped = max(float(one.mean()) for one in clip)
+        inside = max((float(np.prod(piece.shape)) / clip[0].size for _, piece in block.pieces), default=0.0)
+        if inside < BLOCK_INSIDE:
+            failed[place] = f"only {100 * inside:.0f} % of it lie on the chart"
+        elif clipped > BLOCK_CLIPPED:
+            failed[place] = f"{100 * clipped:.1f} % of it are saturated"
+        else:
+            failed[place] = block.failed
         for channel, one in block.found.items():
-            error[(*place, channel)] = np.hypot(one.error, EXTRAPOLATED * block.extrapolated[channel])
-            expected = _expected_noise([shot for shot, _ in block.pieces], channel, middle, noise)
-            residual[(*place, channel)] = one.noise / expected
-            more = max(one.noise**2 - (NOISE_KNOWN * expected) ** 2, 0.0)
-            misfit[(*place, channel)] = np.sqrt(more) / one.signal
-    return Quality(error, misfit, residual, inside, clipped, failed)
-
-
-def _expected_noise(
-    shots: Iterable[Shot], channel: int, middle: tuple[float, float], noise: NoiseLevel | None
-) -> float:
-    """Standard deviation of a sample of a color, in parts of white less black, in a block's middle."""
-    variances = []
-    for shot in shots:
-        for plane, tone in shot.tones.items():
-            if COLORS[plane[0]] != channel:
-                continue
-            black, contrast = shot.step_at(plane, middle)
-            if noise is None:
-                variance = tone.noise.variance(black + contrast / 2)
-            else:
-                alpha, sigma = (float(np.broadcast_to(np.asarray(v), (3,))[channel]) for v in noise)
-                variance = max(alpha * (black + contrast / 2), 0.0) + sigma**2
-            variances.append(variance / contrast**2)
-    return float(np.sqrt(np.mean(variances)))
+            at = (*place, channel)
+            psfs[at] = one.psf
+            error[at] = np.hypot(one.error, EXTRAPOLATED * block.extrapolated[channel])
+            expected = np.sqrt(
+                np.mean([v for shot, _ in block.pieces for v in shot.noise_variances(channel, grid.middle(place))])
+            )
+            residual[at] = one.noise / expected
+            misfit[at] = np.sqrt(max(one.noise**2 - (NOISE_KNOWN * expected) ** 2, 0.0)) / one.signal
+    return Estimates(psfs, centroids, Quality(error, misfit, residual, failed))

@@ -9,25 +9,87 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
-from dirtypixels.calibrate.diagnostics import Diagnostic
-from dirtypixels.calibrate.psf.blocks import Blocks
+from dirtypixels.calibrate.diagnostics import Diagnostic, verdict
+from dirtypixels.calibrate.psf.blocks import Blocks, between
+from dirtypixels.calibrate.psf.capture import ChartCapture
 from dirtypixels.calibrate.psf.chart import BernoulliChart
 from dirtypixels.calibrate.psf.estimates import Estimates, estimate
-from dirtypixels.calibrate.psf.measured_field import MeasuredField
-from dirtypixels.calibrate.psf.quality import between, block_diagnostics, filled
-from dirtypixels.calibrate.psf.shots import Shot, shoot
-from dirtypixels.camera import NoiseLevel
+from dirtypixels.calibrate.psf.mapping import hats
+from dirtypixels.calibrate.psf.quality import Quality, block_diagnostics, filled
+from dirtypixels.camera import PsfField
 from dirtypixels.raw.agreement import check_same_camera, check_same_lens
 from dirtypixels.raw.folders import read_frames
 from dirtypixels.raw.frames import Frame
 
 Floats = npt.NDArray[np.float64]
-Report = Callable[[int, int], object]
+Bools = npt.NDArray[np.bool_]
 Capture = str | Path | Frame | npt.NDArray[Any]
 
 SIZES = (11, 31)
 """Least and largest side of the PSFs that is chosen where none is given."""
+
+_STEPS = 100
+"""Steps of progress for each capture's alignment; its blocks take three times as long."""
+
+
+class MeasuredField(PsfField):
+    """PSFs over the field as they were measured, block by block.
+
+    A PSF does not contain the pixels' aperture: the sharp correspondence has it. Each block's PSFs are about the
+    centroid of green, as a shift of all of them cannot be told from distortion; lateral color stays. R x C blocks tile
+    the frame; the field's nodes are made from their middles by `Blocks.nodes`.
+
+    Args:
+        blocks: (R, C, 1|3, k, k) PSF of each block, those that are not trusted filled from their neighbors.
+        grid: where the blocks lie.
+        quality: of each block's PSF; of it the field keeps `quality`, the predicted relative l2 errors (R, C, 1|3), and
+            `residual`, the rms of measured - fitted over the noise expected (R, C, 1|3).
+        reasons: (R, C) why a block is not trusted; "" where it is.
+        captures: the captures.
+        alignment_rms_px: root mean square error of each capture's alignment, in pixels.
+        diagnostics: what is worth knowing.
+        source: where the PSFs come from.
+        pitch_um: distance of pixels on the sensor; None where it is not known.
+
+    Example:
+        >>> import numpy as np
+        >>> from dirtypixels.calibrate.psf.blocks import Blocks
+        >>> from dirtypixels.calibrate.psf.quality import Quality
+        >>> one, fine = np.ones((2, 3, 1)), np.full((2, 3), "")
+        >>> spots, grid = np.ones((2, 3, 1, 5, 5)) / 25, Blocks((200, 300), 2, 3)
+        >>> quality = Quality(noise=0.02 * one, misfit=0 * one, residual=one, failed=fine)
+        >>> field = MeasuredField(spots, grid, quality, fine, ["chart.dng"], [0.01], (), "made up", None)
+        >>> tuple(field.psfs.shape), field.passed, int(field.trusted.sum())
+        ((5, 7, 1, 5, 5), True, 6)
+    """
+
+    def __init__(
+        self,
+        blocks: Floats,
+        grid: Blocks,
+        quality: Quality,
+        reasons: npt.NDArray[np.object_],
+        captures: Sequence[str],
+        alignment_rms_px: Sequence[float],
+        diagnostics: Sequence[Diagnostic],
+        source: str,
+        pitch_um: float | None,
+    ) -> None:
+        error = quality.error * np.linalg.norm(blocks, axis=(-2, -1))
+        nodes = grid.nodes(blocks, np.where(reasons[..., None] == "", error, np.nan))
+        super().__init__(torch.from_numpy(nodes).float(), source, pitch_um)
+        self.blocks, self.grid, self.reasons = blocks, grid, reasons
+        self.captures, self.alignment_rms_px = tuple(captures), tuple(alignment_rms_px)
+        self.quality, self.residual = quality.error, quality.residual
+        self.diagnostics = tuple(diagnostics)
+        self.passed, self.reason = verdict(self.diagnostics)
+
+    @property
+    def trusted(self) -> Bools:
+        """(R, C) whether a block's PSFs are its own."""
+        return np.asarray(self.reasons == "")
 
 
 def psf_field(
@@ -37,12 +99,9 @@ def psf_field(
     pitch_um: float | None = None,
     size: int | None = None,
     blocks: tuple[int, int] | None = None,
-    black: float | tuple[float, float, float, float] | None = None,
-    white: float | None = None,
-    noise: NoiseLevel | None = None,
     aperture: float = 1.0,
     partial: bool = False,
-    progress: Report | None = None,
+    progress: Callable[[int, int], object] | None = None,
 ) -> MeasuredField:
     """The PSFs of a lens over its field, from one capture of a chart or several.
 
@@ -63,10 +122,6 @@ def psf_field(
         size: side of the PSFs in full-resolution pixels, odd, 5 to 61; None chooses 11 to 31 by the blur seen.
         blocks: (rows, columns) of blocks; None chooses by size and noise, up to 9 x 12, and once more, up to 12 x 16,
             where that shows that the PSF changes fast over the field.
-        black: level in DN, one for all or one for each place of the 2 x 2 pattern; None takes the frame's.
-        white: level in DN; None takes the frame's.
-        noise: of the captures, in units of the signal, floats or one for each color; the residual is judged by it.
-            None takes the noise of the chart's flat squares.
         aperture: side of a pixel's light-sensitive square in pixels, in (0, 2].
         partial: take a chart that is cut off by the frame.
         progress: called with steps done and steps in all.
@@ -75,11 +130,21 @@ def psf_field(
         TypeError: capture is nothing of the kind.
         FileNotFoundError: there is no such file.
         ValueError: an argument is out of range, frames do not belong together, a level is unknown, blocks have too few
-            samples, or a capture cannot be used (see `align` and `tone`); the message names it.
+            samples, or a capture cannot be used (see `align` and `flat_field`); the message names it.
         RuntimeError: OpenCV is not installed.
 
     Source: Delbracio et al. 2012 (least squares against the sharp pattern); Mosleh et al., CVPR 2015 (blocks, colors,
     non-negativity, sum 1); see `solve` for the regularization.
+
+    Example:
+        >>> import torch
+        >>> from dirtypixels.calibrate.simulate import Pose, typical
+        >>> chart = BernoulliChart.for_sensor(360, 270, cell_px=1.4)
+        >>> camera = typical(height=270, width=360, cfa=None)
+        >>> frame = camera.photograph(chart, generator=torch.Generator().manual_seed(0), pose=Pose(fill=1.04))
+        >>> field = psf_field(frame, chart, size=9, blocks=(2, 3), partial=True)
+        >>> field.passed, tuple(field.psfs.shape), bool(field.quality.max() < 0.05)
+        (True, (5, 7, 1, 9, 9), True)
     """
     frames = _frames(capture)
     if pitch_um is not None and not 0 < pitch_um < math.inf:
@@ -88,45 +153,73 @@ def psf_field(
         raise ValueError(f"aperture must be in (0, 2]; found {aperture:g}")
     if size is not None and not (isinstance(size, int | np.integer) and size % 2 == 1 and 5 <= size <= 61):
         raise ValueError(f"size must be an odd integer from 5 to 61; found {size}")
-    check_same_camera(frames)
-    check_same_lens(frames)
-    frame_size, step = (frames[0].values.shape[0], frames[0].values.shape[1]), 1 if frames[0].cfa is None else 2
     if blocks is not None and len(blocks) != 2:
         raise ValueError(f"blocks must be two numbers (rows, columns); found {len(blocks)}")
-    grid = None if blocks is None else Blocks(frame_size, *blocks)
-    steps = _Steps(progress, len(frames), 1 if grid else 2)
-    shots = []
+    check_same_camera(frames)
+    check_same_lens(frames)
+    height, width = frames[0].values.shape
+    step = 1 if frames[0].cfa is None else 2
+    grid = None if blocks is None else Blocks((height, width), *blocks)
+    total = len(frames) * (1 + 3 * (1 if grid else 2))
+
+    def report(done: float) -> None:
+        if progress is not None:
+            progress(round(_STEPS * done), _STEPS * total)
+
+    captures = []
     for number, frame in enumerate(frames):
-        steps.of_captures(number)
-        shots.append(_shot(frame, chart, black, white, partial, len(frames)))
-    wanted = _size_for(shots)
-    side = int(np.clip(wanted, *SIZES)) if size is None else int(size)
-    grid = grid or Blocks.for_size(frame_size, side, step, _snr_db(shots))
+        report(number)
+        try:
+            captures.append(ChartCapture.of(frame, chart, partial=partial))
+        except ValueError as error:
+            if len(frames) == 1:
+                raise
+            raise ValueError(f"{frame.name}: {error}") from error
+    # Six standard deviations of nearly the widest blur to each side.
+    widest = max(float(np.percentile(one.alignment.shifts.blur.max(1), 90)) for one in captures)
+    wanted = max(2 * math.ceil(6 * widest) + 1, SIZES[0])
+    side = min(wanted, SIZES[1]) if size is None else int(size)
+    grid = grid or Blocks.for_size((height, width), side, step, _snr_db(captures))
     _check_samples(grid, side, step)
-    found = estimate(shots, grid, side, aperture, noise, steps.of_pass(0))
+
+    def estimated(grid: Blocks, begin: int, centroids: Floats | None = None) -> Estimates:
+        return estimate(
+            captures, grid, side, aperture, centroids, lambda share: report(len(frames) * (begin + 3 * share))
+        )
+
+    found = estimated(grid, 1)
     if blocks is None and (finer := _finer(grid, side, step, found)) != grid:
-        grid = finer
-        found = estimate(shots, grid, side, aperture, noise, steps.of_pass(1))
-    steps.done()
+        down, across = (hats(old, new) for old, new in zip(grid.middles, finer.middles, strict=True))
+        grid, found = finer, estimated(finer, 4, np.einsum("ir,jc,rcd->ijd", down, across, found.centroids))
+    report(total)
     reasons = found.quality.reasons()
-    trusted = reasons == ""
-    diagnostics = _capture_diagnostics(shots, frames) + block_diagnostics(found.quality, reasons, found.psfs)
-    if size is None and wanted > side:
-        diagnostics += (_wider(wanted, side),)
+    trusted = np.asarray(reasons == "")
     if not trusted.any():
         raise ValueError(
             f"capture gives no PSF that can be trusted in any of {grid.rows} x {grid.columns} blocks; the first has "
             f"{reasons[0, 0]}"
         )
+    diagnostics = [
+        one if len(frames) == 1 else Diagnostic(one.kind, one.severity, f"{frame.name}: {one.message}")
+        for frame, capture_ in zip(frames, captures, strict=True)
+        for one in capture_.diagnostics
+    ]
+    diagnostics += block_diagnostics(found.quality, reasons, found.psfs)
+    if size is None and wanted > side:
+        message = (
+            f"the blur seen asks for PSFs of {wanted} x {wanted} pixels, and {side} x {side} is the most that is "
+            f"chosen: give a size of {wanted} (which takes longer), or focus again"
+        )
+        diagnostics.append(Diagnostic("psf-size", "warning", message))
     return MeasuredField(
         filled(found.psfs, trusted),
         grid,
         found.quality,
         reasons,
         [frame.name for frame in frames],
-        [shot.alignment.rms_px for shot in shots],
+        [one.alignment.rms_px for one in captures],
         diagnostics,
-        _source(frames, chart, grid, found, aperture, trusted),
+        _source(frames, chart, grid, side, aperture, trusted),
         pitch_um,
     )
 
@@ -150,13 +243,10 @@ def _frames(capture: Capture | Sequence[Capture]) -> list[Frame]:
     return frames
 
 
-def _shot(frame: Frame, chart: BernoulliChart, black: Any, white: float | None, partial: bool, count: int) -> Shot:
-    try:
-        return shoot(frame, chart, black, white, partial)
-    except ValueError as error:
-        if count == 1:
-            raise
-        raise ValueError(f"{frame.name}: {error}") from error
+def _snr_db(captures: Sequence[ChartCapture]) -> float:
+    """20 log10 of white less black over the noise, of the darkest plane of all captures together."""
+    worst = min(plane.snr_db for one in captures for plane in one.flat_fields.values())
+    return worst + 20 * math.log10(2) + 10 * math.log10(len(captures))
 
 
 def _finer(grid: Blocks, size: int, step: int, found: Estimates) -> Blocks:
@@ -170,47 +260,6 @@ def _finer(grid: Blocks, size: int, step: int, found: Estimates) -> Blocks:
     return grid.refined(size, step, float(np.median(found.quality.noise[known])), float(np.median(change)))
 
 
-class _Steps:
-    """Progress over the captures and then the blocks, once or twice, which take three times as long as the captures."""
-
-    def __init__(self, progress: Report | None, captures: int, passes: int) -> None:
-        self.progress, self.captures, self.total = progress, captures, captures * (1 + 3 * passes)
-
-    def of_captures(self, number: int) -> None:
-        if self.progress is not None:
-            self.progress(number, self.total)
-
-    def of_pass(self, which: int) -> Report | None:
-        report, captures, total = self.progress, self.captures, self.total
-        if report is None:
-            return None
-        return lambda done, blocks: report(captures * ((1 + 3 * which) * blocks + 3 * done), total * blocks)
-
-    def done(self) -> None:
-        self.of_captures(self.total)
-
-
-def _size_for(shots: Sequence[Shot]) -> int:
-    """Six standard deviations of nearly the widest blur to each side, but 11 at least."""
-    widest = max(float(np.percentile(shot.alignment.shifts.blur.max(1), 90)) for shot in shots)
-    return max(2 * math.ceil(6 * widest) + 1, SIZES[0])
-
-
-def _wider(wanted: int, side: int) -> Diagnostic:
-    return Diagnostic(
-        "psf-size",
-        "warning",
-        f"the blur seen asks for PSFs of {wanted} x {wanted} pixels, and {side} x {side} is the most that is chosen: "
-        f"give a size of {wanted} (which takes longer), or focus again",
-    )
-
-
-def _snr_db(shots: Sequence[Shot]) -> float:
-    """20 log10 of white less black over the noise, of the darkest plane of all captures together."""
-    worst = min(tone.snr_db for shot in shots for tone in shot.tones.values())
-    return worst + 20 * math.log10(2) + 10 * math.log10(len(shots))
-
-
 def _check_samples(grid: Blocks, size: int, step: int) -> None:
     rows, columns = grid.of((0, 0))
     samples = ((rows.stop - rows.start) // step) * ((columns.stop - columns.start) // step)
@@ -221,25 +270,10 @@ def _check_samples(grid: Blocks, size: int, step: int) -> None:
         )
 
 
-def _capture_diagnostics(shots: Sequence[Shot], frames: Sequence[Frame]) -> tuple[Diagnostic, ...]:
-    if len(shots) == 1:
-        return shots[0].diagnostics
-    return tuple(
-        Diagnostic(f.kind, f.severity, f"{frame.name}: {f.message}")
-        for shot, frame in zip(shots, frames, strict=True)
-        for f in shot.diagnostics
-    )
-
-
 def _source(
-    frames: Sequence[Frame],
-    chart: BernoulliChart,
-    grid: Blocks,
-    found: Estimates,
-    aperture: float,
-    trusted: npt.NDArray[np.bool_],
+    frames: Sequence[Frame], chart: BernoulliChart, grid: Blocks, size: int, aperture: float, trusted: Bools
 ) -> str:
-    size, bad = found.psfs.shape[-1], np.argwhere(~trusted) + 1
+    bad = np.argwhere(~trusted) + 1
     colors = "monochrome" if frames[0].cfa is None else "red, green and blue"
     whose = "" if frames[0].camera is None else f" of {frames[0].camera}"
     said = [

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from dirtypixels.calibrate.psf.alignment import Alignment
 from dirtypixels.calibrate.psf.chart import BernoulliChart
-from dirtypixels.calibrate.psf.levels import patch_levels
+from dirtypixels.calibrate.psf.flat_field import patch_levels
 from dirtypixels.raw.mosaic import check_cfa
 
 

@@ -10,8 +10,8 @@ from PIL import Image
 
 from dirtypixels.calibrate.diagnostics import Diagnostic
 from dirtypixels.calibrate.psf.blocks import Blocks
-from dirtypixels.calibrate.psf.figures import plot_quality
-from dirtypixels.calibrate.psf.measured_field import MeasuredField
+from dirtypixels.calibrate.psf.field import MeasuredField
+from dirtypixels.calibrate.psf.plots import plot_quality
 from dirtypixels.calibrate.psf.quality import Quality
 
 
@@ -22,7 +22,7 @@ def field(channels: int, untrusted: bool, diagnostics: tuple[Diagnostic, ...] = 
     error = np.full((3, 4, channels), 0.03)
     if untrusted:
         reasons[1, 2], error[1, 2] = "no part of it lies on the chart", np.nan
-    quality = Quality(error, 0 * error, 40 * error, np.ones((3, 4)), np.zeros((3, 4)), reasons.copy())
+    quality = Quality(error, 0 * error, 40 * error, reasons.copy())
     return MeasuredField(psfs, Blocks((300, 400), 3, 4), quality, reasons, ["a"], [0.01], diagnostics, "made up", 1.0)
 
 

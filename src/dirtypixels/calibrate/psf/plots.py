@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from dirtypixels.calibrate.psf.measured_field import MeasuredField
-from dirtypixels.calibrate.psf.quality import MOST_ERROR, MOST_RESIDUAL
-from dirtypixels.calibrate.psf.solve import Floats
+from dirtypixels.calibrate.diagnostics import BLOCK_ERROR, BLOCK_RESIDUAL
+from dirtypixels.calibrate.psf.field import MeasuredField
 from dirtypixels.plotting import INK, save
 
 DPI = 160
@@ -30,14 +30,27 @@ def plot_quality(field: MeasuredField, path: Path | str) -> None:
     Args:
         field: as `psf_field` gave it.
         path: of the PNG.
+
+    Example:
+        >>> import tempfile
+        >>> from dirtypixels.calibrate.psf.blocks import Blocks
+        >>> from dirtypixels.calibrate.psf.quality import Quality
+        >>> one, fine = np.ones((2, 3, 1)), np.full((2, 3), "")
+        >>> spots, grid = np.ones((2, 3, 1, 5, 5)) / 25, Blocks((200, 300), 2, 3)
+        >>> quality = Quality(noise=0.02 * one, misfit=0 * one, residual=one, failed=fine)
+        >>> field = MeasuredField(spots, grid, quality, fine, ["chart.dng"], [0.01], (), "made up", None)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     plot_quality(field, Path(folder) / "quality.png")
+        ...     (Path(folder) / "quality.png").exists()
+        True
     """
     height, width = field.grid.frame
     figure = Figure(figsize=(13.5, 1.5 + 7.6 * height / width), dpi=DPI, layout="constrained")
     parts = figure.add_gridspec(2, 2, width_ratios=(1.9, 1), wspace=0.02)
     mosaic, error, residual = (figure.add_subplot(part) for part in (parts[:, 0], parts[0, 1], parts[1, 1]))
     _mosaic(mosaic, field)
-    _map(error, field, 100 * field.quality.max(-1), "predicted relative error of the PSF, %", 100 * MOST_ERROR)
-    _map(residual, field, field.residual.max(-1), "residual over the noise expected", 2 * MOST_RESIDUAL)
+    _map(error, field, 100 * field.quality.max(-1), "predicted relative error of the PSF, %", 100 * BLOCK_ERROR)
+    _map(residual, field, field.residual.max(-1), "residual over the noise expected", 2 * BLOCK_RESIDUAL)
     lines = [
         f"PSFs: {'passed' if field.passed else 'not passed'}; "
         f"{int(field.trusted.sum())} of {field.trusted.size} blocks trusted; "
@@ -61,7 +74,7 @@ def _mosaic(axes: Any, field: MeasuredField) -> None:
     _finished(axes, field, f"PSFs of the blocks, {size} x {size} px each, cube root of the brightness")
 
 
-def _map(axes: Any, field: MeasuredField, values: Floats, title: str, most: float) -> None:
+def _map(axes: Any, field: MeasuredField, values: npt.NDArray[np.float64], title: str, most: float) -> None:
     """Figures of the blocks (R, C) as colors and as text; a block's worst color counts."""
     axes.imshow(values, cmap=_BLUES, vmin=0, vmax=most, **_place(field))
     for i, j in np.argwhere(np.isfinite(values)):
