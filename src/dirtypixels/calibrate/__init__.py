@@ -1,5 +1,8 @@
 """Captures of flat fields and charts to a camera's profile."""
 
+from dirtypixels.calibrate import imports
+from dirtypixels.calibrate.comparison import Comparison, compare
+from dirtypixels.calibrate.measure import import_noise, measure_noise, measure_optics
 from dirtypixels.calibrate.noise import (
     MeasuredCurve,
     NoiseEstimate,
@@ -13,9 +16,15 @@ from dirtypixels.calibrate.psf import BernoulliChart, MeasuredField, psf_field
 
 __all__ = [
     "BernoulliChart",
+    "Comparison",
     "MeasuredCurve",
     "MeasuredField",
     "NoiseEstimate",
+    "compare",
+    "import_noise",
+    "imports",
+    "measure_noise",
+    "measure_optics",
     "noise_curve",
     "noise_level",
     "plot_residuals",

@@ -116,7 +116,7 @@ class NoiseCurve:
 
     def __repr__(self) -> str:
         span = f"ISO {self.iso[0]:g}" if self.iso.size == 1 else f"ISO {self.iso[0]:g} to {self.iso[-1]:g}"
-        return f"NoiseCurve({self.iso.size} gain{'s' * (self.iso.size > 1)}, {span})"
+        return f"{type(self).__name__}({self.iso.size} gain{'s' * (self.iso.size > 1)}, {span})"
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, NoiseCurve) and (

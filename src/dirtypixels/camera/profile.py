@@ -32,17 +32,31 @@ class Camera:
     Args:
         profile: the checked content of a `camera.json`.
         psfs: (rows, columns, C, kh, kw), of `psf.npz`; None for a profile without optics.
+        noise: the profile's noise as it was measured, with all that is known of it; None makes it of the profile.
+        optics: the profile's PSFs as they were measured, in place of `psfs`.
 
     Raises:
         ValueError: the profile describes optics and there are no PSFs, or the other way round, or they do not fit; or
-            they are others than those that its record of a calibration speaks of.
+            they are others than those that its record of a calibration speaks of; noise has other figures than the
+            profile.
     """
 
-    def __init__(self, profile: ProfileFile, psfs: Tensor | None = None) -> None:
+    def __init__(
+        self,
+        profile: ProfileFile,
+        psfs: Tensor | None = None,
+        *,
+        noise: NoiseCurve | None = None,
+        optics: PsfField | None = None,
+    ) -> None:
         self.profile = profile
         self.name = profile.name
-        self.optics = _optics(profile.optics, psfs)
-        self._noise = _curve(profile)
+        field = _optics(profile.optics, psfs if optics is None else optics.psfs)
+        self.optics = optics or field
+        curve = _curve(profile)
+        if noise is not None and noise != curve:
+            raise ValueError(f"noise must have the profile's figures, {curve!r}; found {noise!r}")
+        self._noise = noise or curve
         self._check_measured()
 
     @property

@@ -32,10 +32,8 @@ def find_captures(source: str | Path | Iterable[str | Path]) -> list[tuple[Path,
         ValueError: there is no capture; the table is not valid, lists a file that is not there, or does not list one
             that is.
     """
-    if isinstance(source, str | Path):
-        path = Path(source)
-        return _in_folder(path) if path.is_dir() else _of_files([path])
-    return _of_files([Path(part) for part in source])
+    paths = [Path(part) for part in ([source] if isinstance(source, str | Path) else source)]
+    return _in_folder(paths[0]) if len(paths) == 1 and paths[0].is_dir() else _of_files(paths)
 
 
 def iter_frames(
