@@ -109,7 +109,7 @@ def test_a_failed_check_is_the_verdict() -> None:
     assert kept.reason == FAILURE.message
 
 
-def test_figures_that_were_not_measured_are_refused() -> None:
+def test_raises_on_figures_that_were_not_measured() -> None:
     kept = record("frame pairs", [], levels=levels(3e-3))
     with pytest.raises(ValueError, match=r"noise.gains must be what calibration.noise.levels measured"):
         with_noise(None, "mine", NoiseCurve([100], [1e-3], [2e-3]), "measured", kept)

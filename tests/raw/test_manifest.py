@@ -49,12 +49,12 @@ def test_cells_become_fields_and_empty_ones_are_unknown(tmp_path: Path) -> None:
         ('file\n"a.tif\n', "line 2: unexpected end of data"),
     ],
 )
-def test_what_is_wrong_is_told_by_line(tmp_path: Path, text: str, message: str) -> None:
+def test_raises_with_the_line(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         read_manifest(table(tmp_path, text))
 
 
-def test_other_encodings_are_refused(tmp_path: Path) -> None:
+def test_raises_on_other_encodings(tmp_path: Path) -> None:
     (tmp_path / "captures.csv").write_bytes("file,camera\na.tif,Gerät\n".encode("latin1"))
     with pytest.raises(ValueError, match="is not UTF-8 text"):
         read_manifest(tmp_path / "captures.csv")

@@ -111,7 +111,7 @@ class TestSensorFile:
         assert (found.values.min(), found.values.max()) == (1958, 12128)
 
 
-class TestRefusedSensorFile:
+class TestSensorFileRaises:
     @pytest.mark.parametrize(
         ("more", "message"),
         [
@@ -225,7 +225,7 @@ def _jpeg() -> bytes:
     return stream.getvalue()
 
 
-class TestRefusedPicture:
+class TestPictureRaises:
     @pytest.mark.parametrize("name", ["a.jpg", "a.dng", "a.png"])
     def test_a_jpeg_by_any_name(self, tmp_path: Path, name: str) -> None:
         (tmp_path / name).write_bytes(_jpeg())

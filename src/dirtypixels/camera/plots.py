@@ -76,9 +76,7 @@ def plot_noise(camera: Camera, path: Path | str, dimmest: float = 0.3, brightest
         path: of the PNG.
         dimmest, brightest: ends of the range of light, lux.
 
-    >>> from tempfile import TemporaryDirectory
-    >>> with TemporaryDirectory() as folder:
-    ...     plot_noise(Camera.load("nexus-6p-rear"), f"{folder}/noise.png")
+    >>> plot_noise(Camera.load("nexus-6p-rear"), "noise.png")  # doctest: +SKIP
     """
     curve = camera.noise
     ends = [float(curve.exposure.iso(lux)) for lux in (dimmest, brightest)]

@@ -71,6 +71,14 @@ def read_frames(
 
     Raises:
         FileNotFoundError, ValueError: as `find_captures` and `read_frame`.
+
+    >>> import numpy as np
+    >>> from tempfile import TemporaryDirectory
+    >>> frames = [Frame(np.zeros((4, 6), np.uint16), iso=iso) for iso in (100.0, 200.0)]
+    >>> with TemporaryDirectory() as folder:
+    ...     files = write_frames(frames, folder)
+    ...     [(frame.name, frame.iso) for frame in read_frames(folder)]
+    [('capture-001.tiff', 100.0), ('capture-002.tiff', 200.0)]
     """
     return list(iter_frames(source, progress, **overrides))
 

@@ -66,6 +66,13 @@ def read_frame(path: str | Path, **overrides: Unpack[Overrides]) -> Frame:
         FileNotFoundError: no such file.
         ValueError: it is no raw frame (a JPEG or another picture of 8 bits, or one with colors at every pixel), an
             X-Trans or Foveon raw file or a linear DNG, empty, damaged or not finite, or an override does not fit.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     np.save(f"{folder}/a.npy", np.full((4, 6), 300, np.uint16))
+    ...     frame = read_frame(f"{folder}/a.npy", cfa="RGGB", black=256, white=4095)
+    >>> frame.name, frame.black
+    ('a.npy', (256.0, 256.0, 256.0, 256.0))
     """
     file = Path(path)
     if file.is_dir():
