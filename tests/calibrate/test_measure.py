@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tests.calibrate.imports.test_dng import write as write_dng
 
 import dirtypixels as dp
 from dirtypixels.calibrate import MeasuredCurve, import_noise, measure_noise, measure_optics
@@ -90,6 +91,12 @@ def test_imported_noise_is_not_checked_and_replaced_by_what_is_measured(lit: lis
     assert imported.profile.calibration.noise is not None
     assert not imported.profile.calibration.noise.levels
     assert isinstance(measure_noise(lit, into=imported).noise, MeasuredCurve)
+
+
+def test_the_noise_profile_of_a_dng_is_imported(tmp_path: Path) -> None:
+    camera = measure_noise([write_dng(tmp_path, [2e-4, 1e-6], 400)], method="tag", iso=200)
+    assert isinstance(camera.noise, ImportedCurve)
+    assert (camera.name, camera.noise.at_iso(200)) == ("Maker One", (2e-4, 1e-3))
 
 
 def test_a_camera_that_nothing_names(lit: list[Frame]) -> None:

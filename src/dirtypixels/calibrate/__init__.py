@@ -12,7 +12,7 @@ from dirtypixels.calibrate.noise import (
     single_image_curve,
     single_image_noise,
 )
-from dirtypixels.calibrate.psf import BernoulliChart, MeasuredField, psf_field
+from dirtypixels.calibrate.psf import BernoulliChart, MeasuredField, plot_quality, psf_field
 
 __all__ = [
     "BernoulliChart",
@@ -27,6 +27,7 @@ __all__ = [
     "measure_optics",
     "noise_curve",
     "noise_level",
+    "plot_quality",
     "plot_residuals",
     "psf_field",
     "single_image_curve",

@@ -12,10 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from dirtypixels.calibrate.diagnostics import Diagnostic, verdict
+from dirtypixels.calibrate.noise import MeasuredCurve
 from dirtypixels.calibrate.noise.black import BlackLevel
-from dirtypixels.calibrate.noise.curve import MeasuredCurve
-from dirtypixels.calibrate.psf.chart import BernoulliChart
-from dirtypixels.calibrate.psf.measured_field import MeasuredField
+from dirtypixels.calibrate.psf import BernoulliChart, MeasuredField
 from dirtypixels.camera import Camera, ExposureRule, NoiseCurve, ProfileFile
 from dirtypixels.camera.optics import PsfField, digest_of
 from dirtypixels.camera.schema import (

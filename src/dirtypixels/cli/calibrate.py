@@ -22,9 +22,7 @@ T = TypeVar("T")
 
 _OPTIONS = {"dark_frames": "darks", "method": "from", "into": "out"}
 """Options that are called otherwise than the library's arguments."""
-_GIVEN = re.compile(
-    r"\b(black|white|cfa|iso|exposure_s|camera|channels|name|confidence|method|dark_frames)=\"?([\w.-]*)\"?"
-)
+_GIVEN = re.compile(r"\b(black|white|cfa|iso|channels|name|confidence|method|dark_frames)=\"?([\w.-]*)\"?")
 _AT_FIRST = re.compile(r"^(method|into|dark_frames)(?= must )")
 
 

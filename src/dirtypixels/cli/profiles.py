@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE
 from rich.console import Console
@@ -17,7 +17,9 @@ from dirtypixels.camera import Camera
 from dirtypixels.camera.schema import Calibration, MeasuredOptics, Record
 from dirtypixels.camera.storage import FILES, check_place
 
-Part = Literal["noise", "optics"]
+if TYPE_CHECKING:
+    from dirtypixels.calibrate.profile import Part
+
 PICTURES: dict[Part, str] = {"noise": "noise-residuals.png", "optics": "psf-quality.png"}
 STYLES = {"note": "dim", "warning": "yellow", "failure": "bold red"}
 VERDICTS = {"PASS": "bold green", "FAIL": "bold red", "imported, not checked": "bold yellow"}
@@ -69,8 +71,7 @@ def keep(camera: Camera, part: Part, out: Path, before: Camera | None, *, force:
 
 def _plot(camera: Camera, part: Part, picture: Path) -> bool:
     """Plot what was measured; of imported figures there is nothing, and a picture of what they replace goes."""
-    from dirtypixels.calibrate import MeasuredCurve, MeasuredField, plot_residuals
-    from dirtypixels.calibrate.psf.figures import plot_quality
+    from dirtypixels.calibrate import MeasuredCurve, MeasuredField, plot_quality, plot_residuals
 
     measured = camera.noise if part == "noise" else camera.optics
     if isinstance(measured, MeasuredCurve):
