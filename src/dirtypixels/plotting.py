@@ -10,6 +10,7 @@ from matplotlib.ticker import PercentFormatter
 from dirtypixels import files
 
 INK = "#222222"
+GRAY = "#555555"
 DPI = 200
 
 

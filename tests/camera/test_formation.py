@@ -144,7 +144,7 @@ def test_without_a_generator_the_global_one_is_used() -> None:
 
 @pytest.mark.parametrize("which", [0, 1, 2])
 @pytest.mark.parametrize("bad", [-0.1, math.nan, math.inf])
-def test_negative_and_infinite_arguments_are_refused(which: int, bad: float) -> None:
+def test_raises_on_negative_and_infinite_arguments(which: int, bad: float) -> None:
     arguments = [torch.full((1, 1, 2, 2), 0.5), torch.full((1, 1, 1, 1), 0.1), torch.full((1, 1, 1, 1), 0.1)]
     arguments[which] = torch.full_like(arguments[which], bad)
     with pytest.raises(ValueError, match=f"{('light', 'alpha', 'sigma')[which]} must be"):

@@ -111,7 +111,7 @@ def test_gain_must_be_finite_and_not_negative(iso: Any, message: str) -> None:
         (([200, 100], [1e-4, 1e-4], [1e-3, 1e-3]), "iso must be above 0 and increasing; found [200.0, 100.0]"),
     ],
 )
-def test_a_curve_refuses_bad_figures(figures: tuple[Any, Any, Any], message: str) -> None:
+def test_raises_on_bad_figures(figures: tuple[Any, Any, Any], message: str) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):
         NoiseCurve(*figures)
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 import torch
-from measured import MEASURED, OPTICS, PSFS
-from measured import camera as measured
+from tests.camera.measured import MEASURED, OPTICS, PSFS
+from tests.camera.measured import camera as measured
 
 from dirtypixels import Camera
 from dirtypixels.camera import realization
@@ -120,7 +120,7 @@ def test_a_bad_entry_is_named(tmp_path: Path, path: str, value: Any, message: st
 
 
 @pytest.mark.parametrize("text", ["{not json", "", "[1, 2]", '"a name"'])
-def test_what_is_no_profile_is_refused(tmp_path: Path, text: str) -> None:
+def test_raises_on_what_is_no_profile(tmp_path: Path, text: str) -> None:
     with pytest.raises(ValueError, match=r"camera profile .* is not valid"):
         Camera.load(folder_with(tmp_path, text))
 
@@ -132,7 +132,7 @@ def test_a_sensor_may_be_described(tmp_path: Path) -> None:
     assert camera.profile.sensor.white_level == 1023
 
 
-def test_unknown_names_and_unreadable_files_are_refused(tmp_path: Path) -> None:
+def test_raises_on_unknown_names_and_unreadable_files(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"camera must be a bundled profile \(nexus-6p-front, .*; found 'holga'"):
         Camera.load("holga")
     with pytest.raises(ValueError, match=r"cannot be read: camera.json: .*No such file"):
@@ -145,7 +145,7 @@ def test_unknown_names_and_unreadable_files_are_refused(tmp_path: Path) -> None:
         Camera.load(tmp_path / "note.txt")
 
 
-def test_damaged_zips_are_refused(tmp_path: Path) -> None:
+def test_raises_on_damaged_zips(tmp_path: Path) -> None:
     archive = tmp_path / "profile.zip"
     with zipfile.ZipFile(archive, "w") as file:
         file.writestr("other.json", json.dumps(GOOD))
@@ -251,7 +251,7 @@ def test_srgb_pictures_are_made_linear_first() -> None:
         ),
     ],
 )
-def test_capture_refuses_and_says_why(arguments: dict[str, Any], kind: type[Exception], message: str) -> None:
+def test_raises_where_nothing_can_be_captured(arguments: dict[str, Any], kind: type[Exception], message: str) -> None:
     with pytest.raises(kind, match=re.escape(message)):
         CAMERA.capture(**arguments)
 
@@ -273,7 +273,7 @@ def test_a_zip_that_is_no_profile_stays(tmp_path: Path) -> None:
     assert Camera.load(tmp_path / "mine.zip").name == "semco"
 
 
-def test_psfs_that_were_not_measured_are_refused(tmp_path: Path) -> None:
+def test_raises_on_psfs_that_were_not_measured(tmp_path: Path) -> None:
     optics = {**OPTICS, "psf_sha256": digest_of(PSFS)}
     records = MEASURED["calibration"]
     profile = {**MEASURED, "calibration": {**records, "optics": {**records["optics"], "optics": optics}}}

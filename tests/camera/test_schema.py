@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from measured import MEASURED, PSFS, camera
+from tests.camera.measured import MEASURED, PSFS, camera
 
 from dirtypixels.camera import Camera, gaussian_psf
 
@@ -41,7 +41,7 @@ def test_what_is_saved_loads_as_it_was(tmp_path: Path, name: str) -> None:
     assert [path.name for path in (tmp_path / "new").iterdir()] == [name]
 
 
-def test_saving_replaces_a_profile_and_keeps_the_pictures_beside_it(tmp_path: Path) -> None:
+def test_saving_replaces_a_profile_and_keeps_the_pictures_next_to_it(tmp_path: Path) -> None:
     camera().save(tmp_path)
     (tmp_path / "noise.png").write_bytes(b"picture")
     blind = copy.deepcopy(MEASURED)
@@ -60,7 +60,7 @@ def test_saving_spares_what_is_no_profile(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 
-def test_bad_places_are_told_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_raises_on_bad_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "afile").write_text("years of work")
     (tmp_path / "folder.zip").mkdir()
     monkeypatch.chdir(tmp_path / "folder.zip")
@@ -151,7 +151,7 @@ def test_each_channel_has_its_noise() -> None:
         ("optics", None, "calibration.optics describes a lens; found no optics"),
     ],
 )
-def test_an_inconsistent_profile_is_refused(tmp_path: Path, path: str, value: Any, message: str) -> None:
+def test_raises_on_an_inconsistent_profile(tmp_path: Path, path: str, value: Any, message: str) -> None:
     camera().save(tmp_path)
     (tmp_path / "camera.json").write_text(json.dumps(changed(path, value)))
     with pytest.raises(ValueError, match=re.escape(message)) as caught:
@@ -160,7 +160,7 @@ def test_an_inconsistent_profile_is_refused(tmp_path: Path, path: str, value: An
 
 
 @pytest.mark.parametrize("levels", [[], MEASURED["calibration"]["noise"]["levels"]])
-def test_a_record_of_noise_without_noise_is_refused(levels: list[Any]) -> None:
+def test_raises_on_a_record_of_noise_without_noise(levels: list[Any]) -> None:
     lens = changed("calibration.noise.levels", levels)
     del lens["noise"], lens["exposure"]
     with pytest.raises(ValueError, match="describes the noise; found no noise"):
@@ -224,3 +224,12 @@ def test_the_hash_is_that_of_what_decides_a_capture() -> None:
         camera(MEASURED, gaussian_psf(0.49).expand(2, 2, 1, 5, 5).clone()),
     ]
     assert len({before, *(one.hash for one in figures)}) == len(figures) + 1
+
+
+def test_profiles_measured_when_diagnostics_were_called_findings_load(tmp_path: Path) -> None:
+    camera().save(tmp_path)
+    file = tmp_path / "camera.json"
+    text = file.read_text(encoding="utf-8")
+    assert '"diagnostics"' in text
+    file.write_text(text.replace('"diagnostics"', '"findings"'), encoding="utf-8")
+    assert Camera.load(tmp_path).profile == Camera(camera().profile, PSFS).profile

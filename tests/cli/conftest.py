@@ -25,7 +25,7 @@ for name in {argv[0] for argv in several}:
     room = rooms.get(name, name)
     importlib.import_module(f"dirtypixels.cli.{room}")
     if room == "calibrate":
-        import dirtypixels.cli.calibrating
+        import dirtypixels.calibrate, dirtypixels.calibrate.simulate, dirtypixels.cli.profiles
 results = []
 for argv in several:
     out, err = tempfile.TemporaryFile(), tempfile.TemporaryFile()

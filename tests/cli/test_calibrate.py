@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from measured import MEASURED
-from measured import camera as measured_camera
 from PIL import Image
+from tests.camera.measured import MEASURED
+from tests.camera.measured import camera as measured_camera
 
 from dirtypixels.calibrate.psf import read_chart
 from dirtypixels.camera import Camera
+from dirtypixels.cli.calibrate import as_options, names_options
 from dirtypixels.raw import Frame, write_frames
 
 ALPHA, SIGMA, BLACK, WHITE = 1e-3, 2e-3, 64, 1023
@@ -163,7 +164,7 @@ def test_the_chart_has_its_seed_inside(said: dict[str, Any], folder: Path) -> No
         ("wrong black", ["black", "30", "64"]),
         ("jpeg", ["a.jpg", "8 bits"]),
         ("no folder", ["nowhere"]),
-        ("method", ["from must be one of", "'photograph'", "'guess'"]),
+        ("method", ["from must be one of", "'single-image'", "'guess'"]),
         ("lux", ["reference-lux must be above 0", "-3"]),
         ("no profile", ["out must be a profile, an empty folder or new", "thesis"]),
         ("no tag", ["DNG"]),
@@ -178,10 +179,47 @@ def test_bad_input_is_one_line_and_nothing_is_written(
     assert [path.name for path in (folder / "thesis").iterdir()] == ["thesis.tex"]
 
 
-def test_two_profiles_beside_each_other(said: dict[str, Any]) -> None:
+def test_two_profiles_next_to_each_other(said: dict[str, Any]) -> None:
     done = said["compare"]
     assert done.status == 0, done
     assert "Noise, difference" in done.out
     assert "PSFs, relative l2 error" in done.out
     assert "periphery" in done.out
     said["compare nothing"].check_refusal("both have noise or both have PSFs", "found noise in", "and PSFs in")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("give black= in digital numbers", "give --black in digital numbers"),
+        ("give black=63.5, unless light reached it", "give --black 63.5, unless light reached it"),
+        ("so give white=4095", "so give --white 4095"),
+        ("give cfa=, RGGB or BGGR", "give --cfa, RGGB or BGGR"),
+        ("a curve needs it: give iso=", "a curve needs it: give --iso"),
+        ('none; channels="G" takes green for all', "none; --channels G takes green for all"),
+        (
+            'method="tag" has no use for dark_frames= and black=: leave it out',
+            "--from tag has no use for --darks and --black: leave it out",
+        ),
+        ("method must be one of 'pairs'", "from must be one of 'pairs'"),
+        (
+            "into must be the profile of; found 'A' and 'B', which name= overrules",
+            "out must be the profile of; found 'A' and 'B', which --name overrules",
+        ),
+        ("base_iso=100 means that y = black = 3", "base_iso=100 means that y = black = 3"),
+    ],
+)
+def test_arguments_become_options(text: str, expected: str) -> None:
+    assert as_options(text) == expected
+
+
+def test_a_command_that_refuses_names_options() -> None:
+    @names_options
+    def command(text: str, *, fails: bool) -> str:
+        if fails:
+            raise ValueError(text)
+        return text
+
+    assert command("give iso=", fails=False) == "give iso="
+    with pytest.raises(ValueError, match=r"^give --iso$"):
+        command("give iso=", fails=True)

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
+from tests.camera.test_plots import SOURCE, field
+from tests.camera.test_plots import camera as measured
 
 from dirtypixels.camera import Camera
+from dirtypixels.camera.plots import rms_radius
+from dirtypixels.cli.cameras import show_camera
+from dirtypixels.cli.main import app
 
 
 def test_the_list_names_every_bundled_profile(command: Callable[..., Any]) -> None:
@@ -64,3 +72,48 @@ class TestOne:
 
     def test_a_folder_and_no_camera_to_draw(self, results: list[Any]) -> None:
         results[5].check_refusal("out needs the name of a camera")
+
+
+class TestPictures:
+    @pytest.fixture
+    def profile(self, tmp_path: Path) -> Path:
+        """A profile with a PSF field, as a folder, whose name is no file name."""
+        folder = tmp_path / "profile"
+        folder.mkdir()
+        shown = measured(field(), name="../my [lens] 2")
+        (folder / "camera.json").write_text(json.dumps(shown.profile.model_dump(mode="json")))
+        np.savez(folder / "psf.npz", psf=field().numpy())
+        return folder
+
+    def test_tables_sources_and_files(
+        self, profile: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setenv("COLUMNS", "100")
+        show_camera(str(profile), profile.parent / "new" / "pictures")
+        out = capsys.readouterr().out
+        assert f"Optics: {SOURCE}" in " ".join(out.split())
+        shown = Camera.load(profile)
+        for place in ("center", "offaxis", "periphery"):
+            radii = rms_radius(shown.psf(place))
+            row = next(line for line in out.splitlines() if place in line)
+            assert ", ".join(f"{r:.2f}" for r in radii) in row
+            assert ", ".join(f"{1.4 * r:.2f}" for r in radii) in row
+        written = [Path(path) for path in re.findall(r"^Wrote (.+)$", out, re.MULTILINE)]
+        folder = profile.parent / "new" / "pictures"
+        assert written == [folder / "my-lens-2-noise.png", folder / "my-lens-2-psf.png"]
+        assert sorted(folder.iterdir()) == written
+        for path in written:
+            with Image.open(path) as picture:
+                picture.load()
+                assert picture.format == "PNG"
+                assert min(picture.size) > 700
+
+    def test_pictures_go_into_the_current_folder(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        app(["cameras", "semco"], standalone_mode=False)
+        parts = ["noise", "psf"] if Camera.load("semco").optics else ["noise"]
+        names = [f"semco-{part}.png" for part in parts]
+        assert sorted(path.name for path in tmp_path.iterdir()) == names
+        assert capsys.readouterr().out.splitlines()[-len(names) :] == [f"Wrote {name}" for name in names]

@@ -14,6 +14,7 @@ from dirtypixels.cli import main as cli
 
 HELP = {
     "cameras": ["List the camera profiles", "[name]"],
+    "calibrate": ["noise", "psf", "darktable", "eld", "compare", "simulate"],
     "simulate": ["--camera", "--lux", "--position", "--transfer", "--seed", "--format", "--out"],
     "pretrain": ["L-BFGS", "--set", "--out"],
     "train": ["joint models", "--set", "--out"],

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dirtypixels.raw.agreement import check_same_camera, check_same_lens
+from dirtypixels.camera.schema import SeenCamera
+from dirtypixels.raw.agreement import camera_differences, check_same_camera, check_same_lens, same_name, seen_in
 from dirtypixels.raw.frames import Frame
 
 
@@ -26,7 +27,7 @@ def frame(name: str, **changes: Any) -> Frame:
         ({"camera": "B"}, "a.dng and c.dng differ: camera A and B$"),
         ({"values": np.zeros((4, 8), np.uint16)}, "a.dng and c.dng differ: size 6 x 4 and 8 x 4$"),
         ({"cfa": "BGGR"}, "a.dng and c.dng differ: cfa RGGB and BGGR$"),
-        ({"cfa": None}, "differ: cfa RGGB and none$"),
+        ({"cfa": None}, "differ: cfa RGGB and mono$"),
         ({"black": (65.0,) * 4}, "differ: black 64 and 65$"),
         ({"black": (64.0, 64.0, 64.0, 65.0)}, "differ: black 64 and 64 64 64 65$"),
         ({"black": None}, "differ: black 64 and unknown$"),
@@ -90,3 +91,33 @@ def test_what_is_not_stated_is_no_other_lens_and_rounding_is_none() -> None:
             frame("a.dng", exif={"FNumber": "1.8"}), frame("b.dng"), frame("c.dng", exif={"LensModel": "A"}),
             frame("d.dng", exif={"FNumber": "1.8", "LensModel": "B"}),
         ])  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("Nikon D850", "NIKON CORPORATION NIKON D850", True),
+        ("NikonD850", "Nikon D850", True),
+        ("EOS 550D", "Canon EOS 550D", True),
+        ("Canon EOS 50D", "Canon EOS 550D", False),
+        ("50D", "Canon EOS 550D", False),
+        ("Nikon D850", "simulated", False),
+        ("Inc.", "Nikon D850", False),
+        ("A", "A", True),
+    ],
+)
+def test_names_of_one_camera(one: str, other: str, same: bool) -> None:
+    assert same_name(one, other) is same
+    assert same_name(other, one) is same
+
+
+def test_what_is_not_known_of_a_camera_is_no_difference() -> None:
+    seen = seen_in([frame("a.dng", camera=None), frame("b.dng")])
+    assert seen == SeenCamera(name="A", cfa="RGGB", width=6, height=4)
+    assert camera_differences(seen, SeenCamera()) == {}
+    other = SeenCamera(name="B", cfa="mono", width=6, height=8)
+    assert camera_differences(seen, other) == {
+        "camera": ("A", "B"),
+        "size": ("6 x 4", "6 x 8"),
+        "cfa": ("RGGB", "mono"),
+    }

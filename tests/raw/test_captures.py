@@ -76,7 +76,7 @@ class TestRoundTrip:
         with Image.open(write_capture(obs, note("a.png"), tmp_path, "8")) as image:
             assert (image.mode, image.size) == ("RGB", (7, 9))
 
-    def test_the_note_is_json_beside_the_picture(self, tmp_path: Path) -> None:
+    def test_the_note_is_json_next_to_the_picture(self, tmp_path: Path) -> None:
         path = write_capture(observation(), note("b.x.tiff"), tmp_path)
         assert sorted(p.name for p in tmp_path.iterdir()) == ["b.x.json", "b.x.tiff"]
         said = json.loads((tmp_path / "b.x.json").read_text())

@@ -37,7 +37,7 @@ class TestRead:
             (50, 4095, "mine"),
         ]
 
-    def test_files_one_by_one_are_looked_up_in_the_table_beside_them(self, folder: Path) -> None:
+    def test_files_one_by_one_are_looked_up_in_the_manifest_next_to_them(self, folder: Path) -> None:
         frames = read_frames([folder / "c.npy", str(folder / "a.npy")])
         assert [(frame.name, frame.iso) for frame in frames] == [("a.npy", 200), ("c.npy", 400)]
         assert [frame.iso for frame in read_frames(folder / "b.npy")] == [100]
@@ -61,7 +61,7 @@ class TestRead:
             next(frames)
 
 
-class TestException:
+class TestRaises:
     def test_a_file_that_is_listed_and_not_there(self, folder: Path) -> None:
         (folder / "b.npy").unlink()
         with pytest.raises(ValueError, match=r"captures\.csv' lists 'b\.npy', which the folder does not hold"):

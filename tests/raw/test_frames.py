@@ -21,7 +21,7 @@ def frame(**changes: Any) -> Frame:
     return Frame(**(fields | changes))
 
 
-class TestException:
+class TestRaises:
     @pytest.mark.parametrize(
         ("changes", "message"),
         [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from hashlib import sha256
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ import tifffile
 from PIL import Image
 
 from dirtypixels.raw.frames import CFA_PATTERNS
-from dirtypixels.raw.reading import read_frame
+from dirtypixels.raw.reading import as_digital_numbers, read_frame, read_npy, read_png, read_tiff
 
 BYTE, TEXT, SHORT, LONG, RATIO = 1, 2, 3, 4, 5
 LEVELS = {50714: (SHORT, [64]), 50717: (SHORT, [4095])}
@@ -110,7 +111,7 @@ class TestSensorFile:
         assert (found.values.min(), found.values.max()) == (1958, 12128)
 
 
-class TestRefusedSensorFile:
+class TestSensorFileRaises:
     @pytest.mark.parametrize(
         ("more", "message"),
         [
@@ -224,7 +225,7 @@ def _jpeg() -> bytes:
     return stream.getvalue()
 
 
-class TestRefusedPicture:
+class TestPictureRaises:
     @pytest.mark.parametrize("name", ["a.jpg", "a.dng", "a.png"])
     def test_a_jpeg_by_any_name(self, tmp_path: Path, name: str) -> None:
         (tmp_path / name).write_bytes(_jpeg())
@@ -314,3 +315,29 @@ class TestRefusedPicture:
             read_frame(path, cfa="RGGB")
         with pytest.raises(ValueError, match="iso must be above 0"):
             read_frame(path, iso=0)
+
+
+READERS = {".png": read_png, ".tiff": read_tiff, ".npy": read_npy}
+
+
+@pytest.mark.parametrize("suffix", READERS)
+def test_changed_bytes_of_pictures_give_values_or_one_error(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"a{suffix}"
+    values = np.random.default_rng(0).integers(0, 4096, (9, 7)).astype(np.uint16)
+    if suffix == ".png":
+        Image.fromarray(values).save(path)
+    elif suffix == ".npy":
+        np.save(path, values)
+    else:
+        tifffile.imwrite(path, values, compression="zlib")
+    content, draw, refused = path.read_bytes(), Random(1), 0
+    for _ in range(300):
+        changed = bytearray(content)
+        for _ in range(draw.randint(1, 3)):
+            changed[draw.randrange(min(len(changed), 300))] = draw.randrange(256)
+        path.write_bytes(changed)
+        try:
+            as_digital_numbers(READERS[suffix](path))
+        except ValueError:
+            refused += 1
+    assert refused > 30

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dirtypixels import checks
-from dirtypixels.camera import POSITIONS, NoiseCurve, PsfField
+from dirtypixels.camera import POSITIONS, Camera, NoiseCurve, PsfField
 
 Floats = npt.NDArray[np.float64]
 
@@ -36,6 +36,46 @@ class PsfDifference(NamedTuple):
 
     error: Floats
     shift_px: float
+
+
+class Comparison(NamedTuple):
+    """How far two cameras differ.
+
+    Args:
+        noise: by ISO, at the gains that either of them states and one beyond; None where one has no noise.
+        psfs: by the names of `PLACES`; None where one has no PSF field.
+    """
+
+    noise: dict[float, NoiseDifference] | None
+    psfs: dict[str, PsfDifference] | None
+
+
+def compare(camera: Camera, reference: Camera) -> Comparison:
+    """How far a camera's noise over gain and its PSFs over the field differ from those of another.
+
+    Raises:
+        ValueError: they have neither noise nor PSFs in common.
+
+    >>> same = Camera.load("nexus-6p-rear")
+    >>> found = compare(same, same)
+    >>> found.noise[100.0]
+    NoiseDifference(alpha=array([0.]), sigma=array([0.]))
+    >>> found.psfs["center"].shift_px
+    0.0
+    """
+    noise = psfs = None
+    if camera.has_noise and reference.has_noise:
+        gains = sorted({float(iso) for one in (camera, reference) for iso in one.noise.iso})
+        every = (*gains, 4 * gains[-1])
+        noise = {iso: noise_difference(camera.noise, reference.noise, iso) for iso in every}
+    if camera.optics is not None and reference.optics is not None:
+        psfs = {name: psf_difference(camera.optics, reference.optics, place) for name, place in PLACES.items()}
+    if noise is None and psfs is None:
+        raise ValueError(
+            f"camera and reference must both have noise or both have PSFs; found {_parts(camera)} in {camera.name!r} "
+            f"and {_parts(reference)} in {reference.name!r}"
+        )
+    return Comparison(noise, psfs)
 
 
 def noise_difference(found: NoiseCurve, reference: NoiseCurve, iso: float) -> NoiseDifference:
@@ -74,6 +114,11 @@ def psf_difference(found: PsfField, reference: PsfField, place: tuple[float, flo
     (mine, here), (theirs, there) = (centered(psfs, side + 1 - side % 2) for psfs in (mine, theirs))
     error = np.linalg.norm(mine - theirs, axis=(1, 2)) / np.linalg.norm(theirs, axis=(1, 2))
     return PsfDifference(error, float(np.hypot(*(here - there))))
+
+
+def _parts(camera: Camera) -> str:
+    there = [name for name, has in (("noise", camera.has_noise), ("PSFs", camera.optics is not None)) if has]
+    return " and ".join(there) or "neither"
 
 
 def centered(psfs: Floats, side: int) -> tuple[Floats, Floats]:

@@ -19,6 +19,9 @@ class NoiseLevel(NamedTuple):
 
     ``variance = alpha * mean + sigma^2`` before clipping. Floats, or tensors shaped as the argument that gave them; one
     more dimension at the end, of size C, where the curve knows each color channel by itself.
+
+    >>> NoiseLevel(alpha=1e-4, sigma=5e-4).alpha
+    0.0001
     """
 
     alpha: Number
@@ -29,6 +32,9 @@ class ExposureRule(NamedTuple):
     """The gain that a camera picks for a light level: ``ISO = base_iso / (lux / reference_lux)``.
 
     At `reference_lux` (lux, scene illuminance) the camera exposes fully at `base_iso`.
+
+    >>> ExposureRule(reference_lux=2000, base_iso=100).iso(500)
+    400.0
     """
 
     reference_lux: float = 2000.0
@@ -60,6 +66,12 @@ class NoiseCurve:
 
     Raises:
         ValueError: lengths differ, nothing given, gains do not increase, or a figure is negative or not finite.
+
+    >>> noise = NoiseCurve(iso=[100, 400], alpha=[1e-4, 4e-4], sigma=[5e-4, 1e-3])
+    >>> noise.at_iso(250)
+    NoiseLevel(alpha=0.00025, sigma=0.00075)
+    >>> noise.at_lux(500) == noise.at_iso(400)
+    True
     """
 
     def __init__(
@@ -116,7 +128,7 @@ class NoiseCurve:
 
     def __repr__(self) -> str:
         span = f"ISO {self.iso[0]:g}" if self.iso.size == 1 else f"ISO {self.iso[0]:g} to {self.iso[-1]:g}"
-        return f"NoiseCurve({self.iso.size} gain{'s' * (self.iso.size > 1)}, {span})"
+        return f"{type(self).__name__}({self.iso.size} gain{'s' * (self.iso.size > 1)}, {span})"
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, NoiseCurve) and (

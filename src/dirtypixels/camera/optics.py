@@ -37,6 +37,11 @@ class PsfField:
     Raises:
         TypeError: psfs is not a floating-point tensor.
         ValueError: a shape or value is out of range.
+
+    >>> from dirtypixels.camera import gaussian_psf
+    >>> blur = gaussian_psf(0.8).expand(3, 4, 1, 9, 9)
+    >>> PsfField(blur, source="made up").at("periphery").shape
+    torch.Size([1, 9, 9])
     """
 
     def __init__(self, psfs: Tensor, source: str, pitch_um: float | None = None) -> None:

@@ -32,17 +32,35 @@ class Camera:
     Args:
         profile: the checked content of a `camera.json`.
         psfs: (rows, columns, C, kh, kw), of `psf.npz`; None for a profile without optics.
+        noise: the profile's noise as it was measured, with all that is known of it; None makes it of the profile.
+        optics: the profile's PSFs as they were measured, in place of `psfs`.
 
     Raises:
         ValueError: the profile describes optics and there are no PSFs, or the other way round, or they do not fit; or
-            they are others than those that its record of a calibration speaks of.
+            they are others than those that its record of a calibration speaks of; noise has other figures than the
+            profile.
+
+    >>> camera = Camera.load("nexus-6p-rear")
+    >>> camera
+    Camera('nexus-6p-rear', NoiseCurve(1 gain, ISO 100))
     """
 
-    def __init__(self, profile: ProfileFile, psfs: Tensor | None = None) -> None:
+    def __init__(
+        self,
+        profile: ProfileFile,
+        psfs: Tensor | None = None,
+        *,
+        noise: NoiseCurve | None = None,
+        optics: PsfField | None = None,
+    ) -> None:
         self.profile = profile
         self.name = profile.name
-        self.optics = _optics(profile.optics, psfs)
-        self._noise = _curve(profile)
+        field = _optics(profile.optics, psfs if optics is None else optics.psfs)
+        self.optics = optics or field
+        curve = _curve(profile)
+        if noise is not None and noise != curve:
+            raise ValueError(f"noise must have the profile's figures, {curve!r}; found {noise!r}")
+        self._noise = noise or curve
         self._check_measured()
 
     @property
@@ -66,7 +84,11 @@ class Camera:
 
     @staticmethod
     def available() -> list[str]:
-        """Names of the bundled profiles."""
+        """Names of the bundled profiles.
+
+        >>> "nexus-6p-rear" in Camera.available()
+        True
+        """
         return sorted(entry.name for entry in _bundled().iterdir() if (entry / "camera.json").is_file())
 
     @classmethod
@@ -75,6 +97,9 @@ class Camera:
 
         Raises:
             ValueError: no such camera, or the profile is damaged or inconsistent; the message says what is wrong.
+
+        >>> Camera.load("nexus-6p-rear").noise.at_iso(100).alpha
+        0.00018724
         """
         if str(name) in cls.available():
             entry = _bundled() / str(name)
@@ -104,6 +129,13 @@ class Camera:
             FileExistsError: the path is something other than a profile.
             NotADirectoryError, PermissionError: nothing can be written there.
             ValueError: the path is the current folder, or one that holds it.
+
+        >>> from tempfile import TemporaryDirectory
+        >>> camera = Camera.load("ov2740")
+        >>> with TemporaryDirectory() as folder:
+        ...     camera.save(f"{folder}/mine.zip")
+        ...     Camera.load(f"{folder}/mine.zip").hash == camera.hash
+        True
         """
         text = json.dumps(self.profile.model_dump(mode="json", exclude_none=True), indent=2)
         content = {FILES[0]: (text + "\n").encode()}
@@ -139,6 +171,11 @@ class Camera:
 
         Raises:
             ValueError: there is no such position, or this profile has no PSF field.
+
+        >>> camera = Camera.load("nexus-6p-rear")
+        >>> psf = camera.psf("periphery")
+        >>> bool((psf.sum((1, 2)) - 1).abs().max() < 1e-5)
+        True
         """
         return self._lens(position).at(position).clone()
 
@@ -178,6 +215,11 @@ class Camera:
                 batch, there is no such position, the profile has no PSF field, or the scene is too small to crop.
 
         Source: Foi et al. 2008, eq. 1; Foi 2009.
+
+        >>> scene, generator = torch.full((1, 3, 64, 64), 0.5), torch.Generator().manual_seed(0)
+        >>> observation = Camera.load("nexus-6p-rear").capture(scene, lux=200, position="center", generator=generator)
+        >>> observation.signal.shape, round(float(observation.signal.mean()), 2)
+        (torch.Size([1, 3, 64, 64]), 0.5)
         """
         checks.is_tensor("scene", scene)
         checks.has_shape("scene", scene, ("B", "C", "H", "W"))

@@ -12,8 +12,8 @@ from rich.table import Column, Table
 
 from dirtypixels.camera import POSITIONS, Camera
 from dirtypixels.camera.noise import Number
-from dirtypixels.cli.portrait import draw_noise, draw_psfs, rms_radius, snr_db
-from dirtypixels.cli.records import show_records, warn_of_failed
+from dirtypixels.camera.plots import plot_noise, plot_psfs, rms_radius, snr_db
+from dirtypixels.cli.profiles import show_records, warn_of_failed
 
 LIGHT = (0.3, 1, 3, 6, 12, 24, 48, 96, 200, 1000, 2000)  # lux: moonlight to an overcast day's interior
 
@@ -42,7 +42,7 @@ def show_camera(name: str, out: Path) -> None:
         out: folder for the pictures, made if it is not there.
     """
     camera = Camera.load(name)
-    written = _draw(camera, out)  # first: a folder that cannot be written to ends the command with one line
+    written = _plot(camera, out)  # first: a folder that cannot be written to ends the command with one line
     warn_of_failed(camera)
     console = Console()
     sources = dict(camera.sources)
@@ -65,16 +65,16 @@ def show_camera(name: str, out: Path) -> None:
         console.print(f"Wrote {path}", markup=False, soft_wrap=True)
 
 
-def _draw(camera: Camera, out: Path) -> list[Path]:
+def _plot(camera: Camera, out: Path) -> list[Path]:
     # A profile's name is free text, not a path.
     stem = re.sub(r"[^\w.-]+", "-", camera.name).strip("-.") or "camera"
     paths = []
     if camera.has_noise:
         paths.append(out / f"{stem}-noise.png")
-        draw_noise(camera, paths[-1])
+        plot_noise(camera, paths[-1])
     if camera.optics is not None:
         paths.append(out / f"{stem}-psf.png")
-        draw_psfs(camera, paths[-1])
+        plot_psfs(camera, paths[-1])
     return paths
 
 

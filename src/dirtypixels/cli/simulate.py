@@ -16,7 +16,7 @@ from dirtypixels.camera.formation import Transfer
 from dirtypixels.camera.noise import Number
 from dirtypixels.camera.optics import Position
 from dirtypixels.cli.cameras import figure
-from dirtypixels.cli.records import warn_of_failed
+from dirtypixels.cli.profiles import warn_of_failed
 from dirtypixels.data.pictures import list_pictures, read_picture
 from dirtypixels.raw.captures import CaptureNote, Depth, write_capture
 

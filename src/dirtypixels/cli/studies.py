@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from dirtypixels.camera import Camera
-from dirtypixels.cli.records import warn_of_failed
+from dirtypixels.cli.profiles import warn_of_failed
 from dirtypixels.recipe import load_recipe
 from dirtypixels.study import tables
 from dirtypixels.study.light import contenders

@@ -1,17 +1,65 @@
-"""Whether frames can come from one camera, and through one lens."""
+"""Whether captures can come from one camera, and through one lens."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
+from dirtypixels.camera.schema import SeenCamera
 from dirtypixels.raw.frames import Frame
+from dirtypixels.raw.reading import MONOCHROME
+
+_COMPANY = frozenset({"corporation", "corp.", "imaging", "co.", "co.ltd.", "ltd.", "company", "inc.", "ag"})
 
 _OF_LENS = {"LensModel": ("lens", "{}"), "FocalLength": ("focal length", "{} mm"), "FNumber": ("aperture", "f/{}")}
 """EXIF's fields on which a lens's blur depends, as people call them. Where it is focused no standard field says."""
 
 _SAME = 0.02
 """By how much of itself a figure may differ: whole stops are 41 % apart, and rounding is not."""
+
+
+def plain_name(camera: str) -> str:
+    """A camera's name without case, without words of the company, and without the maker said twice."""
+    words = [word for word in camera.casefold().replace(",", " ").split() if word not in _COMPANY]
+    while len(words) > 1 and words[0] == words[1]:
+        words = words[1:]
+    return " ".join(words)
+
+
+def same_name(one: str, other: str) -> bool:
+    """Whether two names can be those of one camera: alike but for case, blanks and company, or one without the maker.
+
+    "NIKON CORPORATION NIKON D850", "NikonD850" and "D850" are one camera.
+    """
+    plain, words = zip(*((name, name.split()) for name in map(plain_name, (one, other))), strict=True)
+    joined = ["".join(filter(str.isalnum, name)) for name in plain]
+    shorter, longer = sorted(words, key=len)
+    return one == other or joined[0] == joined[1] or (bool(shorter) and longer[-len(shorter) :] == shorter)
+
+
+def seen_in(frames: Sequence[Frame]) -> SeenCamera:
+    """The camera that frames of one camera name and show."""
+    height, width = frames[0].values.shape
+    name = next((frame.camera for frame in frames if frame.camera), None)
+    return SeenCamera.model_validate(
+        {"name": name, "cfa": frames[0].cfa or MONOCHROME, "width": width, "height": height}
+    )
+
+
+def camera_differences(one: SeenCamera, other: SeenCamera) -> dict[str, tuple[str, str]]:
+    """In what two cameras as they were seen differ: "camera" (its name), "size" and "cfa", with both values as text.
+
+    What one of them does not know is no difference, and neither is a name that another program writes in its own way.
+    """
+    found: dict[str, tuple[str, str]] = {}
+    if one.name and other.name and not same_name(one.name, other.name):
+        found["camera"] = one.name, other.name
+    sizes = [None if seen.width is None else f"{seen.width} x {seen.height}" for seen in (one, other)]
+    if sizes[0] and sizes[1] and sizes[0] != sizes[1]:
+        found["size"] = sizes[0], sizes[1]
+    if one.cfa and other.cfa and one.cfa != other.cfa:
+        found["cfa"] = one.cfa, other.cfa
+    return found
 
 
 def check_same_camera(frames: Iterable[Frame], *, levels_may_follow_iso: bool = False) -> None:
@@ -35,13 +83,19 @@ def check_same_camera(frames: Iterable[Frame], *, levels_may_follow_iso: bool = 
         first = first or frame
         named = named or (frame if frame.camera is not None else None)
         for other in (first, named, of_iso.setdefault(frame.iso, frame)):
-            if other is None:
+            if other is None or other is frame:
                 continue
-            levels = not levels_may_follow_iso or frame.iso == other.iso
-            if differences := _differences(other, frame, levels):
+            differences = camera_differences(seen_in([other]), seen_in([frame]))
+            if not levels_may_follow_iso or frame.iso == other.iso:
+                differences |= {
+                    what: (_level(getattr(other, what)), _level(getattr(frame, what)))
+                    for what in ("black", "white")
+                    if getattr(other, what) != getattr(frame, what)
+                }
+            if differences:
                 raise ValueError(
                     f"all frames must come from one camera in one mode; {_named(other)} and {_named(frame)} differ: "
-                    f"{'; '.join(differences)}"
+                    f"{'; '.join(f'{what} {a} and {b}' for what, (a, b) in differences.items())}"
                 )
 
 
@@ -80,30 +134,13 @@ def _alike(one: str, other: str) -> bool:
         return one == other
 
 
-def _differences(one: Frame, other: Frame, levels: bool) -> list[str]:
-    named = one.camera is not None and other.camera is not None
-    fields = {
-        "camera": (one.camera, other.camera) if named else (None, None),
-        "size": (_size(one), _size(other)),
-        "cfa": (one.cfa, other.cfa),
-        "black": (one.black, other.black) if levels else (None, None),
-        "white": (one.white, other.white) if levels else (None, None),
-    }
-    return [f"{what} {_shown(what, a)} and {_shown(what, b)}" for what, (a, b) in fields.items() if a != b]
-
-
 def _named(frame: Frame) -> str:
     """Both of two frames in different folders may have one name, so the path."""
     return frame.name if frame.path is None else str(frame.path)
 
 
-def _size(frame: Frame) -> str:
-    return f"{frame.values.shape[1]} x {frame.values.shape[0]}"
-
-
-def _shown(what: str, value: object) -> str:
+def _level(value: float | tuple[float, ...] | None) -> str:
     if value is None:
-        return "none" if what == "cfa" else "unknown"
-    if isinstance(value, tuple):
-        return " ".join(f"{level:g}" for level in (value[:1] if len(set(value)) == 1 else value))
-    return f"{value:g}" if isinstance(value, float) else str(value)
+        return "unknown"
+    levels = value if isinstance(value, tuple) else (value,)
+    return " ".join(f"{level:g}" for level in (levels[:1] if len(set(levels)) == 1 else levels))

@@ -50,6 +50,18 @@ def write_capture(observation: Observation, note: CaptureNote, folder: str | Pat
 
     Raises:
         ValueError: the observation is not (1, 3, H, W).
+
+    >>> from tempfile import TemporaryDirectory
+    >>> from dirtypixels.camera import Camera
+    >>> camera = Camera.load("nexus-6p-rear")
+    >>> level = camera.noise.at_lux(100)
+    >>> note = CaptureNote(file="a.tiff", **level._asdict(), camera=camera.name, camera_hash=camera.hash, lux=100,
+    ...                    transfer="linear", seed=0, scene="a.png")
+    >>> with TemporaryDirectory() as folder:
+    ...     path = write_capture(camera.capture(torch.full((1, 3, 8, 8), 0.5), lux=100), note, folder)
+    ...     observation, note = read_capture(path)
+    >>> observation.signal.shape, note.lux
+    (torch.Size([1, 3, 8, 8]), 100.0)
     """
     if observation.signal.shape[:2] != (1, 3):
         raise ValueError(f"signal must have shape (1, 3, H, W); found {tuple(observation.signal.shape)}")
@@ -73,6 +85,8 @@ def read_capture(path: str | Path) -> tuple[Observation, CaptureNote]:
     Raises:
         FileNotFoundError: the picture or the note next to it is missing.
         ValueError: one of them is damaged.
+
+    >>> observation, note = read_capture("captures/a.tiff")  # doctest: +SKIP
     """
     file = Path(path)
     note_file = file.with_suffix(".json")

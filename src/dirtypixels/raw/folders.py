@@ -10,9 +10,8 @@ import tifffile
 
 from dirtypixels.files import write_atomically
 from dirtypixels.raw.frames import Frame
-from dirtypixels.raw.listing import LISTING, read_listing, write_listing
-from dirtypixels.raw.pictures import PICTURE_SUFFIXES
-from dirtypixels.raw.reading import Overrides, read_frame
+from dirtypixels.raw.manifest import MANIFEST, read_manifest, write_manifest
+from dirtypixels.raw.reading import PICTURE_SUFFIXES, Overrides, read_frame
 from dirtypixels.raw.sensors import SENSOR_SUFFIXES
 
 Progress = Callable[[int, int], object]
@@ -33,10 +32,8 @@ def find_captures(source: str | Path | Iterable[str | Path]) -> list[tuple[Path,
         ValueError: there is no capture; the table is not valid, lists a file that is not there, or does not list one
             that is.
     """
-    if isinstance(source, str | Path):
-        path = Path(source)
-        return _in_folder(path) if path.is_dir() else _of_files([path])
-    return _of_files([Path(part) for part in source])
+    paths = [Path(part) for part in ([source] if isinstance(source, str | Path) else source)]
+    return _in_folder(paths[0]) if len(paths) == 1 and paths[0].is_dir() else _of_files(paths)
 
 
 def iter_frames(
@@ -64,7 +61,7 @@ def read_frames(
 ) -> list[Frame]:
     """All frames of a folder or of some files, sorted by name.
 
-    What is known of a frame comes from the overrides, else from its line in `captures.csv` (see `read_listing`), else
+    What is known of a frame comes from the overrides, else from its line in `captures.csv` (see `read_manifest`), else
     from the file.
 
     Args:
@@ -74,6 +71,14 @@ def read_frames(
 
     Raises:
         FileNotFoundError, ValueError: as `find_captures` and `read_frame`.
+
+    >>> import numpy as np
+    >>> from tempfile import TemporaryDirectory
+    >>> frames = [Frame(np.zeros((4, 6), np.uint16), iso=iso) for iso in (100.0, 200.0)]
+    >>> with TemporaryDirectory() as folder:
+    ...     files = write_frames(frames, folder)
+    ...     [(frame.name, frame.iso) for frame in read_frames(folder)]
+    [('capture-001.tiff', 100.0), ('capture-002.tiff', 200.0)]
     """
     return list(iter_frames(source, progress, **overrides))
 
@@ -92,12 +97,12 @@ def write_frames(frames: Sequence[Frame], folder: str | Path) -> list[Path]:
     target = Path(folder)
     if not frames:
         raise ValueError("frames must hold at least one Frame; found none")
-    if there := [*_captures_in(target), *target.glob(LISTING)]:
+    if there := [*_captures_in(target), *target.glob(MANIFEST)]:
         raise ValueError(f"folder must hold no captures yet; found {there[0].name!r} in {str(target)!r}")
     names = _names(frames)
     for name, frame in zip(names, frames, strict=True):
         _write_tiff(target / name, frame)
-    write_listing(target / LISTING, zip(names, frames, strict=True))
+    write_manifest(target / MANIFEST, zip(names, frames, strict=True))
     return [target / name for name in names]
 
 
@@ -135,14 +140,14 @@ def _captures_in(folder: Path) -> list[Path]:
 
 def _in_folder(folder: Path) -> list[tuple[Path, Overrides]]:
     files = _captures_in(folder)
-    table = folder / LISTING
+    table = folder / MANIFEST
     if table.is_file():
-        listed = read_listing(table)
+        listed = read_manifest(table)
         if missing := sorted(name for name in listed if not (folder / name).is_file()):
             raise ValueError(f"{str(table)!r} lists {_some(missing)}, which the folder does not hold")
         if unlisted := [file.name for file in files if file.name not in listed]:
             raise ValueError(
-                f"{str(folder)!r} holds {_some(unlisted)}, which {LISTING} does not list: list what belongs to the "
+                f"{str(folder)!r} holds {_some(unlisted)}, which {MANIFEST} does not list: list what belongs to the "
                 "calibration, move away what does not"
             )
         return [(folder / name, listed[name]) for name in sorted(listed)]
@@ -163,8 +168,8 @@ def _of_files(files: list[Path]) -> list[tuple[Path, Overrides]]:
     if len(set(files)) < len(files):
         twice = sorted(str(file) for file in files if files.count(file) > 1)
         raise ValueError(f"captures must be different files; found {twice[0]!r} twice")
-    tables = {folder: folder / LISTING for folder in {file.parent for file in files}}
-    listed = {folder: read_listing(table) if table.is_file() else {} for folder, table in tables.items()}
+    tables = {folder: folder / MANIFEST for folder in {file.parent for file in files}}
+    listed = {folder: read_manifest(table) if table.is_file() else {} for folder, table in tables.items()}
     return [(file, listed[file.parent].get(file.name, {})) for file in sorted(files, key=lambda f: (f.name, str(f)))]
 
 

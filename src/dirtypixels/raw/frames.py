@@ -36,6 +36,10 @@ class Frame:
         TypeError: values are no numpy array of float32 or uint16.
         ValueError: values are empty, not (H, W), not finite, or of odd size though there is a cfa; the cfa is unknown;
             a level, the gain or the exposure is not finite or out of range; black is not below white.
+
+    >>> frame = Frame(np.full((4, 6), 300, np.uint16), cfa="RGGB", black=(256.0,) * 4, white=4095.0, iso=100.0)
+    >>> frame.planes()["Gr"].shape, frame.black_of("Gr")
+    ((2, 3), 256.0)
     """
 
     values: npt.NDArray[Any]

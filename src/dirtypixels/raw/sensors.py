@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -11,7 +16,6 @@ import rawpy
 
 from dirtypixels.raw.frames import CFA_PATTERNS
 from dirtypixels.raw.metadata import DNG_VERSION, Stated, Tags, black_of_dng, stated_by
-from dirtypixels.raw.quiet import quiet
 
 #: how the names of raw files end
 SENSOR_SUFFIXES = frozenset(
@@ -21,6 +25,11 @@ SENSOR_SUFFIXES = frozenset(
         *("nef", "nrw", "orf", "pef", "raf", "raw", "rw2", "rwl", "sr2", "srf", "srw", "x3f"),
     )
 )
+
+_STANDARD_ERROR = 2
+_lock = Lock()
+_inside = 0  # how many threads want silence
+_kept = -1  # where standard error goes otherwise
 
 
 def read_sensor_file(path: Path, tags: Tags | None) -> tuple[npt.NDArray[np.uint16], Stated]:
@@ -87,3 +96,50 @@ def _pattern(raw: Any, colors: list[int]) -> str:
         return letters
     found = "a 6 x 6 pattern (Fujifilm X-Trans)" if shape == (6, 6) else f"a {shape[0]} x {shape[1]} pattern {letters}"
     raise ValueError(f"its color filters must be a Bayer pattern, one of {', '.join(CFA_PATTERNS)}; found {found}")
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Nothing that is written to the process's standard error within reaches it, from any thread; exceptions do.
+
+    LibRaw says there what it also reports as an error, and a command's refusal is to be one line. Threads may overlap:
+    the first one that comes makes it silent, the last one that goes gives it back.
+    """
+    _enter()
+    try:
+        yield
+    finally:
+        _leave()
+
+
+def _enter() -> None:
+    global _inside, _kept
+    with _lock:
+        _inside += 1
+        if _inside > 1:
+            return
+        _flush()
+        try:
+            _kept = os.dup(_STANDARD_ERROR)
+        except OSError:  # there is none, as under a service
+            _kept = -1
+            return
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, _STANDARD_ERROR)
+        os.close(nowhere)
+
+
+def _leave() -> None:
+    global _inside
+    with _lock:
+        _inside -= 1
+        if _inside or _kept < 0:
+            return
+        _flush()
+        os.dup2(_kept, _STANDARD_ERROR)
+        os.close(_kept)
+
+
+def _flush() -> None:
+    if sys.stderr is not None:
+        sys.stderr.flush()

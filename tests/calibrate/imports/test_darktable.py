@@ -52,8 +52,8 @@ class TestFigures:
         found = darktable(
             "Maker One", write(tmp_path, One=[entry(100, [0.0, 1e-5, 0.0], [-1.0, 1e-8, -1.0])]), channels="G"
         )
-        assert found.alpha.tolist() == [[1e-5]]
-        assert found.sigma == pytest.approx(np.array([[1e-4]]))
+        assert found.alpha.tolist() == [1e-5]
+        assert found.sigma == pytest.approx(np.array([1e-4]))
         assert kinds(found.diagnostics) == ["demosaicked"]
 
     def test_of_repeated_gains_the_median_is_taken(self, tmp_path: Path) -> None:
@@ -107,7 +107,7 @@ class TestNames:
             darktable("phone", path)
 
 
-class TestException:
+class TestRaises:
     def test_nothing_usable(self, tmp_path: Path) -> None:
         path = write(tmp_path, One=[entry(100, a=[1e-5, 1e-5, 0.0])], Two=[entry(100, skip=True)], Three=[])
         with pytest.raises(
@@ -159,7 +159,7 @@ class TestInstalled:
         assert module.installed() == path
         assert darktable("Maker One").iso.tolist() == [100]
 
-    def test_beside_the_program_and_in_the_user_s_flatpak(
+    def test_next_to_the_program_and_in_the_user_s_flatpak(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         program = tmp_path / "prefix" / "bin" / "darktable"

@@ -44,8 +44,8 @@ class TestFigures:
     def test_one_pair_is_for_all_colors(self, tmp_path: Path, below: bool) -> None:
         found = noise_profile(write(tmp_path, ONE, below=below))
         assert found.iso.tolist() == [400]
-        assert found.alpha.tolist() == [[2e-4]]
-        assert found.sigma == pytest.approx(np.array([[1e-3]]))
+        assert found.alpha.tolist() == [2e-4]
+        assert found.sigma == pytest.approx(np.array([1e-3]))
         assert found.name == "Maker One"
         assert "a.dng" in found.source
         assert [f.kind for f in found.diagnostics] == ["not-measured"]
@@ -68,8 +68,8 @@ class TestFigures:
         ]
         found = noise_profile(files)
         assert found.iso.tolist() == [400, 800]
-        assert found.alpha.tolist() == [[2e-4], [4e-4]]
-        assert found.sigma == pytest.approx(np.array([[1e-3], [2e-3]]))
+        assert found.alpha.tolist() == [2e-4, 4e-4]
+        assert found.sigma == pytest.approx(np.array([1e-3, 2e-3]))
 
     def test_a_folder_is_read_as_captures_are(self, tmp_path: Path) -> None:
         write(tmp_path, ONE, 400, "a.dng")
@@ -96,7 +96,7 @@ class TestFigures:
         assert [f.kind for f in noise_profile(unknown).diagnostics] == ["not-measured"]
 
 
-class TestException:
+class TestRaises:
     @pytest.mark.parametrize(
         ("profile", "message"),
         [

@@ -16,8 +16,8 @@ import numpy.typing as npt
 
 from dirtypixels import checks
 from dirtypixels.calibrate.diagnostics import Diagnostic
-from dirtypixels.calibrate.imports.imported import ImportedNoise
-from dirtypixels.calibrate.imports.names import plain_name
+from dirtypixels.calibrate.imports.curve import ImportedCurve
+from dirtypixels.raw.agreement import plain_name
 
 FILE = "noiseprofiles.json"
 
@@ -31,7 +31,7 @@ _DEMOSAICKED = (
 )
 
 
-def darktable(camera: str, path: str | Path | None = None, *, channels: Literal["RGB", "G"] = "RGB") -> ImportedNoise:
+def darktable(camera: str, path: str | Path | None = None, *, channels: Literal["RGB", "G"] = "RGB") -> ImportedCurve:
     """Noise of a camera from darktable's `noiseprofiles.json`.
 
     ``variance = a x + b`` per gain and channel, x in [0, 1]; so alpha = a and sigma = sqrt(b), unchanged.
@@ -86,7 +86,7 @@ def darktable(camera: str, path: str | Path | None = None, *, channels: Literal[
         f"darktable's noise profile of {name!r} (a x + b per gain and channel, {', '.join(colors)}) from {file}; "
         "measured on the demosaicked picture, too low for raw samples; alpha = a, sigma = sqrt(b)"
     )
-    return ImportedNoise(name, iso, a, np.sqrt(np.maximum(b, 0.0)), source, tuple(diagnostics))
+    return ImportedCurve(name, iso, a, np.sqrt(np.maximum(b, 0.0)), source, tuple(diagnostics))
 
 
 def installed() -> Path:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dirtypixels.calibrate.diagnostics import Diagnostic
-from dirtypixels.calibrate.imports.imported import ImportedNoise
+from dirtypixels.calibrate.imports.curve import ImportedCurve
 from dirtypixels.raw.folders import find_captures
 from dirtypixels.raw.metadata import DNG_VERSION, Tags, read_tags, stated_by
 
@@ -22,7 +22,7 @@ _NOT_MEASURED = (
 )
 
 
-def noise_profile(source: str | Path | Iterable[str | Path], *, iso: float | None = None) -> ImportedNoise:
+def noise_profile(source: str | Path | Iterable[str | Path], *, iso: float | None = None) -> ImportedCurve:
     """Noise that DNG files state in their NoiseProfile tag.
 
     ``variance = S x + O`` per color plane, x in [0, 1] with black removed; so alpha = S and sigma = sqrt(O).
@@ -81,7 +81,7 @@ def noise_profile(source: str | Path | Iterable[str | Path], *, iso: float | Non
         f"NoiseProfile tag of {names} (variance = S x + O, x in [0, 1]); alpha = S, sigma = sqrt(O); as the maker or "
         "the converter states it, not measured"
     )
-    return ImportedNoise(
+    return ImportedCurve(
         next(iter(cameras)),
         np.array(ordered),
         figures[..., 0],

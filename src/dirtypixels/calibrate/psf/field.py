@@ -138,9 +138,9 @@ def psf_field(
 
     Example:
         >>> import torch
-        >>> from dirtypixels.calibrate.simulate import Pose, typical
+        >>> from dirtypixels.calibrate.simulate import Pose, realistic_camera
         >>> chart = BernoulliChart.for_sensor(360, 270, cell_px=1.4)
-        >>> camera = typical(height=270, width=360, cfa=None)
+        >>> camera = realistic_camera(height=270, width=360, cfa=None)
         >>> frame = camera.photograph(chart, generator=torch.Generator().manual_seed(0), pose=Pose(fill=1.04))
         >>> field = psf_field(frame, chart, size=9, blocks=(2, 3), partial=True)
         >>> field.passed, tuple(field.psfs.shape), bool(field.quality.max() < 0.05)

@@ -1,4 +1,4 @@
-"""`captures.csv`: what is known of the frames in a folder, next to the files."""
+"""The manifest `captures.csv`: what is known of the frames in a folder, next to the files."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from dirtypixels.files import write_text
 from dirtypixels.raw.frames import Frame
 from dirtypixels.raw.reading import MONOCHROME, Overrides, checked_overrides
 
-LISTING = "captures.csv"
+MANIFEST = "captures.csv"
 COLUMNS = ("file", "iso", "exposure_s", "black", "white", "cfa", "camera")
 
 
-def read_listing(path: str | Path) -> dict[str, Overrides]:
+def read_manifest(path: str | Path) -> dict[str, Overrides]:
     """What `captures.csv` says of each file, by its name.
 
     Columns: file, iso, exposure_s, black (one number, or four separated by blanks), white, cfa (a pattern or "mono"),
@@ -55,7 +55,7 @@ def read_listing(path: str | Path) -> dict[str, Overrides]:
     return found
 
 
-def write_listing(path: str | Path, frames: Iterable[tuple[str, Frame]]) -> None:
+def write_manifest(path: str | Path, frames: Iterable[tuple[str, Frame]]) -> None:
     """Write `captures.csv` for files by their names, atomically; what is unknown is an empty cell."""
     text = io.StringIO(newline="")
     lines = csv.writer(text, lineterminator="\n")

@@ -1,11 +1,11 @@
-"""A camera's pictures: what they show is what the profile says, marked, with its source, and nothing overlaps."""
+"""A camera's plots: what they show is what the profile says, marked, with its source, and nothing overlaps."""
 
 from __future__ import annotations
 
 import itertools
-import json
 import math
-import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,9 @@ import torch
 from matplotlib.colors import to_hex
 from matplotlib.patches import Rectangle
 from matplotlib.text import Text
-from PIL import Image
 from torch import Tensor
 
-from dirtypixels.camera import Camera, NoiseLevel, ProfileFile, gaussian_psf
-from dirtypixels.cli import cameras, portrait
-from dirtypixels.cli.main import app
+from dirtypixels.camera import Camera, NoiseLevel, ProfileFile, gaussian_psf, plots
 
 GAINS = [(100.0, 1e-4, 5e-4), (800.0, 9e-4, 2e-3), (6400.0, 8e-3, 3e-2)]
 SOURCE = "Simulated from a design, not measured: a made-up lens, blurrier towards the corners and redder than blue."
@@ -52,7 +49,7 @@ def camera(psfs: Tensor | None = None, gains: list[tuple[float, float, float]] |
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """The figures that would be written."""
     figures: list[Any] = []
-    monkeypatch.setattr(portrait, "save", lambda figure, _: figures.append(figure))
+    monkeypatch.setattr(plots, "save", lambda figure, _: figures.append(figure))
     return figures
 
 
@@ -83,12 +80,12 @@ class TestNumbers:
     def test_the_radius_of_a_gaussian(self, sigma: float) -> None:
         # Integrating over pixels adds 1/12 to the variance of each axis; the tails beyond 4 sigma hold 0.1 % of it.
         expected = math.sqrt(2 * (sigma**2 + 1 / 12))
-        assert portrait.rms_radius(gaussian_psf(sigma)) == pytest.approx([expected], rel=1e-3)
+        assert plots.rms_radius(gaussian_psf(sigma)) == pytest.approx([expected], rel=1e-3)
 
     def test_the_radius_by_loops(self) -> None:
         psf = torch.rand(3, 5, 7, generator=torch.Generator().manual_seed(0))
         psf /= psf.sum((1, 2), keepdim=True)
-        for channel, found in zip(psf.double().tolist(), portrait.rms_radius(psf), strict=True):
+        for channel, found in zip(psf.double().tolist(), plots.rms_radius(psf), strict=True):
             pixels = [(y, x, h) for y, row in enumerate(channel) for x, h in enumerate(row)]
             cy, cx = sum(y * h for y, _, h in pixels), sum(x * h for _, x, h in pixels)
             expected = math.sqrt(sum(h * ((y - cy) ** 2 + (x - cx) ** 2) for y, x, h in pixels))
@@ -97,23 +94,23 @@ class TestNumbers:
     def test_the_radius_does_not_see_a_shift(self) -> None:
         shifted = torch.zeros(1, 9, 9)
         shifted[0, 2, 7] = 1
-        assert portrait.rms_radius(shifted) == [0]
+        assert plots.rms_radius(shifted) == [0]
 
     @pytest.mark.parametrize(("psf", "error"), [(torch.ones(3, 3), ValueError), (torch.ones(1, 3, 3).int(), TypeError)])
     def test_a_psf_of_another_kind(self, psf: Tensor, error: type[Exception]) -> None:
         with pytest.raises(error, match="psf must"):
-            portrait.rms_radius(psf)
+            plots.rms_radius(psf)
 
     def test_snr(self) -> None:
         # 0.5^2 / (0.01 * 0.5 + 0.1^2) = 0.25 / 0.015
-        assert portrait.snr_db(NoiseLevel(0.01, 0.1), 0.5) == pytest.approx(10 * math.log10(50 / 3))
-        assert portrait.snr_db(NoiseLevel(0.0, 0.0), 0.5) == math.inf
+        assert plots.snr_db(NoiseLevel(0.01, 0.1), 0.5) == pytest.approx(10 * math.log10(50 / 3))
+        assert plots.snr_db(NoiseLevel(0.0, 0.0), 0.5) == math.inf
 
 
 class TestNoise:
     def test_the_curves_are_the_profile(self, drawn: list[Any]) -> None:
         shown = camera(gains=GAINS)
-        portrait.draw_noise(shown, "unused.png")
+        plots.plot_noise(shown, "unused.png")
         gain, light = drawn[0].axes
         assert (gain.get_xscale(), gain.get_yscale(), light.get_xscale()) == ("log", "log", "log")
         marked = [line.get_xydata().tolist() for line in gain.lines if line.get_marker() in ("o", "s")]
@@ -126,8 +123,8 @@ class TestNoise:
                 for iso, value in line.get_xydata()[::37]:
                     assert value == pytest.approx(shown.noise.at_iso(iso)[which])
         curves = [line for line in light.lines if len(line.get_xdata()) > 2]
-        assert len(curves) == len(portrait.SIGNALS)
-        for line, signal in zip(curves, portrait.SIGNALS, strict=True):
+        assert len(curves) == len(plots.SIGNALS)
+        for line, signal in zip(curves, plots.SIGNALS, strict=True):
             for lux, value in line.get_xydata()[::37]:
                 level = shown.noise.at_lux(lux)
                 assert value == pytest.approx(10 * math.log10(signal**2 / (level.alpha * signal + level.sigma**2)))
@@ -135,7 +132,7 @@ class TestNoise:
     @pytest.mark.parametrize("gains", [None, GAINS, [(100.0, 0.0, 0.0)], [(100.0, 0.0, 1e-3)]])
     def test_texts(self, drawn: list[Any], gains: list[tuple[float, float, float]] | None) -> None:
         shown = camera(gains=gains)
-        portrait.draw_noise(shown, "unused.png")
+        plots.plot_noise(shown, "unused.png")
         text = check_layout(drawn[0])
         assert f"Noise: {shown.profile.noise.source}".strip() in text
         assert f"Exposure: {shown.profile.exposure.source}" in text
@@ -150,13 +147,13 @@ class TestPsfs:
     )
     def test_texts(self, drawn: list[Any], rows: int, columns: int, channels: int, size: int) -> None:
         shown = camera(field(rows, columns, channels, size))
-        portrait.draw_psfs(shown, "unused.png")
+        plots.plot_psfs(shown, "unused.png")
         text = check_layout(drawn[0])
         for part in (f"Optics: {SOURCE}", "made-up", f"{rows} x {columns} PSFs, each {size} x {size} px of 1.4 µm"):
             assert part in text
         assert "own peak and shown to the power 1/3" in text
         for place, name in (("center", "center (0.5, 0.5)"), ("offaxis", "off-axis (0.9, 0.9)")):
-            radii = portrait.rms_radius(shown.psf(place))
+            radii = plots.rms_radius(shown.psf(place))
             letters = "RGB" if channels == 3 else " "
             lines = [f"{c} {r:.2f} px, {1.4 * r:.1f} µm".strip() for c, r in zip(letters, radii, strict=True)]
             assert f"{name} RMS radius {' '.join(lines)}" in text
@@ -164,7 +161,7 @@ class TestPsfs:
 
     def test_the_grid_is_the_field(self, drawn: list[Any]) -> None:
         psfs = field()
-        portrait.draw_psfs(camera(psfs), "unused.png")
+        plots.plot_psfs(camera(psfs), "unused.png")
         sensor, *enlarged = drawn[0].axes
         mosaic = sensor.images[0].get_array()
         assert mosaic.shape == (4 * 15, 5 * 15, 3)
@@ -180,7 +177,7 @@ class TestPsfs:
             assert sorted(axes.images[0].get_extent()) == [-7.5, -7.5, 7.5, 7.5]
 
     def test_places_are_marked_in_the_color_of_their_enlargement(self, drawn: list[Any]) -> None:
-        portrait.draw_psfs(camera(field()), "unused.png")
+        plots.plot_psfs(camera(field()), "unused.png")
         sensor, *enlarged = drawn[0].axes
         squares = [patch for patch in sensor.patches if isinstance(patch, Rectangle)]
         middles = [(s.get_y() + s.get_height() / 2, s.get_x() + s.get_width() / 2) for s in squares]
@@ -194,56 +191,17 @@ class TestPsfs:
 
     def test_a_camera_without_a_lens(self, tmp_path: Path) -> None:
         with pytest.raises(ValueError, match="camera must have a PSF field; found none in 'made-up'"):
-            portrait.draw_psfs(camera(), tmp_path / "x.png")
+            plots.plot_psfs(camera(), tmp_path / "x.png")
         assert not list(tmp_path.iterdir())
-
-
-class TestCommand:
-    @pytest.fixture
-    def profile(self, tmp_path: Path) -> Path:
-        """A profile with a PSF field, as a folder, whose name is no file name."""
-        folder = tmp_path / "profile"
-        folder.mkdir()
-        shown = camera(field(), name="../my [lens] 2")
-        (folder / "camera.json").write_text(json.dumps(shown.profile.model_dump(mode="json")))
-        np.savez(folder / "psf.npz", psf=field().numpy())
-        return folder
-
-    def test_tables_sources_and_files(
-        self, profile: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        monkeypatch.setenv("COLUMNS", "100")
-        cameras.show_camera(str(profile), profile.parent / "new" / "pictures")
-        out = capsys.readouterr().out
-        assert f"Optics: {SOURCE}" in " ".join(out.split())
-        shown = Camera.load(profile)
-        for place in ("center", "offaxis", "periphery"):
-            radii = portrait.rms_radius(shown.psf(place))
-            row = next(line for line in out.splitlines() if place in line)
-            assert ", ".join(f"{r:.2f}" for r in radii) in row
-            assert ", ".join(f"{1.4 * r:.2f}" for r in radii) in row
-        written = [Path(path) for path in re.findall(r"^Wrote (.+)$", out, re.MULTILINE)]
-        folder = profile.parent / "new" / "pictures"
-        assert written == [folder / "my-lens-2-noise.png", folder / "my-lens-2-psf.png"]
-        assert sorted(folder.iterdir()) == written
-        for path in written:
-            with Image.open(path) as picture:
-                picture.load()
-                assert picture.format == "PNG"
-                assert min(picture.size) > 700
 
     def test_the_same_profile_gives_the_same_bytes(self, tmp_path: Path) -> None:
         written = [tmp_path / "a.png", tmp_path / "b.png"]
         for path in written:
-            portrait.draw_psfs(camera(field()), path)
+            plots.plot_psfs(camera(field()), path)
         assert written[0].read_bytes() == written[1].read_bytes()
 
-    def test_pictures_go_into_the_current_folder(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        monkeypatch.chdir(tmp_path)
-        app(["cameras", "semco"], standalone_mode=False)
-        parts = ["noise", "psf"] if Camera.load("semco").optics else ["noise"]
-        names = [f"semco-{part}.png" for part in parts]
-        assert sorted(path.name for path in tmp_path.iterdir()) == names
-        assert capsys.readouterr().out.splitlines()[-len(names) :] == [f"Wrote {name}" for name in names]
+
+def test_the_room_alone_imports_no_matplotlib() -> None:
+    code = "import sys, dirtypixels.camera; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=600, check=True)
+    assert "matplotlib" not in done.stdout.split()

@@ -1,4 +1,4 @@
-"""`captures.csv`: what it says, and what is wrong with it, by line."""
+"""The manifest `captures.csv`: what it says, and what is wrong with it, by line."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from dirtypixels.raw.frames import Frame
-from dirtypixels.raw.listing import read_listing, write_listing
+from dirtypixels.raw.manifest import read_manifest, write_manifest
 
 
 def table(folder: Path, text: str) -> Path:
@@ -23,7 +23,7 @@ def test_cells_become_fields_and_empty_ones_are_unknown(tmp_path: Path) -> None:
         'a.tif,100, 0.02 ,64,4095,RGGB,"Maker, One"\n\n'
         "b.npy,,0,1 2 3 4,,mono,\n"
     )
-    assert read_listing(table(tmp_path, text)) == {
+    assert read_manifest(table(tmp_path, text)) == {
         "a.tif": {"iso": 100, "exposure_s": 0.02, "black": [64], "white": 4095, "cfa": "RGGB", "camera": "Maker, One"},
         "b.npy": {"exposure_s": 0, "black": [1, 2, 3, 4], "cfa": "mono"},
     }
@@ -49,15 +49,15 @@ def test_cells_become_fields_and_empty_ones_are_unknown(tmp_path: Path) -> None:
         ('file\n"a.tif\n', "line 2: unexpected end of data"),
     ],
 )
-def test_what_is_wrong_is_told_by_line(tmp_path: Path, text: str, message: str) -> None:
+def test_raises_with_the_line(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        read_listing(table(tmp_path, text))
+        read_manifest(table(tmp_path, text))
 
 
-def test_other_encodings_are_refused(tmp_path: Path) -> None:
+def test_raises_on_other_encodings(tmp_path: Path) -> None:
     (tmp_path / "captures.csv").write_bytes("file,camera\na.tif,Gerät\n".encode("latin1"))
     with pytest.raises(ValueError, match="is not UTF-8 text"):
-        read_listing(tmp_path / "captures.csv")
+        read_manifest(tmp_path / "captures.csv")
 
 
 def test_what_is_written_reads_as_the_same_numbers(tmp_path: Path) -> None:
@@ -67,8 +67,8 @@ def test_what_is_written_reads_as_the_same_numbers(tmp_path: Path) -> None:
         "b.tiff": Frame(values, None, (64.0,) * 4, 1e5, 51200.0, 0.0),
         "c.tiff": Frame(values),
     }
-    write_listing(tmp_path / "captures.csv", frames.items())
-    found = read_listing(tmp_path / "captures.csv")
+    write_manifest(tmp_path / "captures.csv", frames.items())
+    found = read_manifest(tmp_path / "captures.csv")
     assert found == {
         "a.tiff": {
             "iso": 100.0, "exposure_s": 1 / 30, "black": [60.25, 61.0, 62.0, 1 / 3], "white": 4095.0, "cfa": "RGGB",

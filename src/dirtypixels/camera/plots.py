@@ -1,4 +1,4 @@
-"""Pictures of a camera: its noise over gain and light, its PSFs over the sensor."""
+"""Plots of a camera: its noise over gain and light, its PSFs over the sensor. Imports matplotlib."""
 
 from __future__ import annotations
 
@@ -15,11 +15,14 @@ from matplotlib.patches import Rectangle
 from torch import Tensor
 
 from dirtypixels import checks
-from dirtypixels.camera import POSITIONS, Camera, NoiseLevel
-from dirtypixels.plotting import INK, save
+from dirtypixels.camera.noise import NoiseLevel
+from dirtypixels.camera.optics import POSITIONS
+from dirtypixels.camera.profile import Camera
+from dirtypixels.plotting import GRAY, INK, dress, save
+
+__all__ = ["plot_noise", "plot_psfs", "rms_radius", "snr_db"]
 
 DPI = 160
-gray = "#555555"
 # Okabe and Ito's palette, told apart with every kind of color vision and on black as on white.
 BLUE, ORANGE = "#0072B2", "#D55E00"
 PLACES = {"center": ("center", "#56B4E9"), "offaxis": ("off-axis", "#E69F00"), "periphery": ("periphery", "#CC79A7")}
@@ -63,7 +66,7 @@ def rms_radius(psf: Tensor) -> list[float]:
     return radii
 
 
-def draw_noise(camera: Camera, path: Path | str, dimmest: float = 0.3, brightest: float = 2000.0) -> None:
+def plot_noise(camera: Camera, path: Path | str, dimmest: float = 0.3, brightest: float = 2000.0) -> None:
     """alpha and sigma over ISO, and the signal-to-noise ratio over the light on the scene, as PNG.
 
     Solid between calibrated gains, which are marked; dashed where the curve goes on in proportion to ISO.
@@ -72,6 +75,8 @@ def draw_noise(camera: Camera, path: Path | str, dimmest: float = 0.3, brightest
         camera: of any profile.
         path: of the PNG.
         dimmest, brightest: ends of the range of light, lux.
+
+    >>> plot_noise(Camera.load("nexus-6p-rear"), "noise.png")  # doctest: +SKIP
     """
     curve = camera.noise
     ends = [float(curve.exposure.iso(lux)) for lux in (dimmest, brightest)]
@@ -104,20 +109,18 @@ def draw_noise(camera: Camera, path: Path | str, dimmest: float = 0.3, brightest
     right.set_title(f"Signal-to-noise ratio over light, before clipping{of}", fontsize=10.5, color=INK, loc="left")
     right.legend(title="mean signal", title_fontsize=9, frameon=False, fontsize=9, loc="upper left")
     for axes in (left, right):
-        axes.grid(color="#dddddd", lw=0.7)
-        axes.set_axisbelow(True)
-        axes.spines[["top", "right"]].set_visible(False)
+        dress(axes)
     if not curve.alpha.any() and not curve.sigma.any():
         left.set_ylim(1e-6, 1)  # the scale finds no limits by itself
         for axes in (left, right):
             axes.text(0.5, 0.6, "no noise at any gain", transform=axes.transAxes, ha="center", color=INK)
     figure.suptitle(camera.name, fontsize=13, color=INK, x=0.01, ha="left")
     notes = _notes({part: camera.sources[part] for part in ("Noise", "Exposure")}, 170)
-    figure.supxlabel("\n".join(notes), fontsize=8, color=gray, x=0.01, ha="left")
+    figure.supxlabel("\n".join(notes), fontsize=8, color=GRAY, x=0.01, ha="left")
     save(figure, path)
 
 
-def draw_psfs(camera: Camera, path: Path | str) -> None:
+def plot_psfs(camera: Camera, path: Path | str) -> None:
     """The PSFs as color pictures on the sensor's grid, and three of them enlarged with their size, as PNG.
 
     Each PSF is divided by its own peak over the channels and shown to the power 1/3.
@@ -168,7 +171,7 @@ def draw_psfs(camera: Camera, path: Path | str) -> None:
     stretch = f"divided by its own peak and shown to the power 1/{STRETCH}, so that the tails can be seen"
     sensor.set_title(f"{size} {stretch}" if wide > 8 else f"{size}\n{stretch}", fontsize=10.5, color=INK, loc="left")
     figure.suptitle(f"{camera.name}: the lens over the sensor", fontsize=13, color=INK, x=0.01, ha="left")
-    figure.text(0.01, 0.01, "\n".join(notes), fontsize=8, color=gray, va="bottom")
+    figure.text(0.01, 0.01, "\n".join(notes), fontsize=8, color=GRAY, va="bottom")
     save(figure, path)
 
 
