@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
-from benchmarks import real_sensor
 
 from dirtypixels.calibrate.noise.curve import MeasuredCurve, noise_curve
+
+BENCHMARKS = Path(__file__).resolve().parents[3] / "benchmarks"
 
 
 @pytest.fixture(scope="module")
 def bench() -> ModuleType:
-    return real_sensor
+    sys.path.insert(0, str(BENCHMARKS))
+    try:
+        return importlib.import_module("real_sensor")
+    finally:
+        sys.path.remove(str(BENCHMARKS))
 
 
 @pytest.fixture(scope="module")
