@@ -62,7 +62,7 @@ def test_accepts(check: Callable[[], None]) -> None:
         ),
     ],
 )
-def test_refuses_and_says_why(check: Callable[[], None], kind: type[Exception], message: str) -> None:
+def test_raises_and_says_why(check: Callable[[], None], kind: type[Exception], message: str) -> None:
     with pytest.raises(kind, match=re.escape(message)):
         check()
 

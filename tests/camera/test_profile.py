@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 import torch
-from measured import MEASURED, OPTICS, PSFS
-from measured import camera as measured
+from tests.camera.measured import MEASURED, OPTICS, PSFS
+from tests.camera.measured import camera as measured
 
 from dirtypixels import Camera
 from dirtypixels.camera import realization

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from measured import MEASURED, PSFS, camera
+from tests.camera.measured import MEASURED, PSFS, camera
 
 from dirtypixels.camera import Camera, gaussian_psf
 

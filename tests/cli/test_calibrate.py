@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from measured import MEASURED
-from measured import camera as measured_camera
 from PIL import Image
+from tests.camera.measured import MEASURED
+from tests.camera.measured import camera as measured_camera
 
 from dirtypixels.calibrate.psf import BernoulliChart
 from dirtypixels.camera import Camera

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from measured import MEASURED, camera
 from PIL import Image
+from tests.camera.measured import MEASURED, camera
 
 from dirtypixels.cli import studies
 from dirtypixels.raw import read_capture

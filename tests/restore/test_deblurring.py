@@ -163,7 +163,7 @@ class TestDeblurrer:
         assert torch.equal(obs.signal, signal)
         assert torch.equal(obs.psf, psf)
 
-    def test_refuses_what_it_cannot_deblur(self, scenes):
+    def test_raises_for_what_it_cannot_deblur(self, scenes):
         obs = observe(scenes, disk_psf(2.0)[None])
         with pytest.raises(TypeError, match="obs must be an Observation"):
             Deblurrer()(obs.signal)
@@ -202,7 +202,7 @@ class TestHqsDeconvolution:
         assert not image.requires_grad
         assert 0 <= float(image.min()) <= float(image.max()) <= 1
 
-    def test_refuses_what_it_cannot_deblur(self, scenes):
+    def test_raises_for_what_it_cannot_deblur(self, scenes):
         obs = observe(scenes, disk_psf(2.0)[None])
         for arguments, said in (
             ({"prior": "l0"}, "prior must be"),

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
-from dense import circular_matrix
 from scipy.optimize import lsq_linear
+from tests.restore.dense import circular_matrix
 from torch import Tensor
 
 from dirtypixels.blur import transfer_function
@@ -217,7 +217,7 @@ def test_the_users_modules_stay_as_they_are() -> None:
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-def test_failure_to_converge_is_an_error_that_holds_the_last_iterate(algorithm: Any) -> None:
+def test_raises_where_it_does_not_converge_and_hands_out_the_last_iterate(algorithm: Any) -> None:
     bank, prox = PRIORS["isotropic TV"]
     message = "after 25 iterations the minimum is an estimated .* away where 1e-06 was asked for; allow more iterations"
     with pytest.raises(ConvergenceError, match=message) as caught:
@@ -238,7 +238,7 @@ def test_failure_to_converge_is_an_error_that_holds_the_last_iterate(algorithm: 
         ({"color": "lab"}, "color must be one of 'shared', 'own', 'merged'; found 'lab'"),
     ],
 )
-def test_arguments_are_checked(arguments: dict[str, Any], message: str) -> None:
+def test_raises_for_arguments_out_of_range(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):
         minimize(TERMS["plain"], gradient_filters(), SoftThreshold(), **arguments)
     with pytest.raises(TypeError, match="prox must be a sequence of Prox, one for each channel, for color 'own'"):

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
-from dense import circular_matrix
+from tests.restore.dense import circular_matrix
 from torch import Tensor
 
 from dirtypixels.restore.algorithms import HQS
@@ -310,12 +310,12 @@ def test_gradcheck() -> None:
         ({"beta": 0.0}, "beta must be above 0; found 0.0"),
     ],
 )
-def test_arguments_are_checked(arguments: dict[str, Any], message: str) -> None:
+def test_raises_for_arguments_out_of_range(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):
         UnrolledHQS(**arguments)
 
 
-def test_inputs_are_checked() -> None:
+def test_raises_for_inputs_that_do_not_fit() -> None:
     with pytest.raises(ValueError, match=re.escape("y must have shape (B, C, H, W); found (3, 4, 4)")):
         UnrolledHQS()(torch.zeros(3, 4, 4))
     with pytest.raises(TypeError, match=r"y must be a floating-point tensor; found torch\.uint8"):
@@ -386,6 +386,6 @@ def test_gradcheck_with_features(color: Any) -> None:
     assert torch.autograd.gradcheck(restored, inputs)
 
 
-def test_a_solver_with_features_needs_the_noise() -> None:
+def test_raises_where_a_solver_with_features_lacks_the_noise() -> None:
     with pytest.raises(ValueError, match="noise must be given to a solver with features; found none"):
         conditioned()(random(1, 1, 9, 8))

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 from dirtypixels.camera import Camera, linear_scene, realization
 from dirtypixels.camera.formation import Transfer
 from dirtypixels.camera.optics import Position
-from dirtypixels.data.photo import PhotoSet
+from dirtypixels.data.photos import PhotoSet
 from dirtypixels.observation import Observation
 
 

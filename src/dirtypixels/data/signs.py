@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from dirtypixels import checks
 from dirtypixels.data import sign_faces
-from dirtypixels.data.photo import Photo
+from dirtypixels.data.photos import Photo
 
 # NumPy and Pillow, because torch would split work as small as this among threads, which costs far more than it saves.
 Floats = NDArray[np.float32]

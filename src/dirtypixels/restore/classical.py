@@ -18,7 +18,7 @@ from dirtypixels import checks
 from dirtypixels.observation import Observation
 from dirtypixels.restore import anscombe
 from dirtypixels.restore.algorithms import HQS
-from dirtypixels.restore.blurred import Blurred
+from dirtypixels.restore.border import Blurred
 from dirtypixels.restore.expectation import expected_stabilized
 from dirtypixels.restore.filters import gradient_filters
 from dirtypixels.restore.prox import HyperLaplacian, IsotropicTV

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from dirtypixels import checks
 from dirtypixels.restore.algorithms import ALGORITHMS, HQS, Algorithm, AlgorithmName, Color, PriorGradient
-from dirtypixels.restore.algorithms.hqs import Iterate
-from dirtypixels.restore.convergence import ConvergenceError
+from dirtypixels.restore.algorithms.half_quadratic import Iterate
 from dirtypixels.restore.prox import Prox
 from dirtypixels.restore.terms import DataTerm
+from dirtypixels.restore.terms.conjugate_gradients import ConvergenceError
 
 _WINDOW = 10  # iterations between two looks at the progress
 _GROWTH = 4.0  # of the coupling, from one stage of a continuation to the next

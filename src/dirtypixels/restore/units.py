@@ -10,8 +10,7 @@ from torch import Tensor, nn
 from dirtypixels import checks
 from dirtypixels.observation import Observation
 from dirtypixels.restore import anscombe
-from dirtypixels.restore.blurred import LEAST_VARIANCE, Blurred
-from dirtypixels.restore.border import make_periodic
+from dirtypixels.restore.border import LEAST_VARIANCE, Blurred, make_periodic
 from dirtypixels.restore.terms import DataTerm, Gaussian, Majorized, Masked, Weighted
 from dirtypixels.restore.unrolled import Unrolled, UnrolledHQS
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import logging
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
@@ -156,6 +157,18 @@ def imagenet_indices(wnids: Sequence[str]) -> list[int]:
             f"wnids must be among ImageNet's {len(index)} WordNet identifiers, like 'n01440764'; found {unknown}"
         )
     return [index[wnid] for wnid in wnids]
+
+
+def class_names(classes: Sequence[str]) -> tuple[str, ...]:
+    """Class names as a person would say them: WordNet identifiers such as "n01440764" by their first English name.
+
+    Names that are no WordNet identifier of ImageNet stay as they are.
+    """
+    if not any(re.fullmatch(r"n\d{8}", name) for name in classes):
+        return tuple(classes)
+    info = ImageNetInfo()
+    known = {info.index_to_label_name(i): info.index_to_description(i) for i in range(info.num_classes())}
+    return tuple(known[name].split(",")[0] if name in known else name for name in classes)
 
 
 def _config(name: str) -> PretrainedCfg:

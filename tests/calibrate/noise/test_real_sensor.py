@@ -2,54 +2,41 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
+from benchmarks import real_sensor
 
 from dirtypixels.calibrate.noise.curve import MeasuredCurve, noise_curve
 
-BENCHMARKS = Path(__file__).resolve().parents[3] / "benchmarks"
+
+@pytest.fixture(scope="module")
+def levels(shared_data: Path) -> Any:
+    return real_sensor.read_levels(shared_data / "emva1288_ccd")
 
 
 @pytest.fixture(scope="module")
-def bench() -> ModuleType:
-    sys.path.insert(0, str(BENCHMARKS))
-    try:
-        return importlib.import_module("real_sensor")
-    finally:
-        sys.path.remove(str(BENCHMARKS))
+def transfer(levels: Any) -> Any:
+    return real_sensor.photon_transfer(levels)
 
 
 @pytest.fixture(scope="module")
-def levels(bench: ModuleType, shared_data: Path) -> Any:
-    return bench.read_levels(shared_data / "emva1288_ccd")
-
-
-@pytest.fixture(scope="module")
-def transfer(bench: ModuleType, levels: Any) -> Any:
-    return bench.photon_transfer(levels)
-
-
-@pytest.fixture(scope="module")
-def curve(bench: ModuleType, levels: Any) -> MeasuredCurve:
+def curve(levels: Any) -> MeasuredCurve:
     pairs = [level for level in levels if len(level.files) == 2]
-    frames, light = bench.read_captures(pairs)
+    frames, light = real_sensor.read_captures(pairs)
     return noise_curve(frames, light=light)
 
 
-def test_photon_transfer_recovers_a_known_gain(bench: ModuleType) -> None:
+def test_photon_transfer_recovers_a_known_gain() -> None:
     """The yardstick itself, on pairs whose gain is 0.3 DN an electron; three standard errors of the regression."""
     random = np.random.default_rng(0)
     electrons = np.linspace(50, 12000, 20)
     shape = (2, 200, 200)
     pairs = np.array([_moments(0.3 * random.poisson(e, shape) + random.normal(15, 3, shape)) for e in electrons])
     dark = np.array([_moments(random.normal(15, 3, shape)) for _ in electrons])
-    known = bench.Transfer(electrons, electrons, *pairs.T, *dark.T, pixels=40000)
+    known = real_sensor.Transfer(electrons, electrons, *pairs.T, *dark.T, pixels=40000)
     k, low, high = known.gain()
     assert abs(k - 0.3) < 1.5 * (high - low) / 2
     assert (high - low) / 2 < 0.01 * k
@@ -89,11 +76,11 @@ def test_the_fit_passes_or_says_why_not(curve: MeasuredCurve) -> None:
     assert not [f for f in curve.diagnostics if f.kind in ("drift", "non-linear", "black-level", "structure")]
 
 
-def test_what_the_sensor_does(bench: ModuleType, levels: Any, transfer: Any) -> None:
+def test_what_the_sensor_does(levels: Any, transfer: Any) -> None:
     """What the benchmark says of the bend and the codes, as bounds that the data keep."""
-    measured, predicted = bench.bend(transfer)
+    measured, predicted = real_sensor.bend(transfer)
     assert measured[0] - measured[-1] > 0.03
     assert abs((measured[0] - measured[-1]) - (predicted[0] - predicted[-1])) < 0.02
-    widths = bench.code_widths(levels)
+    widths = real_sensor.code_widths(levels)
     assert np.ptp(widths) > 0.1  # chance: 1 / sqrt(3.8e6) = 0.05 %
-    assert 0.4 < bench.row_noise(levels) < 0.6
+    assert 0.4 < real_sensor.row_noise(levels) < 0.6

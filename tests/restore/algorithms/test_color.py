@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import pytest
 import torch
-from iterating import advance, blurred, random
+from tests.restore.iterating import advance, blurred, random
 from torch import Tensor
 
 from dirtypixels.restore.algorithms import ALGORITHMS, ColorPrior

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from iterating import random
+from tests.restore.iterating import random
 from torch import Tensor, nn
 
 from dirtypixels.blur import transfer_function

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from iterating import advance, blurred, random
+from tests.restore.iterating import advance, blurred, random
 from torch import Tensor
 
 from dirtypixels.restore.algorithms import ADMM, ALGORITHMS, FISTA, HQS, ISTA, ChambollePock, PriorGradient
@@ -129,7 +129,7 @@ def test_majorized_weights_decrease_the_objective(name: Any) -> None:
     assert objective(advance(step, term, 60)) < objective(advance(step, term, 5)) < objective(term.y)
 
 
-def test_arguments_are_checked() -> None:
+def test_raises_for_arguments_that_do_not_fit() -> None:
     bank = dct_filters(3)
     for arguments, message in (
         ({"filters": bank[..., 0]}, "filters must have shape (K, 1, 3, 3); found (8, 1, 3)"),

@@ -2,14 +2,11 @@
 
 from typing import Any, Literal
 
-from dirtypixels.restore.algorithms.admm import ADMM
 from dirtypixels.restore.algorithms.base import Algorithm
-from dirtypixels.restore.algorithms.chambolle_pock import ChambollePock
 from dirtypixels.restore.algorithms.color import Color, ColorPrior
-from dirtypixels.restore.algorithms.fista import FISTA
-from dirtypixels.restore.algorithms.hqs import HQS
-from dirtypixels.restore.algorithms.ista import ISTA
-from dirtypixels.restore.algorithms.prior_gradient import PriorGradient
+from dirtypixels.restore.algorithms.forward_backward import FISTA, ISTA
+from dirtypixels.restore.algorithms.half_quadratic import HQS, PriorGradient
+from dirtypixels.restore.algorithms.primal_dual import ADMM, ChambollePock
 
 AlgorithmName = Literal["hqs", "ista", "fista", "admm", "chambolle_pock", "prior_gradient"]
 

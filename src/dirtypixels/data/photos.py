@@ -1,14 +1,37 @@
-"""Photographs in folders by class, and photographs kept in memory."""
+"""Labeled photographs: what every data set hands out, those in folders by class, and those kept in memory."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from dirtypixels.data.photo import Photo, PhotoSet
 from dirtypixels.data.pictures import list_pictures, read_picture, resize
+
+
+class Photo(NamedTuple):
+    """One labeled scene.
+
+    scene: (3, H, W) float32 in [0, 1]; label: index into `classes`; key: unique and stable, e.g. a relative
+    path. The key, with the study's seed, decides the noise of a simulated capture.
+    """
+
+    scene: Tensor
+    label: int
+    key: str
+
+
+class PhotoSet(Protocol):
+    """A data set of photographs."""
+
+    classes: tuple[str, ...]
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Photo: ...
 
 
 class FolderPhotos:
