@@ -37,6 +37,14 @@ class DenoiserProx(Prox):
             image, or the denoiser gives another shape.
 
     Source: Venkatakrishnan, Bouman and Wohlberg 2013 (plug and play); Zhang et al. 2022, eq. 6b (in HQS).
+
+    Example:
+        >>> import torch
+        >>> from dirtypixels.bridges.deepinv import DenoiserProx
+        >>> box = torch.nn.AvgPool2d(3, stride=1, padding=1)
+        >>> prox = DenoiserProx(lambda u, deviation: box(u))
+        >>> prox(torch.rand(2, 3, 16, 16), torch.tensor(4.0)).shape
+        torch.Size([2, 3, 16, 16])
     """
 
     pointwise: ClassVar[bool] = False

@@ -22,3 +22,7 @@ __all__ = [
     "read_picture",
     "resize",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

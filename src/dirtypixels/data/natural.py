@@ -47,6 +47,11 @@ def natural_patches(
     Raises:
         ValueError: a number is out of range, or a picture is smaller than a patch.
         FileNotFoundError: no pictures in the folder.
+
+    Example:
+        >>> from dirtypixels.data import natural_patches
+        >>> natural_patches(4, 48, gray=False, reduce=2).shape
+        torch.Size([4, 3, 48, 48])
     """
     for name, value in (("count", count), ("size", size), ("reduce", reduce)):
         if value < 1:

@@ -48,6 +48,20 @@ class FolderPhotos:
     Raises:
         FileNotFoundError: a folder is missing, or holds no class folders or no pictures.
         ValueError: there are not as many photographs as asked for.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> import numpy as np
+        >>> from dirtypixels.data import FolderPhotos
+        >>> with tempfile.TemporaryDirectory() as root:
+        ...     for name in ("cat", "dog"):
+        ...         folder = Path(root, "train", name)
+        ...         folder.mkdir(parents=True)
+        ...         np.save(folder / "1.npy", np.full((60, 80), 0.5))
+        ...     photos = FolderPhotos(root, "train", size=32)
+        ...     photos.classes, photos[0].scene.shape
+        (('cat', 'dog'), torch.Size([3, 32, 32]))
     """
 
     def __init__(
@@ -81,6 +95,12 @@ class InMemory:
     """A data set whose photographs are kept, 8 bits a value, once they have been made.
 
     Every pass sees the same rounded values, the first one included.
+
+    Example:
+        >>> from dirtypixels.data import InMemory, RoadSigns
+        >>> photos = InMemory(RoadSigns(count=4, size=32))
+        >>> len(photos), photos[0].scene.shape
+        (4, torch.Size([3, 32, 32]))
     """
 
     def __init__(self, photos: PhotoSet) -> None:

@@ -61,6 +61,13 @@ class RoadSigns:
     Raises:
         TypeError: count, size or seed is not an int.
         ValueError: an unknown split, or count, size or seed too small.
+
+    Example:
+        >>> from dirtypixels.data import RoadSigns
+        >>> signs = RoadSigns("test", count=100, size=32)
+        >>> scene, label, key = signs[7]
+        >>> scene.shape, key, len(signs.classes)
+        (torch.Size([3, 32, 32]), 'signs/test/000007', 20)
     """
 
     classes: tuple[str, ...] = sign_faces.NAMES

@@ -62,6 +62,14 @@ def minimize(
         ConvergenceError: the tolerance is not reached; its `x` is the last iterate.
 
     Source: Fiacco and McCormick 1968, sec. 5.4 (extrapolation); O'Donoghue and Candès 2015, sec. 3.2 (restart).
+
+    Example:
+        >>> import torch
+        >>> from dirtypixels.restore import filters, minimize, prox, terms
+        >>> y = torch.zeros(1, 1, 8, 8).index_fill(-1, torch.arange(4), 1.0)
+        >>> x = minimize(terms.Gaussian(y), filters.gradient_filters(), prox.IsotropicTV(0.5))
+        >>> x[0, 0, 0]  # an edge keeps its place and loses 2 x 0.5 / 4 on either side
+        tensor([0.7500, 0.7500, 0.7500, 0.7500, 0.2500, 0.2500, 0.2500, 0.2500])
     """
     checks.one_of("algorithm", algorithm, ALGORITHMS)
     for name, value in (("weight", weight), ("tolerance", tolerance)):

@@ -69,6 +69,13 @@ class Unrolled(nn.Module):
     Raises:
         ValueError: an argument is out of range; y is not (B, C, H, W) or smaller than the filters; with "own", y has
             another number of channels; noise is missing where features ask for it.
+
+    Example:
+        >>> import torch
+        >>> from dirtypixels.restore import Unrolled, prox
+        >>> solver = Unrolled("admm", layers=4, tied=True, prox=prox.ResidualUNet)
+        >>> solver(torch.randn(1, 1, 32, 32)).shape, len(solver.iterations)
+        (torch.Size([1, 1, 32, 32]), 1)
     """
 
     def __init__(
@@ -172,6 +179,13 @@ class UnrolledHQS(Unrolled):
         arguments: as for `Unrolled`.
 
     Source: Diamond et al. 2017, algorithm 1.
+
+    Example:
+        >>> import torch
+        >>> from dirtypixels.restore import UnrolledHQS
+        >>> solver = UnrolledHQS(layers=2, color="merged")
+        >>> solver(torch.randn(1, 3, 32, 32)).shape, sum(p.numel() for p in solver.parameters())
+        (torch.Size([1, 3, 32, 32]), 4804)
     """
 
     def __init__(self, layers: int = 1, **arguments: Unpack[ProxArguments]) -> None:
@@ -188,6 +202,12 @@ class ShrinkageField(Unrolled):
         arguments: as for `Unrolled`.
 
     Source: Schmidt and Roth 2014.
+
+    Example:
+        >>> import torch
+        >>> from dirtypixels.restore import ShrinkageField
+        >>> ShrinkageField(layers=1, functions=31)(torch.randn(1, 3, 32, 32)).shape
+        torch.Size([1, 3, 32, 32])
     """
 
     def __init__(

@@ -15,3 +15,7 @@ __all__ = [
     "imagenet_indices",
     "select",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

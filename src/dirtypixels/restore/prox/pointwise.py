@@ -29,6 +29,13 @@ class PointwiseCNN(Prox):
         ValueError: an argument is out of range, v has another number of responses, or the context another size.
 
     Source: Diamond et al. 2017, sec. 5.3 (three layers of 24 channels).
+
+    Example:
+        >>> import torch
+        >>> from dirtypixels.restore import prox
+        >>> learned = prox.PointwiseCNN()
+        >>> learned(torch.randn(1, 24, 8, 8), torch.tensor(1.0)).shape, sum(p.numel() for p in learned.parameters())
+        (torch.Size([1, 24, 8, 8]), 1800)
     """
 
     def __init__(self, channels: int = 24, hidden: int = 24, layers: int = 3, features: int = 0) -> None:

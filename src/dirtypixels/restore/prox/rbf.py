@@ -49,6 +49,13 @@ class RBFShrinkage(Prox):
 
     Source: Schmidt and Roth 2014, eq. 9; gamma and a reach of 10.4 standard deviations of noise as in their published
     code.
+
+    Example:
+        >>> import torch
+        >>> from dirtypixels.restore import prox
+        >>> v = torch.randn(1, 24, 8, 8)
+        >>> torch.equal(prox.RBFShrinkage()(v, torch.tensor(1.0)), v)  # until it has learned something
+        True
     """
 
     def __init__(self, channels: int = 24, functions: int = 53, reach: float = 10.4, features: int = 0) -> None:

@@ -98,6 +98,13 @@ class ConvolutionalCNN(SpatialProx):
             another size.
 
     Source: Diamond et al. 2017, sec. 5.3 (its kernels are 1 x 1).
+
+    Example:
+        >>> import torch
+        >>> from dirtypixels.restore import prox
+        >>> learned = prox.ConvolutionalCNN(kernel=3)
+        >>> learned(torch.randn(1, 24, 8, 8), torch.tensor(1.0)).shape, sum(p.numel() for p in learned.parameters())
+        (torch.Size([1, 24, 8, 8]), 15624)
     """
 
     def __init__(
@@ -151,6 +158,13 @@ class ResidualUNet(SpatialProx):
         ValueError: an argument is out of range, v is not (B, K, H, W), or the context has another size.
 
     Source: Ronneberger et al. 2015; Zhang et al. 2021, sec. 3.1 (residual blocks, additive skips).
+
+    Example:
+        >>> import torch
+        >>> from dirtypixels.restore import prox
+        >>> learned = prox.ResidualUNet(depth=2)
+        >>> learned(torch.randn(1, 24, 8, 8), torch.tensor(1.0)).shape, sum(p.numel() for p in learned.parameters())
+        (torch.Size([1, 24, 8, 8]), 122744)
     """
 
     def __init__(self, channels: int = 24, hidden: int = 32, depth: int = 2, features: int = 0) -> None:
