@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+
 from tools.lens_rays import (
     RINGS,
     WAVELENGTHS,

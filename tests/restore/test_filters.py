@@ -7,12 +7,12 @@ import math
 import numpy as np
 import pytest
 import torch
-from tests.restore.dense import circular_matrix
 from torch import Tensor
 from torch.nn import functional
 
 from dirtypixels.restore import filters
 from dirtypixels.restore.filters import analyze, dct_filters, map_patches, power_spectrum, synthesize
+from tests.restore.dense import circular_matrix
 
 SIZES = [(8, 8), (9, 7), (5, 12), (16, 33)]
 

@@ -10,7 +10,6 @@ import numpy.typing as npt
 import pytest
 import torch
 from scipy.optimize import lsq_linear
-from tests.restore.dense import circular_matrix
 from torch import Tensor
 
 from dirtypixels.blur import transfer_function
@@ -20,6 +19,7 @@ from dirtypixels.restore.algorithms import ALGORITHMS
 from dirtypixels.restore.filters import dct_filters, gradient_filters
 from dirtypixels.restore.prox import IsotropicTV, PointwiseCNN, Prox, SoftThreshold
 from dirtypixels.restore.terms import DataTerm, Gaussian, Majorized, Masked, Weighted
+from tests.restore.dense import circular_matrix
 
 Array = npt.NDArray[np.float64]
 SIZE = (6, 5)

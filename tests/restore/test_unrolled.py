@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import copy
 import re
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
-from tests.restore.dense import circular_matrix
 from torch import Tensor
 
 from dirtypixels.restore.algorithms import HQS
@@ -19,6 +19,7 @@ from dirtypixels.restore.filters import dct_filters
 from dirtypixels.restore.prox import PointwiseCNN, Prox
 from dirtypixels.restore.terms import Gaussian
 from dirtypixels.restore.unrolled import UnrolledHQS
+from tests.restore.dense import circular_matrix
 
 Array = npt.NDArray[np.float64]
 
@@ -374,7 +375,8 @@ def test_before_training_the_noise_makes_no_difference() -> None:
 
 @pytest.mark.parametrize("color", ["shared", "merged"])
 def test_gradcheck_with_features(color: Any) -> None:
-    unit, y = conditioned(1, color=color), random(2, 2, 6, 5)
+    small = partial(PointwiseCNN, hidden=3)  # each parameter is moved, so their number is the time that this takes
+    unit, y = conditioned(1, color=color, prox=small), random(2, 2, 6, 5)
     names, values = zip(*unit.named_parameters(), strict=True)
 
     def restored(y: Tensor, alpha: Tensor, sigma: Tensor, *parameters: Tensor) -> Tensor:

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from benchmarks import real_sensor
 
+from benchmarks import real_sensor
 from dirtypixels.calibrate.noise.curve import MeasuredCurve, noise_curve
 
 

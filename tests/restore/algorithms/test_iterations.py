@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 import torch
-from tests.restore.iterating import advance, blurred, random
 from torch import Tensor
 
 from dirtypixels.restore.algorithms import ADMM, ALGORITHMS, FISTA, HQS, ISTA, ChambollePock, PriorGradient
 from dirtypixels.restore.filters import analyze, dct_filters, gradient_filters, power_spectrum, synthesize
 from dirtypixels.restore.prox import PointwiseCNN, SoftThreshold
 from dirtypixels.restore.terms import Gaussian, Majorized
+from tests.restore.iterating import advance, blurred, random
 
 EVERY = pytest.mark.parametrize("name", ALGORITHMS)
 SIZE = (7, 6)

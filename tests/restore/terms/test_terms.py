@@ -10,13 +10,13 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
-from tests.restore.dense import circular_matrix
 from torch import Tensor
 
 from dirtypixels.blur import transfer_function
 from dirtypixels.restore import ConvergenceError
 from dirtypixels.restore.filters import gradient_filters, power_spectrum
 from dirtypixels.restore.terms import DataTerm, Gaussian, Majorized, Masked, Weighted
+from tests.restore.dense import circular_matrix
 
 Array = npt.NDArray[np.float64]
 BATCH, CHANNELS, SIZE = 2, 3, (4, 5)
