@@ -232,7 +232,7 @@ def test_raises_where_it_does_not_converge_and_hands_out_the_last_iterate(algori
     [
         ({"algorithm": "newton"}, "algorithm must be one of 'hqs', 'ista', 'fista', 'admm', 'chambolle_pock'"),
         ({"weight": 0.0}, "weight must be above 0; found 0"),
-        ({"beta": -1.0}, "beta must be above 0; found -1.0"),
+        ({"beta": -1.0}, "beta must be above 0; found -1"),
         ({"tolerance": 0.0}, "tolerance must be above 0; found 0"),
         ({"iterations": 0}, "iterations must be at least 1; found 0"),
         ({"color": "lab"}, "color must be one of 'shared', 'own', 'merged'; found 'lab'"),

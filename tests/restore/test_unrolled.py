@@ -308,7 +308,7 @@ def test_gradcheck() -> None:
         ({"filter_size": 4}, "filter_size must be odd and at least 3; found 4"),
         ({"filter_size": 1}, "filter_size must be odd and at least 3; found 1"),
         ({"gap": 4}, "gap must be at least the filter_size 5; found 4"),
-        ({"beta": 0.0}, "beta must be above 0; found 0.0"),
+        ({"beta": 0.0}, "beta must be above 0; found 0"),
     ],
 )
 def test_raises_for_arguments_out_of_range(arguments: dict[str, Any], message: str) -> None:

@@ -63,8 +63,7 @@ class DenoiserProx(Prox):
             raise TypeError(f"denoiser must map pictures and a level to pictures; found {type(denoiser).__name__}")
         checks.in_range("weight", weight, low=0.0)
         checks.in_range("scale", scale, low=0.0)
-        if scale == 0:
-            raise ValueError("scale must be above 0; found 0")
+        checks.above_zero("scale", scale)
         checks.one_of("level", level, get_args(Level))
         self.denoiser, self.weight, self.scale = denoiser, float(weight), float(scale)
         self.level, self.one_by_one = level, one_by_one

@@ -9,6 +9,7 @@ import torch
 from skimage import data as skimage_data
 from torch import Tensor
 
+from dirtypixels import checks
 from dirtypixels.data.pictures import list_pictures, read_picture
 
 # Photographs that scikit-image ships inside of its package; the rest of its collection would need a download.
@@ -54,8 +55,7 @@ def natural_patches(
         torch.Size([4, 3, 48, 48])
     """
     for name, value in (("count", count), ("size", size), ("reduce", reduce)):
-        if value < 1:
-            raise ValueError(f"{name} must be at least 1; found {value}")
+        checks.in_range(name, value, low=1)
     random = np.random.default_rng(seed)
     pictures = natural_pictures(folder)
     patches = []

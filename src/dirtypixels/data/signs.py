@@ -77,8 +77,7 @@ class RoadSigns:
         for name, value, low in (("count", count, 1), ("size", size, 16), ("seed", seed, 0)):
             if not isinstance(value, int) or isinstance(value, bool):
                 raise TypeError(f"{name} must be an int; found {type(value).__name__}")
-            if value < low:
-                raise ValueError(f"{name} must be at least {low}; found {value}")
+            checks.in_range(name, value, low)
         self.split, self.count, self.size, self.seed = split, count, size, seed
 
     def __len__(self) -> int:

@@ -71,7 +71,7 @@ def non_local_means(obs: Observation, strength: float = 0.6, patch_size: int = 5
         >>> print(f"{dp.train.psnr(obs.signal, scene).item():.0f} dB to {dp.train.psnr(image, scene).item():.0f} dB")
         25 dB to 35 dB
     """
-    _above_zero("strength", strength)
+    checks.above_zero("strength", strength)
     checks.in_range("patch_size", patch_size, low=1)
     checks.in_range("patch_distance", patch_distance, low=1)
 
@@ -115,7 +115,7 @@ def bm3d(obs: Observation, strength: float = 1.1, exact_variances: bool = False)
         >>> print(f"{dp.train.psnr(obs.signal, scene).item():.0f} dB to {dp.train.psnr(image, scene).item():.0f} dB")
         25 dB to 36 dB
     """
-    _above_zero("strength", strength)
+    checks.above_zero("strength", strength)
     package = require_bm3d()
     profile = package.BM3DProfile()
     profile.num_threads = 1  # with more, sums come in any order and results differ from run to run
@@ -177,7 +177,7 @@ def hqs_deconvolution(
         22 dB to 26 dB
     """
     checks.one_of("prior", prior, get_args(Gradients))
-    _above_zero("strength", strength)
+    checks.above_zero("strength", strength)
     checks.in_range("iterations", iterations, low=1)
     checks.in_range("passes", passes, low=0)
     with torch.no_grad():
@@ -225,11 +225,6 @@ def _remaining_std(alpha: float, sigma: float) -> float:
     mean = expected_stabilized(levels, a, s, anscombe.stabilize, clipped=True)
     square = expected_stabilized(levels, a, s, lambda y, a, s: anscombe.stabilize(y, a, s) ** 2, clipped=True)
     return float((square - mean**2).clamp_min(0).sqrt().mean())
-
-
-def _above_zero(name: str, value: float) -> None:
-    if not value > 0:
-        raise ValueError(f"{name} must be above 0; found {value:g}")
 
 
 def require_bm3d() -> Any:

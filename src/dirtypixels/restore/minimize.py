@@ -72,11 +72,9 @@ def minimize(
         tensor([0.7500, 0.7500, 0.7500, 0.7500, 0.2500, 0.2500, 0.2500, 0.2500])
     """
     checks.one_of("algorithm", algorithm, ALGORITHMS)
-    for name, value in (("weight", weight), ("tolerance", tolerance)):
-        if not value > 0:
-            raise ValueError(f"{name} must be above 0; found {value:g}")
-    if iterations < 1:
-        raise ValueError(f"iterations must be at least 1; found {iterations}")
+    checks.above_zero("weight", weight)
+    checks.above_zero("tolerance", tolerance)
+    checks.in_range("iterations", iterations, low=1)
     with torch.no_grad():
         options: dict[str, Any] = {"inner": _FISTA_INNER, "restart": True} if algorithm == "fista" else {}
         first = 1.0 if beta is None else beta

@@ -98,8 +98,7 @@ class Unrolled(nn.Module):
             checks.one_of("algorithm", algorithm, ALGORITHMS)
             algorithm = ALGORITHMS[algorithm]
         for name, value, least in (("layers", layers, 1), ("channels", channels, 1), ("features", features, 0)):
-            if value < least:
-                raise ValueError(f"{name} must be at least {least}; found {value}")
+            checks.in_range(name, value, least)
         if filters is None:
             if filter_size < 3 or filter_size % 2 == 0:
                 raise ValueError(f"filter_size must be odd and at least 3; found {filter_size}")

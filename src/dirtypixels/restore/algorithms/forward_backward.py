@@ -8,6 +8,7 @@ from typing import NamedTuple, TypeVar
 import torch
 from torch import Tensor
 
+from dirtypixels import checks
 from dirtypixels.restore.algorithms.base import Algorithm, HasImage
 from dirtypixels.restore.algorithms.color import Color
 from dirtypixels.restore.algorithms.primal_dual import Primal
@@ -41,8 +42,7 @@ class ForwardBackward(Algorithm[S]):
         inner: int = 1,
     ) -> None:
         super().__init__(prox, filters, beta, color=color, features=features)
-        if inner < 1:
-            raise ValueError(f"inner must be at least 1; found {inner}")
+        checks.in_range("inner", inner, low=1)
         self.inner = inner
 
     def _descend(self, x: Tensor, dual: Tensor, term: DataTerm, context: Tensor | None) -> tuple[Tensor, Tensor]:

@@ -8,6 +8,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from dirtypixels import checks
 from dirtypixels.restore.prox.base import Prox, check_context
 
 
@@ -40,10 +41,9 @@ class PointwiseCNN(Prox):
 
     def __init__(self, channels: int = 24, hidden: int = 24, layers: int = 3, features: int = 0) -> None:
         super().__init__()
-        least = (("channels", channels, 1), ("hidden", hidden, 1), ("layers", layers, 2), ("features", features, 0))
-        for name, value, low in least:
-            if value < low:
-                raise ValueError(f"{name} must be at least {low}; found {value}")
+        for name, value, low in (("channels", channels, 1), ("hidden", hidden, 1), ("layers", layers, 2)):
+            checks.in_range(name, value, low)
+        checks.in_range("features", features, low=0)
         widths = [channels, *[hidden] * (layers - 1), channels]
         pairs = list(pairwise(widths))
         self.features = features

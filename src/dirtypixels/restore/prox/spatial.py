@@ -29,11 +29,9 @@ class SpatialProx(Prox):
 
     def __init__(self, channels: int, features: int, **more: int) -> None:
         super().__init__()
-        for name, value, least in (("channels", channels, 1), *((n, m, 1) for n, m in more.items())):
-            if value < least:
-                raise ValueError(f"{name} must be at least {least}; found {value}")
-        if features < 0:
-            raise ValueError(f"features must be at least 0; found {features}")
+        for name, value in {"channels": channels, **more}.items():
+            checks.in_range(name, value, low=1)
+        checks.in_range("features", features, low=0)
         self.channels, self.features = channels, features
 
     def change(self, analysis: Tensor, patches: Tensor, penalty: Tensor, context: Tensor | None = None) -> Tensor:
@@ -111,8 +109,7 @@ class ConvolutionalCNN(SpatialProx):
         self, channels: int = 24, hidden: int = 24, layers: int = 3, kernel: int = 3, features: int = 0
     ) -> None:
         super().__init__(channels, features, hidden=hidden)
-        if layers < 2:
-            raise ValueError(f"layers must be at least 2; found {layers}")
+        checks.in_range("layers", layers, low=2)
         if kernel < 3 or kernel % 2 == 0:
             raise ValueError(f"kernel must be odd and at least 3; found {kernel}")
         self.radius = kernel // 2

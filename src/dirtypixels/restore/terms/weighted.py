@@ -54,8 +54,7 @@ class Weighted(DataTerm):
     ) -> None:
         super().__init__(y, otf)
         self._check_weight("weight", weight)
-        if iterations < 1:
-            raise ValueError(f"iterations must be at least 1; found {iterations}")
+        checks.in_range("iterations", iterations, low=1)
         if tolerance is None:
             tolerance = torch.finfo(y.dtype).eps ** (2 / 3)
         if not 0 < tolerance < 1:
