@@ -1,4 +1,4 @@
-"""Labelled captures: photographs as a camera would have taken them."""
+"""Labeled captures: photographs as a camera would have taken them."""
 
 from __future__ import annotations
 
@@ -79,6 +79,7 @@ class Captures(Dataset[Capture]):
 
     def __getitem__(self, index: int) -> Capture:
         scene, label, key = self.photos[index]
+        # "judge" is a part of what decides the noise, so that published numbers come back.
         generator = realization(self.seed, f"train/{self.epoch}/{key}" if self.training else f"judge/{key}")
         if self.training and self.flip and float(torch.rand((), generator=generator)) < 0.5:
             scene = scene.flip(-1)

@@ -166,14 +166,14 @@ class _Momentum:
 
     def __init__(self, step: Algorithm[Iterate], term: DataTerm, x: Tensor) -> None:
         self.step, self.term, self.x, self.ahead = step, term, x, x
-        self.pace = x.new_ones(len(x), 1, 1, 1)
+        self.t = x.new_ones(len(x), 1, 1, 1)
 
     def __call__(self) -> Tensor:
         x: Tensor = self.step(Iterate(self.ahead), self.term).x
         uphill = ((self.ahead - x) * (x - self.x)).sum((1, 2, 3), keepdim=True) > 0
-        pace = torch.where(uphill, 1.0, self.pace)
-        self.pace = 0.5 + (0.25 + pace.square()).sqrt()
-        self.x, self.ahead = x, x + (pace - 1) / self.pace * (x - self.x)
+        t = torch.where(uphill, 1.0, self.t)
+        self.t = 0.5 + (0.25 + t.square()).sqrt()
+        self.x, self.ahead = x, x + (t - 1) / self.t * (x - self.x)
         return x
 
 

@@ -90,13 +90,13 @@ def test_restart_forgets_momentum_that_points_uphill() -> None:
     term, x = Gaussian(random(2, 1, *SIZE)), random(2, 1, *SIZE, seed=1)
     for restart in (False, True):
         step = FISTA(SoftThreshold(0.1), gradient_filters().double(), restart=restart)
-        state = step.start(x)._replace(pace=torch.full((2, 1, 1, 1), 9.0).double())
+        state = step.start(x)._replace(t=torch.full((2, 1, 1, 1), 9.0).double())
         # The point ahead of the first image overshot, that of the second did not.
         ahead = torch.cat([term.y[:1] - (x[:1] - term.y[:1]), x[1:]])
-        pace = step(state._replace(ahead=ahead), term).pace.flatten()
+        t = step(state._replace(ahead=ahead), term).t.flatten()
         kept = 0.5 + (0.25 + 81) ** 0.5
         first = 0.5 + 1.25**0.5 if restart else kept
-        torch.testing.assert_close(pace, torch.tensor([first, kept]).double())
+        torch.testing.assert_close(t, torch.tensor([first, kept]).double())
 
 
 @EVERY

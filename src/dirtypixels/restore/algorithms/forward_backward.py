@@ -85,7 +85,7 @@ class Accelerated(NamedTuple):
     x: Tensor
     dual: Tensor
     ahead: Tensor
-    pace: Tensor
+    t: Tensor
 
 
 class FISTA(ForwardBackward[Accelerated]):
@@ -120,10 +120,10 @@ class FISTA(ForwardBackward[Accelerated]):
         return Accelerated(x, self._responses(x), x, x.new_ones(len(x), 1, 1, 1))
 
     def forward(self, state: Accelerated, term: DataTerm, context: Tensor | None = None) -> Accelerated:
-        before, dual, ahead, pace = state
+        before, dual, ahead, t = state
         x, dual = self._descend(ahead, dual, term, context)
         if self.restart:
             uphill = ((ahead - x) * (x - before)).sum((1, 2, 3), keepdim=True) > 0
-            pace = torch.where(uphill, 1.0, pace)
-        faster = 0.5 + (0.25 + pace.square()).sqrt()
-        return Accelerated(x, dual, x + (pace - 1) / faster * (x - before), faster)
+            t = torch.where(uphill, 1.0, t)
+        t_next = 0.5 + (0.25 + t.square()).sqrt()
+        return Accelerated(x, dual, x + (t - 1) / t_next * (x - before), t_next)
