@@ -129,8 +129,13 @@ class TestPublicNames:
             missing = offered(module.__name__) - set(module.__all__)
             assert not missing, f"__all__ of {module.__name__} lacks {', '.join(sorted(missing))}"
 
-    def test_dir_of_the_package_is_its_public_names(self) -> None:
+    def test_dir_shows_public_names(self) -> None:
+        """In a room, the files in which it keeps them may show too."""
         assert dir(dirtypixels) == sorted(dirtypixels.__all__)
+        for module in public_modules():
+            if hasattr(module, "__path__"):
+                more = {name for name in dir(module) if not name.startswith("_")} - set(module.__all__)
+                assert {f"{module.__name__}.{name}" for name in more} <= set(SOURCES)
 
     def test_star_imports_public_names(self) -> None:
         names: dict[str, object] = {}
