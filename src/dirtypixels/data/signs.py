@@ -77,7 +77,8 @@ class RoadSigns:
         for name, value, low in (("count", count, 1), ("size", size, 16), ("seed", seed, 0)):
             if not isinstance(value, int) or isinstance(value, bool):
                 raise TypeError(f"{name} must be an int; found {type(value).__name__}")
-            checks.in_range(name, value, low)
+            if value < low:
+                raise ValueError(f"{name} must be at least {low}; found {value}")
         self.split, self.count, self.size, self.seed = split, count, size, seed
 
     def __len__(self) -> int:
