@@ -9,8 +9,9 @@ STAMP := $(VENV)/.installed
 demo: $(STAMP)  ## about 10 minutes on 2 cores; goes on where it stopped
 	$(BIN)/dirtypixels study recipes/demo.yaml -o out/demo
 
+# A file's tests stay in one process, since they share what is costly to make.
 test: lint types $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 lint: $(STAMP)
 	$(BIN)/ruff check src tests benchmarks tools

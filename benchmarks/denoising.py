@@ -3,7 +3,7 @@
     python benchmarks/denoising.py --data BSDS300 [--groups layers priors] [--work out/denoising] [--markdown FOLDER]
 
 BSDS300 is a folder with `train` and `test`. Every unit is pretrained by L-BFGS on the same patches of `train`, with the
-same number of iterations, and judged on the same captures of `test`. Time and memory are those of a training step
+same number of iterations, and evaluated on the same captures of `test`. Time and memory are those of a training step
 (forward and backward) on 16 x 3 x 128^2, in a process of its own; ratios are to the paper's unit, which runs in turn.
 A unit that is done is kept in `--work`, so a stopped benchmark goes on, and several can share the work (`--only`).
 With `--studies`, studies that trained these units jointly (folders named after them, such as `2-layers`) add their
@@ -63,7 +63,7 @@ TITLES = {
     "colors": "Color in one layer of half-quadratic splitting with the paper's CNN prior",
     "algorithms": "Algorithms, two layers each, with the paper's CNN prior",
 }
-YARDSTICK = Unit()
+BASELINE = Unit()
 STEP = (16, 3, 128, 128)
 
 
@@ -112,11 +112,11 @@ def _restored(unit: Callable[[Observation], Tensor], captured: Observation) -> T
 
 
 def cost(unit: Unit, args: argparse.Namespace) -> dict[str, Any]:
-    """Median and quartiles of the seconds of a step, the ratio to the yardstick round by round, and peak memory."""
+    """Median and quartiles of the seconds of a step, the ratio to the baseline round by round, and peak memory."""
     makers = {
         "training": partial(step, unit, args.lux, True),
         "restoring": partial(step, unit, args.lux, False),
-        "yardstick": partial(step, YARDSTICK, args.lux, True),
+        "baseline": partial(step, BASELINE, args.lux, True),
     }
     found = in_turn(makers, args.runs)
     seconds = {name: [one for one, _ in rounds] for name, rounds in found.items()}
@@ -124,7 +124,7 @@ def cost(unit: Unit, args: argparse.Namespace) -> dict[str, Any]:
     return {
         "step_s": middle,
         "step_quartiles_s": [low, high],
-        "ratio": statistics.median(a / b for a, b in zip(seconds["training"], seconds["yardstick"], strict=True)),
+        "ratio": statistics.median(a / b for a, b in zip(seconds["training"], seconds["baseline"], strict=True)),
         "peak_mib": max(peak for _, peak in found["training"]),
         "restore_ms": 1000 * statistics.median(seconds["restoring"]) / STEP[0],
     }

@@ -88,11 +88,11 @@ class TestBlur:
             (torch.tensor([[[[-0.5, 1.0, 0.5]]]]), "psf must be"),
         ],
     )
-    def test_refuses_what_is_no_psf(self, psf, said):
+    def test_raises_for_what_is_no_psf(self, psf, said):
         with pytest.raises(ValueError, match=said):
             Blur(psf)
 
-    def test_refuses_what_does_not_fit(self):
+    def test_raises_for_what_does_not_fit(self):
         with pytest.raises(ValueError, match="border must be"):
             Blur(random_psf(1, 1, 3, 3), "reflect")
         with pytest.raises(ValueError, match="x must have shape"):
@@ -176,7 +176,7 @@ class TestFieldBlur:
             (torch.ones(3, 3, 3, 3) / 9, "psfs must have shape"),
         ],
     )
-    def test_refuses_what_is_no_field(self, psfs, said):
+    def test_raises_for_what_is_no_field(self, psfs, said):
         with pytest.raises(ValueError, match=said):
             FieldBlur(psfs)
 

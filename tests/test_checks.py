@@ -20,6 +20,7 @@ from dirtypixels import checks
         lambda: checks.has_shape("x", torch.zeros(4, 3, 5, 1), ("B", (1, 3), 5, 1)),
         lambda: checks.has_shape("x", torch.zeros(()), ()),
         lambda: checks.is_finite("x", torch.zeros(0)),
+        lambda: checks.above_zero("x", 1e-30),
         lambda: checks.in_range("x", torch.tensor([0.0, 1.0]), 0.0, 1.0),
         lambda: checks.in_range("x", torch.tensor([-1e30, 1e30])),
         lambda: checks.in_range("x", 3),
@@ -52,6 +53,8 @@ def test_accepts(check: Callable[[], None]) -> None:
             ValueError,
             "x must be finite; found 2 NaN or infinite of 3 values",
         ),
+        (lambda: checks.above_zero("x", 0.0), ValueError, "x must be above 0; found 0"),
+        (lambda: checks.above_zero("x", float("nan")), ValueError, "x must be above 0; found nan"),
         (lambda: checks.in_range("x", float("nan"), 0.0), ValueError, "x must be finite; found 1 NaN or infinite of 1"),
         (lambda: checks.in_range("x", -1.0, low=0.0), ValueError, "x must be at least 0; found -1"),
         (lambda: checks.in_range("x", 2.0, high=1.5), ValueError, "x must be at most 1.5; found 2"),
@@ -62,7 +65,7 @@ def test_accepts(check: Callable[[], None]) -> None:
         ),
     ],
 )
-def test_refuses_and_says_why(check: Callable[[], None], kind: type[Exception], message: str) -> None:
+def test_raises_and_says_why(check: Callable[[], None], kind: type[Exception], message: str) -> None:
     with pytest.raises(kind, match=re.escape(message)):
         check()
 

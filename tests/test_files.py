@@ -41,7 +41,7 @@ def test_a_reader_never_sees_half_a_file(tmp_path: Path) -> None:
     assert target.read_text() == "whole"
 
 
-def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+def test_raises_and_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     target = tmp_path / "notes.txt"
     write_text(target, "old")
 
@@ -55,7 +55,7 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [target]
 
 
-def test_a_writer_that_writes_nothing_is_an_error(tmp_path: Path) -> None:
+def test_raises_for_a_writer_that_writes_nothing(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         write_atomically(tmp_path / "notes.txt", lambda temporary: None)
     assert list(tmp_path.iterdir()) == []

@@ -46,7 +46,7 @@ def test_psf_and_cfa_may_be_absent_or_shared_by_the_batch() -> None:
     assert shared[2].cfa is shared.cfa
 
 
-def test_is_frozen() -> None:
+def test_raises_where_it_would_be_changed() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         Observation(**parts()).signal = torch.zeros(1, 1, 1, 1)  # type: ignore[misc]
 
@@ -75,7 +75,7 @@ def test_is_frozen() -> None:
         ("cfa", lambda v: v + 1, ValueError, "cfa must be in [0, 1]; found values from 1 to 2"),
     ],
 )
-def test_refuses_and_says_why(name: str, change: Any, kind: type[Exception], message: str) -> None:
+def test_raises_and_says_why(name: str, change: Any, kind: type[Exception], message: str) -> None:
     given = parts()
     with pytest.raises(kind, match=re.escape(message)):
         Observation(**given | {name: change(given[name])})
@@ -98,7 +98,7 @@ def test_some_of_the_batch(index: int | slice) -> None:
 
 
 @pytest.mark.parametrize("index", [3, -4])
-def test_an_index_beyond_the_batch_is_an_error(index: int) -> None:
+def test_raises_for_an_index_beyond_the_batch(index: int) -> None:
     with pytest.raises(IndexError, match=re.escape(f"index must be in [-3, 2]; found {index}")):
         Observation(**parts())[index]
 
@@ -133,7 +133,7 @@ def test_cat_keeps_once_what_all_parts_share() -> None:
     torch.testing.assert_close(joined.cfa, given["cfa"][:1], rtol=0, atol=0)
 
 
-def test_cat_refuses_nothing_and_half_a_psf() -> None:
+def test_raises_for_nothing_to_join_and_half_a_psf() -> None:
     given = parts()
     with pytest.raises(ValueError, match="parts must hold at least one Observation; found none"):
         Observation.cat([])

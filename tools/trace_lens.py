@@ -1,6 +1,6 @@
 """A lens prescription to the PSFs of a camera profile, by ray tracing; simulated from a design, not measured.
 
-    python tools/trace_lens.py PRESCRIPTION.json -o psf.npz --pitch 1.55 --rows 11 --columns 11
+    python -m tools.trace_lens PRESCRIPTION.json -o psf.npz --pitch 1.55 --rows 11 --columns 11
 
 Run by hand where `optiland` is installed (see tools/README.md); the package does not need it. PRESCRIPTION.json is in
 DeepLens's format: millimeters, the stop first, surfaces with `d` (vertex), `c`, `k`, `ai`, `mat2`, and `d_sensor`.
@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from lens_rays import (
+from tools.lens_rays import (
     RINGS,
     WAVELENGTHS,
     WEIGHTS,

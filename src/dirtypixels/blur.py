@@ -10,6 +10,8 @@ from torch import Tensor
 from dirtypixels import checks
 from dirtypixels.observation import check_psf
 
+__all__ = ["Blur", "Border", "FieldBlur", "mirror_index", "transfer_function"]
+
 Border = Literal["circular", "mirror", "crop"]
 
 
@@ -22,6 +24,12 @@ def transfer_function(psf: Tensor, size: tuple[int, int]) -> Tensor:
 
     Returns:
         (..., H, W // 2 + 1), complex.
+
+    Example:
+        >>> import torch
+        >>> from dirtypixels.blur import transfer_function
+        >>> transfer_function(torch.full((1, 1, 3, 3), 1 / 9), (4, 6)).real[0, 0, 0]
+        tensor([ 1.0000,  0.6667,  0.0000, -0.3333])
     """
     height, width = psf.shape[-2:]
     full = psf
@@ -48,6 +56,13 @@ class Blur:
     Raises:
         TypeError: psf is not a floating-point tensor.
         ValueError: psf has another shape, is negative, not finite or does not sum to 1; the border is unknown.
+
+    Example:
+        >>> import torch
+        >>> from dirtypixels.blur import Blur
+        >>> blur = Blur(torch.tensor([0.25, 0.5, 0.25]).view(1, 1, 1, 3))
+        >>> blur.forward(torch.tensor([0.0, 0.0, 1.0, 0.0]).view(1, 1, 1, 4)).flatten()
+        tensor([0.0000, 0.2500, 0.5000, 0.2500])
     """
 
     def __init__(self, psf: Tensor, border: Border = "mirror") -> None:
@@ -119,6 +134,14 @@ class FieldBlur:
     Raises:
         TypeError: psfs is not a floating-point tensor.
         ValueError: psfs have another shape or no valid PSF; the border is unknown.
+
+    Example:
+        >>> import torch
+        >>> from dirtypixels import Camera
+        >>> from dirtypixels.blur import FieldBlur
+        >>> lens = FieldBlur(Camera.load("nexus-6p-rear").optics.psfs[::5, ::5], border="crop")
+        >>> lens.forward(torch.full((1, 3, 48, 64), 0.5)).shape
+        torch.Size([1, 3, 12, 28])
     """
 
     def __init__(self, psfs: Tensor, border: Literal["mirror", "crop"] = "mirror") -> None:
@@ -219,7 +242,14 @@ def _reach(size: int, half: int, device: torch.device) -> Tensor:
 
 
 def mirror_index(index: Tensor, size: int) -> Tensor:
-    """Half-sample symmetric continuation of 0 .. size - 1."""
+    """Half-sample symmetric continuation of 0 .. size - 1.
+
+    Example:
+        >>> import torch
+        >>> from dirtypixels.blur import mirror_index
+        >>> mirror_index(torch.arange(-2, 5), 3)
+        tensor([1, 0, 0, 1, 2, 2, 1])
+    """
     folded = index.remainder(2 * size)
     return torch.minimum(folded, 2 * size - 1 - folded)
 

@@ -44,6 +44,12 @@ def is_finite(name: str, found: Tensor) -> None:
         raise ValueError(f"{name} must be finite; found {bad} NaN or infinite of {found.numel()} values")
 
 
+def above_zero(name: str, found: float) -> None:
+    """Raise ValueError unless the number is above 0."""
+    if not found > 0:
+        raise ValueError(f"{name} must be above 0; found {found:g}")
+
+
 def in_range(name: str, found: Tensor | float, low: float | None = None, high: float | None = None) -> None:
     """Raise ValueError unless every value is finite and within [low, high]; None leaves a side open."""
     values = torch.as_tensor(found).detach()

@@ -30,6 +30,14 @@ class Observation:
         ValueError: a shape does not fit, a value is not finite or out of range, a PSF does not sum to 1.
 
     Source: Foi et al. 2008, eq. 1 (noise); Foi 2009 (clipping).
+
+    Example:
+        >>> import torch
+        >>> from dirtypixels import Observation
+        >>> noise = torch.full((4, 1, 1, 1), 0.01)
+        >>> obs = Observation(torch.rand(4, 3, 32, 32), alpha=noise, sigma=noise)
+        >>> len(obs), obs[1].signal.shape, obs.psf
+        (4, torch.Size([1, 3, 32, 32]), None)
     """
 
     signal: Tensor

@@ -40,7 +40,7 @@ class _Missing:
 
 @pytest.mark.usefixtures("without_deepinv")
 class TestWithoutDeepinv:
-    def test_everything_that_needs_it_says_how_to_get_it(self) -> None:
+    def test_raises_in_everything_that_needs_it_and_says_how_to_get_it(self) -> None:
         message = r"needs the package deepinv: `pip install dirtypixels\[deepinv\]`"
         with pytest.raises(ImportError, match=message):
             bridge.require_deepinv()
@@ -56,7 +56,7 @@ class TestWithoutDeepinv:
         assert torch.equal(bridge.DenoiserProx(lambda u, s: u)(v, torch.tensor(2.0)), v)
 
 
-def test_what_deepinv_itself_lacks_is_not_called_deepinv(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_raises_what_deepinv_itself_lacks_and_does_not_call_it_deepinv(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(name: str) -> None:
         raise ModuleNotFoundError("No module named 'einops'", name="einops")
 

@@ -138,7 +138,7 @@ class TestPhysics:
         assert float(kept) <= float(norm.norm()) <= 1 + 1e-5
         assert float(physics.compute_sqnorm(even[:1], verbose=False)) == pytest.approx(float(norm.norm()), rel=0.05)
 
-    def test_a_scene_that_the_lens_does_not_fit(self, camera: Camera) -> None:
+    def test_raises_for_a_scene_that_the_lens_does_not_fit(self, camera: Camera) -> None:
         with pytest.raises(ValueError, match=r"x must have shape \(B, 3, H, W\); found \(1, 2, 40, 40\)"):
             bridge.camera_physics(camera, lux=3, position="center")(random(1, 2, 40, 40))
 

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tests.calibrate.imports.test_dng import write as write_dng
 
 import dirtypixels as dp
 from dirtypixels.calibrate import MeasuredCurve, import_noise, measure_noise, measure_optics
@@ -17,6 +16,7 @@ from dirtypixels.calibrate.imports import ImportedCurve
 from dirtypixels.calibrate.profile import record, with_optics
 from dirtypixels.camera import Camera, ExposureRule, PsfField, gaussian_psf
 from dirtypixels.raw import Frame, write_frames
+from tests.calibrate.imports.test_dng import write as write_dng
 
 ALPHA, SIGMA, BLACK, WHITE = 1e-3, 2e-3, 64, 1023
 FIELD = PsfField(gaussian_psf(0.5).expand(2, 3, 1, 5, 5).clone(), "measured on a chart", 1.4)

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 import torch
-from tests.camera.measured import MEASURED, OPTICS, PSFS
-from tests.camera.measured import camera as measured
 
 from dirtypixels import Camera
 from dirtypixels.camera import realization
 from dirtypixels.camera.optics import digest_of
+from tests.camera.measured import MEASURED, OPTICS, PSFS
+from tests.camera.measured import camera as measured
 
 GOOD: dict[str, Any] = {
     "schema_version": 1,

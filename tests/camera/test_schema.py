@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 import torch
-from tests.camera.measured import MEASURED, PSFS, camera
 
 from dirtypixels.camera import Camera, gaussian_psf
+from tests.camera.measured import MEASURED, PSFS, camera
 
 
 def changed(path: str, value: Any) -> dict[str, Any]:

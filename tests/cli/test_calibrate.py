@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from tests.camera.measured import MEASURED
-from tests.camera.measured import camera as measured_camera
 
 from dirtypixels.calibrate.psf import read_chart
 from dirtypixels.camera import Camera
 from dirtypixels.cli.calibrate import as_options, names_options
 from dirtypixels.raw import Frame, write_frames
+from tests.camera.measured import MEASURED
+from tests.camera.measured import camera as measured_camera
 
 ALPHA, SIGMA, BLACK, WHITE = 1e-3, 2e-3, 64, 1023
 

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from tests.camera.test_plots import SOURCE, field
-from tests.camera.test_plots import camera as measured
 
 from dirtypixels.camera import Camera
 from dirtypixels.camera.plots import rms_radius
 from dirtypixels.cli.cameras import show_camera
 from dirtypixels.cli.main import app
+from tests.camera.test_plots import SOURCE, field
+from tests.camera.test_plots import camera as measured
 
 
 def test_the_list_names_every_bundled_profile(command: Callable[..., Any]) -> None:

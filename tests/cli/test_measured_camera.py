@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from tests.camera.measured import MEASURED, camera
 
 from dirtypixels.cli import studies
 from dirtypixels.raw import read_capture
+from tests.camera.measured import MEASURED, camera
 
 
 @pytest.fixture(scope="module")

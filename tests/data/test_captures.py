@@ -199,7 +199,7 @@ class TestWhatIsHandedOut:
             made[0]
         assert torch.equal(kept[0].scene, Shelf()[0].scene)
 
-    def test_a_light_that_is_none(self) -> None:
+    def test_raises_for_a_light_that_is_none(self) -> None:
         with pytest.raises(ValueError, match="lux must be above 0"):
             captures(lux=0.0)[0]
 

@@ -95,12 +95,12 @@ def test_gray_is_luma_and_reducing_is_averaging(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["count", "size", "reduce"])
-def test_numbers_are_checked(name: str) -> None:
+def test_raises_for_numbers_out_of_range(name: str) -> None:
     with pytest.raises(ValueError, match=f"{name} must be at least 1; found 0"):
         natural_patches(**{"count": 2, "size": 8} | {name: 0})
 
 
-def test_pictures_must_be_large_enough_and_there(tmp_path: Path) -> None:
+def test_raises_for_pictures_that_are_too_small_or_absent(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="folder must hold pictures"):
         natural_patches(2, 8, folder=tmp_path)
     two_pictures(tmp_path)

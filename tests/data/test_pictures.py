@@ -86,7 +86,7 @@ def test_16_bit_gray_png_keeps_all_16_bits(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("channels", [2, 3, 4])
-def test_16_bit_color_png_is_refused_rather_than_cut_to_8_bits(tmp_path: Path, channels: int) -> None:
+def test_raises_for_16_bit_color_png_rather_than_cut_it_to_8_bits(tmp_path: Path, channels: int) -> None:
     values = np.concatenate([SIXTEEN, 65535 - SIXTEEN[:, :, :1]], 2)[:, :, :channels]
     (tmp_path / "picture.png").write_bytes(png16(values))
     with pytest.raises(ValueError, match="of its 16 bits a color only 8 would be read; save it as TIFF"):
@@ -114,7 +114,7 @@ def test_numpy_files_may_have_the_channels_first(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("value", [-0.01, 1.01, np.nan, np.inf])
-def test_values_out_of_range_are_refused(tmp_path: Path, value: float) -> None:
+def test_raises_for_values_out_of_range(tmp_path: Path, value: float) -> None:
     values = COLOR.astype(np.float32)
     values[1, 2, 0] = value
     np.save(tmp_path / "picture.npy", values)
@@ -123,20 +123,20 @@ def test_values_out_of_range_are_refused(tmp_path: Path, value: float) -> None:
 
 
 @pytest.mark.parametrize("shape", [(5, 7, 2), (2, 5, 7), (4, 5, 7, 3), (7,), (0, 7, 3), (0, 0)])
-def test_other_shapes_are_refused(tmp_path: Path, shape: tuple[int, ...]) -> None:
+def test_raises_for_other_shapes(tmp_path: Path, shape: tuple[int, ...]) -> None:
     np.save(tmp_path / "picture.npy", np.zeros(shape, np.float32))
     with pytest.raises(ValueError, match=re.escape("must be gray or have 3 colors; found shape (")):
         read_picture(tmp_path / "picture.npy")
 
 
-def test_missing_files_are_named(tmp_path: Path) -> None:
+def test_raises_for_missing_files_and_names_them(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"picture must be a file; found nothing at '.*absent.png'"):
         read_picture(tmp_path / "absent.png")
     with pytest.raises(FileNotFoundError, match="picture must be a file; found nothing at"):
         read_picture(tmp_path)
 
 
-def test_nothing_is_unpickled(tmp_path: Path) -> None:
+def test_raises_rather_than_unpickle(tmp_path: Path) -> None:
     np.save(tmp_path / "picture.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
     with pytest.raises(ValueError, match="cannot be read"):
         read_picture(tmp_path / "picture.npy")
@@ -156,7 +156,7 @@ def whole_file(tmp_path: Path, suffix: str) -> bytes:
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".bmp", ".tif", ".npy"])
-def test_damaged_files_are_refused(tmp_path: Path, suffix: str) -> None:
+def test_raises_for_damaged_files(tmp_path: Path, suffix: str) -> None:
     good, path = whole_file(tmp_path, suffix), tmp_path / f"picture{suffix}"
     for bad in (b"", b"no picture at all", good[:10], good[: len(good) // 2]):
         path.write_bytes(bad)
@@ -165,7 +165,7 @@ def test_damaged_files_are_refused(tmp_path: Path, suffix: str) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".bmp", ".tif", ".npy"])
-def test_a_damaged_file_raises_nothing_else(tmp_path: Path, suffix: str) -> None:
+def test_raises_nothing_else_for_a_damaged_file(tmp_path: Path, suffix: str) -> None:
     good, path = whole_file(tmp_path, suffix), tmp_path / f"picture{suffix}"
     random = np.random.default_rng(0)
     for _ in range(25):

@@ -57,15 +57,15 @@ class TestFaces:
             assert float(np.abs(one[:, :, ::-1] - other).max()) < 2.5 / 255
             assert float(np.abs(one - other).max()) > 0.5
 
-    def test_the_cached_texture_cannot_be_changed(self) -> None:
+    def test_raises_where_the_cached_texture_would_be_changed(self) -> None:
         with pytest.raises(ValueError, match="read-only"):
             draw("stop", 64).texture[0] = 0
 
-    def test_an_unknown_name_says_what_is_allowed(self) -> None:
+    def test_raises_for_an_unknown_name_and_says_what_is_allowed(self) -> None:
         with pytest.raises(ValueError, match=r"name must be one of 'speed limit 30', .*; found 'speed limit 31'"):
             draw("speed limit 31")
 
-    def test_a_texture_too_small_says_so(self) -> None:
+    def test_raises_for_a_texture_too_small(self) -> None:
         with pytest.raises(ValueError, match="pixels must be at least 8; found 4"):
             draw("stop", 4)
 
@@ -198,7 +198,7 @@ class TestRoadSigns:
         assert np.array_equal(scenes[0][:, 0, 0], scenes[1][:, 0, 0])
 
 
-class TestErrors:
+class TestRaises:
     @pytest.mark.parametrize(
         ("arguments", "error", "message"),
         [

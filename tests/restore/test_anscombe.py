@@ -295,14 +295,14 @@ def test_single_precision_agrees_with_double() -> None:
         ),
     ],
 )
-def test_both_directions_refuse_bad_noise(change: dict[str, Any], kind: type[Exception], message: str) -> None:
+def test_raises_for_bad_noise_in_both_directions(change: dict[str, Any], kind: type[Exception], message: str) -> None:
     arguments = {"alpha": level(0.1), "sigma": level(0.1)} | change
     for function in (anscombe.forward, anscombe.inverse):
         with pytest.raises(kind, match=re.escape(message)):
             function(torch.zeros(2, 1, 3, 3), **arguments)
 
 
-def test_inverse_refuses_unknown_kinds() -> None:
+def test_raises_for_unknown_kinds_of_inverse() -> None:
     with pytest.raises(ValueError, match="kind must be one of 'exact', 'closed_form', 'algebraic'; found 'asymptotic'"):
         anscombe.inverse(row([1.0]), level(0.1), level(0.1), "asymptotic")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="clipped is for kind 'exact'; found kind 'algebraic'"):

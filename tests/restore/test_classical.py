@@ -120,13 +120,13 @@ def test_remaining_std_is_what_sampling_gives(alpha: float, sigma: float) -> Non
 
 
 @methods
-def test_what_is_no_observation_is_refused(method: Callable[..., Tensor]) -> None:
+def test_raises_for_what_is_no_observation(method: Callable[..., Tensor]) -> None:
     with pytest.raises(TypeError, match="obs must be an Observation; found Tensor"):
         method(torch.rand(1, 3, 16, 16))
 
 
 @methods
-def test_missing_samples_are_refused(method: Callable[[Observation], Tensor]) -> None:
+def test_raises_for_missing_samples(method: Callable[[Observation], Tensor]) -> None:
     obs, cfa = capture(scene(side=16), *LUX[6]), torch.ones(1, 3, 16, 16)
     method(Observation(obs.signal, obs.alpha, obs.sigma, cfa=cfa))
     cfa[0, 1, ::2] = 0
@@ -135,7 +135,7 @@ def test_missing_samples_are_refused(method: Callable[[Observation], Tensor]) ->
 
 
 @methods
-def test_no_noise_is_refused(method: Callable[[Observation], Tensor]) -> None:
+def test_raises_without_noise(method: Callable[[Observation], Tensor]) -> None:
     none = torch.zeros(1, 1, 1, 1)
     with pytest.raises(ValueError, match="alpha and sigma must not both be 0"):
         method(Observation(scene(side=16), none, none))
@@ -143,19 +143,19 @@ def test_no_noise_is_refused(method: Callable[[Observation], Tensor]) -> None:
 
 @methods
 @pytest.mark.parametrize("strength", [0.0, -1.0, float("nan")])
-def test_strength_is_above_zero(method: Callable[..., Tensor], strength: float) -> None:
+def test_raises_unless_strength_is_above_zero(method: Callable[..., Tensor], strength: float) -> None:
     with pytest.raises(ValueError, match="strength must be above 0; found"):
         method(capture(scene(side=16), *LUX[6]), strength=strength)
 
 
 @pytest.mark.parametrize("name", ["patch_size", "patch_distance"])
-def test_patches_have_a_size(name: str) -> None:
+def test_raises_for_patches_without_a_size(name: str) -> None:
     with pytest.raises(ValueError, match=f"{name} must be at least 1; found 0"):
         classical.non_local_means(capture(scene(side=16), *LUX[6]), **{name: 0})  # type: ignore[arg-type]
 
 
 @needs_bm3d
-def test_bm3d_needs_a_block() -> None:
+def test_raises_where_no_block_of_bm3d_fits() -> None:
     with pytest.raises(ValueError, match="signal must be at least 8 x 8 pixels for BM3D; found 7 x 7"):
         classical.bm3d(capture(scene(side=7), *LUX[6]))
 
@@ -169,7 +169,7 @@ def test_exact_variances_differ_a_little() -> None:
     assert abs(psnr(fast, clean) - psnr(exact, clean)) < 1.5
 
 
-def test_without_the_package_bm3d_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_raises_without_the_package_bm3d_and_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     real = importlib.import_module
 
     def absent(name: str, *rest: Any) -> Any:

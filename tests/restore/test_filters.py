@@ -7,12 +7,12 @@ import math
 import numpy as np
 import pytest
 import torch
-from dense import circular_matrix
 from torch import Tensor
 from torch.nn import functional
 
 from dirtypixels.restore import filters
 from dirtypixels.restore.filters import analyze, dct_filters, map_patches, power_spectrum, synthesize
+from tests.restore.dense import circular_matrix
 
 SIZES = [(8, 8), (9, 7), (5, 12), (16, 33)]
 
@@ -179,6 +179,6 @@ def test_memory_does_not_grow_with_the_number_of_responses() -> None:
 
 
 @pytest.mark.parametrize("size", [2, 4, 7])
-def test_map_patches_refuses_even_and_too_large_patches(size: int) -> None:
+def test_raises_for_even_and_too_large_patches(size: int) -> None:
     with pytest.raises(ValueError, match=f"size must be odd and at most the image's 9 x 5; found {size}"):
         map_patches(lambda patches: patches, random(1, 1, 9, 5), size)

@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
-from dense import circular_matrix
 from scipy.optimize import lsq_linear
 from torch import Tensor
 
@@ -20,6 +19,7 @@ from dirtypixels.restore.algorithms import ALGORITHMS
 from dirtypixels.restore.filters import dct_filters, gradient_filters
 from dirtypixels.restore.prox import IsotropicTV, PointwiseCNN, Prox, SoftThreshold
 from dirtypixels.restore.terms import DataTerm, Gaussian, Majorized, Masked, Weighted
+from tests.restore.dense import circular_matrix
 
 Array = npt.NDArray[np.float64]
 SIZE = (6, 5)
@@ -217,7 +217,7 @@ def test_the_users_modules_stay_as_they_are() -> None:
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-def test_failure_to_converge_is_an_error_that_holds_the_last_iterate(algorithm: Any) -> None:
+def test_raises_where_it_does_not_converge_and_hands_out_the_last_iterate(algorithm: Any) -> None:
     bank, prox = PRIORS["isotropic TV"]
     message = "after 25 iterations the minimum is an estimated .* away where 1e-06 was asked for; allow more iterations"
     with pytest.raises(ConvergenceError, match=message) as caught:
@@ -232,13 +232,13 @@ def test_failure_to_converge_is_an_error_that_holds_the_last_iterate(algorithm: 
     [
         ({"algorithm": "newton"}, "algorithm must be one of 'hqs', 'ista', 'fista', 'admm', 'chambolle_pock'"),
         ({"weight": 0.0}, "weight must be above 0; found 0"),
-        ({"beta": -1.0}, "beta must be above 0; found -1.0"),
+        ({"beta": -1.0}, "beta must be above 0; found -1"),
         ({"tolerance": 0.0}, "tolerance must be above 0; found 0"),
         ({"iterations": 0}, "iterations must be at least 1; found 0"),
         ({"color": "lab"}, "color must be one of 'shared', 'own', 'merged'; found 'lab'"),
     ],
 )
-def test_arguments_are_checked(arguments: dict[str, Any], message: str) -> None:
+def test_raises_for_arguments_out_of_range(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):
         minimize(TERMS["plain"], gradient_filters(), SoftThreshold(), **arguments)
     with pytest.raises(TypeError, match="prox must be a sequence of Prox, one for each channel, for color 'own'"):

@@ -138,12 +138,12 @@ def test_every_parameter_learns() -> None:
 
 
 @pytest.mark.parametrize("bad", [torch.zeros(1, 3, 8, 8), None, {"signal": 1}])
-def test_only_observations_are_taken(bad: Any) -> None:
+def test_raises_for_what_is_no_observation(bad: Any) -> None:
     with pytest.raises(TypeError, match=f"obs must be an Observation; found {type(bad).__name__}"):
         Denoiser()(bad)
 
 
-def test_an_observation_without_noise_is_refused() -> None:
+def test_raises_without_noise() -> None:
     with pytest.raises(ValueError, match="alpha and sigma must not both be 0"):
         Denoiser()(observation(lux=math.inf))
 
@@ -192,12 +192,12 @@ class TestMissingSamples:
         unit(self.obs(torch.rand(1, 3, 12, 14), bayer(12, 14))).square().mean().backward()
         assert all(p.grad is not None and bool(p.grad.isfinite().all()) for p in unit.parameters())
 
-    def test_refuses_a_channel_without_samples(self) -> None:
+    def test_raises_for_a_channel_without_samples(self) -> None:
         cfa = bayer(12, 14)
         cfa[:, 1] = 0
         with pytest.raises(ValueError, match="mask must be above 0 somewhere in every image and channel"):
             Denoiser()(self.obs(torch.rand(1, 3, 12, 14), cfa))
 
-    def test_refuses_samples_that_are_measured_in_part(self) -> None:
+    def test_raises_for_samples_that_are_measured_in_part(self) -> None:
         with pytest.raises(ValueError, match="cfa must be 0 or 1 everywhere to fill in missing samples"):
             Denoiser()(self.obs(torch.rand(1, 3, 12, 14), 0.5 * bayer(12, 14)))

@@ -138,12 +138,12 @@ def test_names_of_parameters_stay() -> None:
         ({"color": "lab"}, "color must be one of 'shared', 'own', 'merged'; found 'lab'"),
     ],
 )
-def test_arguments_are_checked(arguments: dict[str, Any], message: str) -> None:
+def test_raises_for_arguments_out_of_range(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):
         Unrolled(**arguments)
 
 
-def test_images_with_another_number_of_channels_than_own_ones_are_refused() -> None:
+def test_raises_for_another_number_of_channels_than_own_ones() -> None:
     unit = Unrolled(filter_size=3, color="own", channels=2, prox=lambda channels: PointwiseCNN(channels, 3))
     assert unit(torch.rand(1, 2, 8, 8)).shape == (1, 2, 8, 8)
     with pytest.raises(ValueError, match="x must have 2 channels, each with its own prox; found 3"):

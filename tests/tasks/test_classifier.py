@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from dirtypixels.tasks import Classifier, classifier, imagenet_indices, weights
+from dirtypixels.tasks import Classifier, class_names, classifier, imagenet_indices, weights
 from dirtypixels.tasks.classifier import keep_classes
 
 SMALL = "resnet10t"
@@ -91,7 +91,7 @@ def test_normalization_is_saved_with_the_weights(network: nn.Module) -> None:
         (torch.zeros(1, 3, 32, 32, dtype=torch.uint8), TypeError, "image must be a floating-point tensor"),
     ],
 )
-def test_images_that_do_not_fit(image: torch.Tensor, error: type[Exception], message: str) -> None:
+def test_raises_for_images_that_do_not_fit(image: torch.Tensor, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         classifier(SMALL)(image)
 
@@ -114,7 +114,7 @@ def test_image_size_is_checked_and_builds_transformers() -> None:
         ({"mean": [0.5] * 3, "std": [0.5] * 3, "image_size": 0}, "image_size must be at least 1"),
     ],
 )
-def test_normalizations_that_are_refused(arguments: dict[str, Any], message: str) -> None:
+def test_raises_for_normalizations_that_are_none(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Classifier(nn.Identity(), **arguments)
 
@@ -144,7 +144,7 @@ def test_keep_classes_over_families(name: str) -> None:
         torch.testing.assert_close(model(image), whole[:, [3, 2]])
 
 
-def test_keep_classes_needs_one_layer_of_1000() -> None:
+def test_raises_where_keep_classes_finds_no_layer_of_1000() -> None:
     for model in (timm.create_model(SMALL, num_classes=10), timm.create_model("deit_tiny_distilled_patch16_224")):
         with pytest.raises(ValueError, match="classes need one linear final layer of 1000 classes"):
             keep_classes(model, [0])
@@ -162,7 +162,7 @@ def test_without_weights_classes_count() -> None:
     assert classifier(SMALL, classes=[4, 5]).eval()(torch.rand(1, 3, 32, 32)).shape == (1, 2)
 
 
-def test_weights_of_another_network_are_refused(file: Path) -> None:
+def test_raises_for_weights_of_another_network(file: Path) -> None:
     with pytest.raises(ValueError, match=r"weights do not fit the network: resnet18 from .*small.safetensors"):
         classifier("resnet18", weights=file)
 
@@ -180,7 +180,7 @@ def test_weights_of_another_network_are_refused(file: Path) -> None:
         ({"name": "vit_base_patch16_224.augreg_in21k", "weights": "imagenet"}, "comes with 21843"),
     ],
 )
-def test_arguments_that_are_refused(arguments: dict[str, Any], message: str) -> None:
+def test_raises_for_arguments_that_do_not_fit(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         classifier(**{"name": SMALL} | arguments)
 
@@ -209,7 +209,7 @@ def test_imagenet_from_a_package_before_the_hub(
         torch.testing.assert_close(value, source[key], rtol=0, atol=0)
 
 
-def test_imagenet_that_cannot_be_had_never_becomes_random(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_raises_where_imagenet_cannot_be_had_and_never_becomes_random(monkeypatch: pytest.MonkeyPatch) -> None:
     def offline(name: str, pretrained: bool = False, **kwargs: Any) -> nn.Module:
         raise OSError("Name or service not known")
 
@@ -229,3 +229,22 @@ def test_imagenet_indices() -> None:
     assert imagenet_indices(["n03888257", "n01440764"]) == [701, 0]  # parachute, tench
     with pytest.raises(ValueError, match=r"found \['n00000000', 'tench'\]"):
         imagenet_indices(["n01440764", "n00000000", "tench"])
+
+
+def test_class_names_of_wordnet_identifiers_are_their_first_english_name() -> None:
+    # ImageNet-1k: "tench, Tinca tinca", "parachute, chute" and "toilet tissue, toilet paper, bathroom tissue".
+    assert class_names(["n01440764", "n03888257", "n15075141"]) == ("tench", "parachute", "toilet tissue")
+
+
+def test_class_names_that_are_no_identifiers_stay_as_they_are() -> None:
+    assert class_names(["stop", "speed limit 30", "n123", "N01440764"]) == (
+        "stop",
+        "speed limit 30",
+        "n123",
+        "N01440764",
+    )
+    assert class_names([]) == ()
+
+
+def test_class_names_that_imagenet_does_not_have_stays() -> None:
+    assert class_names(["n01440764", "n99999999", "stop, please"]) == ("tench", "n99999999", "stop, please")

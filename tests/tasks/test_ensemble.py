@@ -125,7 +125,7 @@ class TestFitTemperature:
             (torch.ones(2, 3), torch.tensor([-1, 0]), ValueError, r"labels must be in \[0, 2\]"),
         ],
     )
-    def test_what_does_not_fit_is_refused(self, logits: Any, labels: Any, error: type[Exception], message: str) -> None:
+    def test_raises_for_what_does_not_fit(self, logits: Any, labels: Any, error: type[Exception], message: str) -> None:
         with pytest.raises(error, match=message):
             fit_temperature(logits, labels)
 
@@ -193,7 +193,7 @@ class TestSelect:
             (torch.ones(1, 2, 3), torch.tensor([math.inf]), ValueError, "temperatures must be finite"),
         ],
     )
-    def test_what_does_not_fit_is_refused(
+    def test_raises_for_what_does_not_fit(
         self, logits: Any, temperatures: Any, error: type[Exception], message: str
     ) -> None:
         with pytest.raises(error, match=message):
@@ -254,15 +254,15 @@ class TestEnsemble:
             (lambda: Ensemble([JointModel(None, Fixed(1.0))], [math.nan]), ValueError, "temperatures must be finite"),
         ],
     )  # fmt: skip
-    def test_what_does_not_fit_is_refused(self, make: Any, error: type[Exception], message: str) -> None:
+    def test_raises_for_what_does_not_fit(self, make: Any, error: type[Exception], message: str) -> None:
         with pytest.raises(error, match=re.escape(message)):
             make()
 
-    def test_models_with_other_classes_are_refused(self) -> None:
+    def test_raises_for_models_with_other_classes(self) -> None:
         ensemble = Ensemble([JointModel(None, Fixed(1.0)), JointModel(None, Fixed(1.0, classes=2))], [1.0, 1.0])
         with pytest.raises(ValueError, match=r"models must have the same classes; found .*\(5, 3\), \(5, 2\)"):
             ensemble(observation())
 
-    def test_a_tensor_is_no_observation(self) -> None:
+    def test_raises_for_a_tensor(self) -> None:
         with pytest.raises(TypeError, match="obs must be an Observation; found Tensor"):
             Ensemble(self.models(1.0), [1.0])(torch.rand(1, 3, 4, 4))

@@ -70,7 +70,7 @@ def test_forward_leaves_the_module_as_it_was() -> None:
         torch.testing.assert_close(value, before[key], rtol=0, atol=0)
 
 
-def test_a_plain_tensor_is_refused() -> None:
+def test_raises_for_a_plain_tensor() -> None:
     with pytest.raises(TypeError, match=r"obs must be an Observation; found Tensor"):
         JointModel(None, head())(torch.rand(1, 3, 8, 8))
 
@@ -82,6 +82,6 @@ def test_a_plain_tensor_is_refused() -> None:
         (None, None, "head must be a torch.nn.Module; found NoneType"),
     ],
 )
-def test_only_modules_are_taken(unit: object, head_: object, message: str) -> None:
+def test_raises_for_what_is_no_module(unit: object, head_: object, message: str) -> None:
     with pytest.raises(TypeError, match=message):
         JointModel(unit, head_)  # type: ignore[arg-type]

@@ -94,12 +94,12 @@ def test_statistics_without_a_counter_convert() -> None:
         (lambda s: s | {"0.bias": torch.zeros(8)}, r"layer '0' must fit network's 'conv_a'"),
     ],
 )
-def test_other_structures_are_refused(change, message) -> None:  # type: ignore[no-untyped-def]
+def test_raises_for_other_structures(change, message) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(ValueError, match=message):
         weights.convert(change(dict(theirs().state_dict())), Ours(), (8, 8))
 
 
-def test_layers_that_do_not_run_are_refused() -> None:
+def test_raises_for_layers_that_do_not_run() -> None:
     network = Ours()
     network.spare = nn.Linear(2, 2)
     with pytest.raises(ValueError, match=r"did not run: \['spare'\]"):
@@ -116,7 +116,7 @@ def test_files_come_back_as_saved(tmp_path: Path, suffix: str) -> None:
         torch.testing.assert_close(found[key], state[key], rtol=0, atol=0)
 
 
-def test_a_file_that_would_run_code_is_refused(tmp_path: Path) -> None:
+def test_raises_for_a_file_that_would_run_code(tmp_path: Path) -> None:
     torch.save({"a": Path("x")}, tmp_path / "a.pth")
     with pytest.raises(ValueError, match="cannot be read as a file of tensors alone"):
         weights.load_file(tmp_path / "a.pth")
@@ -131,7 +131,7 @@ def test_a_file_that_would_run_code_is_refused(tmp_path: Path) -> None:
         ("a.pt", None, FileNotFoundError, "there is no file"),
     ],
 )
-def test_files_that_cannot_be_read(
+def test_raises_for_files_that_cannot_be_read(
     tmp_path: Path, name: str, content: bytes | None, error: type[Exception], message: str
 ) -> None:
     if content is not None:
@@ -140,7 +140,7 @@ def test_files_that_cannot_be_read(
         weights.load_file(tmp_path / name)
 
 
-def test_a_file_without_a_state_dict_is_refused(tmp_path: Path) -> None:
+def test_raises_for_a_file_without_a_state_dict(tmp_path: Path) -> None:
     torch.save([torch.zeros(1)], tmp_path / "a.pt")
     with pytest.raises(ValueError, match="must hold a state dict; found list"):
         weights.load_file(tmp_path / "a.pt")

@@ -24,16 +24,16 @@ GREEN = 0.54
 @pytest.fixture(scope="module")
 def tool() -> ModuleType:
     pytest.importorskip("optiland", reason="tracing needs the extra `optics`: pip install optiland")
-    sys.path.insert(0, str(ROOT / "tools"))
-    try:
-        return importlib.import_module("trace_lens")
-    finally:
-        sys.path.remove(str(ROOT / "tools"))
+    from tools import trace_lens
+
+    return trace_lens
 
 
 @pytest.fixture(scope="module")
 def rays(tool: ModuleType) -> ModuleType:
-    return sys.modules["lens_rays"]
+    from tools import lens_rays
+
+    return lens_rays
 
 
 def pmma(rays: ModuleType, wavelength: float = GREEN) -> float:
@@ -184,7 +184,7 @@ class TestCommand:
             ({}, ("-o", "absent/psf.npz"), "--output must be in a folder that exists"),
         ],
     )
-    def test_bad_input_is_one_line(
+    def test_raises_one_line_for_bad_input(
         self,
         tool: ModuleType,
         rays: ModuleType,
@@ -216,7 +216,7 @@ class TestCommand:
             (2, {"use_ai2": False}, "begins with the r\\^4 term"),
         ],
     )
-    def test_what_it_cannot_trace_is_refused(
+    def test_raises_for_what_it_cannot_trace(
         self, rays: ModuleType, tmp_path: Path, surface: int, change: dict[str, Any], message: str
     ) -> None:
         content = singlet(rays, None)

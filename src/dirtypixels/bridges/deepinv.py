@@ -33,6 +33,15 @@ def reconstructor(unit: Any, *, clip: bool = True) -> Any:
     Raises:
         TypeError: unit cannot be called.
         ImportError: the package deepinv is not installed.
+
+    Example:
+        >>> import deepinv
+        >>> import torch
+        >>> import dirtypixels as dp
+        >>> physics = deepinv.physics.Denoising(deepinv.physics.GaussianNoise(0.1))
+        >>> model = dp.bridges.deepinv.reconstructor(dp.restore.Denoiser())
+        >>> model(physics(torch.rand(2, 3, 32, 32)), physics).shape
+        torch.Size([2, 3, 32, 32])
     """
     if not callable(unit):
         raise TypeError(f"unit must map an Observation to an image; found {type(unit).__name__}")
@@ -66,6 +75,15 @@ def observation(y: Tensor, physics: Any, *, clip: bool = True) -> Observation:
         ValueError: the physics or its noise is none of the above, its filter is missing or no PSF, its mask is not in
             [0, 1], or y does not fit.
         ImportError: the package deepinv is not installed.
+
+    Example:
+        >>> import deepinv
+        >>> import torch
+        >>> import dirtypixels as dp
+        >>> physics = deepinv.physics.Denoising(deepinv.physics.PoissonGaussianNoise(gain=0.02, sigma=0.1))
+        >>> obs = dp.bridges.deepinv.observation(physics(torch.rand(1, 3, 8, 8)), physics)
+        >>> round(obs.alpha.item(), 3), round(obs.sigma.item(), 3)
+        (0.02, 0.1)
     """
     require_deepinv()
     from dirtypixels.bridges.captures import observe
@@ -104,6 +122,14 @@ def camera_physics(
         ImportError: the package deepinv is not installed.
 
     Source: Foi et al. 2008, eq. 1; Foi 2009 (clipping).
+
+    Example:
+        >>> import torch
+        >>> import dirtypixels as dp
+        >>> camera = dp.Camera.load("nexus-6p-rear")
+        >>> physics = dp.bridges.deepinv.camera_physics(camera, lux=6, position="offaxis")
+        >>> physics(torch.rand(1, 3, 64, 64)).shape
+        torch.Size([1, 3, 64, 64])
     """
     if not isinstance(camera, Camera):
         raise TypeError(f"camera must be a Camera; found {type(camera).__name__}")

@@ -10,7 +10,7 @@ from torch import Tensor
 from dirtypixels import checks
 from dirtypixels.restore.prox import Prox
 
-Level = Literal["deviation", "variance"]
+Level = Literal["standard_deviation", "variance"]
 
 
 class DenoiserProx(Prox):
@@ -27,7 +27,7 @@ class DenoiserProx(Prox):
         weight: of the prior, finite, >= 0; with 0 the prox is the identity. Where the data term is
             ``|A x - y|^2 / (2 noise variance)``, 1 is the posterior's own weight.
         scale: the denoiser's 1 in units of v, > 0, for priors over signals that are not in [0, 1].
-        level: what the denoiser takes: "deviation" s, as trained denoisers do, or "variance" s^2, as deepinv's
+        level: what the denoiser takes: "standard_deviation" s, as trained denoisers do, or "variance" s^2, as deepinv's
             denoisers that are proximal operators do (`TVDenoiser`, `TGVDenoiser`, `WaveletDenoiser`).
         one_by_one: whether each of the K responses is a picture by itself, for denoisers of gray pictures.
 
@@ -37,6 +37,14 @@ class DenoiserProx(Prox):
             image, or the denoiser gives another shape.
 
     Source: Venkatakrishnan, Bouman and Wohlberg 2013 (plug and play); Zhang et al. 2022, eq. 6b (in HQS).
+
+    Example:
+        >>> import torch
+        >>> from dirtypixels.bridges.deepinv import DenoiserProx
+        >>> box = torch.nn.AvgPool2d(3, stride=1, padding=1)
+        >>> prox = DenoiserProx(lambda u, level: box(u))
+        >>> prox(torch.rand(2, 3, 16, 16), torch.tensor(4.0)).shape
+        torch.Size([2, 3, 16, 16])
     """
 
     pointwise: ClassVar[bool] = False
@@ -47,7 +55,7 @@ class DenoiserProx(Prox):
         weight: float = 1.0,
         *,
         scale: float = 1.0,
-        level: Level = "deviation",
+        level: Level = "standard_deviation",
         one_by_one: bool = False,
     ) -> None:
         super().__init__()
@@ -55,8 +63,7 @@ class DenoiserProx(Prox):
             raise TypeError(f"denoiser must map pictures and a level to pictures; found {type(denoiser).__name__}")
         checks.in_range("weight", weight, low=0.0)
         checks.in_range("scale", scale, low=0.0)
-        if scale == 0:
-            raise ValueError("scale must be above 0; found 0")
+        checks.above_zero("scale", scale)
         checks.one_of("level", level, get_args(Level))
         self.denoiser, self.weight, self.scale = denoiser, float(weight), float(scale)
         self.level, self.one_by_one = level, one_by_one

@@ -1,4 +1,4 @@
-"""Labelled captures: photographs as a camera would have taken them."""
+"""Labeled captures: photographs as a camera would have taken them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 from dirtypixels.camera import Camera, linear_scene, realization
 from dirtypixels.camera.formation import Transfer
 from dirtypixels.camera.optics import Position
-from dirtypixels.data.photo import PhotoSet
+from dirtypixels.data.photos import PhotoSet
 from dirtypixels.observation import Observation
 
 
@@ -42,6 +42,14 @@ class Captures(Dataset[Capture]):
         transfer: how a picture's values become light, see `Camera.capture`.
         training: draw new noise in every epoch (see `set_epoch`) and, with `flip`, mirror half of the photographs.
         flip: mirror when training.
+
+    Example:
+        >>> import dirtypixels as dp
+        >>> photos, camera = dp.data.RoadSigns(count=8, size=32), dp.Camera.load("nexus-6p-rear")
+        >>> captures = dp.data.Captures(photos, camera, lux=(3, 50), seed=0, position="offaxis")
+        >>> observation, label, scene = captures[5]
+        >>> observation.signal.shape, round(observation.alpha.item(), 3)
+        (torch.Size([1, 3, 32, 32]), 0.038)
     """
 
     def __init__(
@@ -71,6 +79,7 @@ class Captures(Dataset[Capture]):
 
     def __getitem__(self, index: int) -> Capture:
         scene, label, key = self.photos[index]
+        # "judge" is a part of what decides the noise, so that published numbers come back.
         generator = realization(self.seed, f"train/{self.epoch}/{key}" if self.training else f"judge/{key}")
         if self.training and self.flip and float(torch.rand((), generator=generator)) < 0.5:
             scene = scene.flip(-1)
@@ -83,6 +92,12 @@ def log_uniform(limits: tuple[float, float], count: int, generator: torch.Genera
     """Random levels whose logarithm is uniform between two limits above 0: (count,) float64.
 
     They are drawn from 256 that lie evenly, so that what is computed for a noise level is computed for each once.
+
+    Example:
+        >>> import torch
+        >>> from dirtypixels.data import log_uniform
+        >>> log_uniform((1.0, 100.0), 3, torch.Generator().manual_seed(0))
+        tensor([22.3367,  2.3368,  8.2727], dtype=torch.float64)
     """
     low, high = (math.log10(limit) for limit in limits)
     levels = torch.logspace(low, high, 256, dtype=torch.float64)
@@ -91,7 +106,15 @@ def log_uniform(limits: tuple[float, float], count: int, generator: torch.Genera
 
 
 def join(captures: list[Capture]) -> Capture:
-    """Several captures as one batch."""
+    """Several captures as one batch.
+
+    Example:
+        >>> import dirtypixels as dp
+        >>> photos, camera = dp.data.RoadSigns(count=4, size=32), dp.Camera.load("nexus-6p-rear")
+        >>> captures = dp.data.Captures(photos, camera, lux=6, seed=0)
+        >>> dp.data.join([captures[0], captures[1]]).observation.signal.shape
+        torch.Size([2, 3, 32, 32])
+    """
     observations, labels, scenes = zip(*captures, strict=True)
     return Capture(Observation.cat(observations), torch.cat(labels), torch.cat(scenes))
 
@@ -101,6 +124,13 @@ def loader(captures: Captures, batch: int, workers: int = 0) -> DataLoader[Captu
 
     While several processes train together, each gets its share of that order: n processes with batches of b see
     together what one process with batches of n b sees.
+
+    Example:
+        >>> import dirtypixels as dp
+        >>> photos, camera = dp.data.RoadSigns(count=4, size=32), dp.Camera.load("nexus-6p-rear")
+        >>> captures = dp.data.Captures(photos, camera, lux=6, seed=0)
+        >>> [len(batch.label) for batch in dp.data.loader(captures, batch=3)]
+        [3, 1]
     """
     sampler = _EpochOrder(captures) if captures.training else None
     # A generator of its own, because a DataLoader without one draws from torch's, and moves a training's dropout.

@@ -9,6 +9,7 @@ import torch
 from skimage import data as skimage_data
 from torch import Tensor
 
+from dirtypixels import checks
 from dirtypixels.data.pictures import list_pictures, read_picture
 
 # Photographs that scikit-image ships inside of its package; the rest of its collection would need a download.
@@ -47,10 +48,14 @@ def natural_patches(
     Raises:
         ValueError: a number is out of range, or a picture is smaller than a patch.
         FileNotFoundError: no pictures in the folder.
+
+    Example:
+        >>> from dirtypixels.data import natural_patches
+        >>> natural_patches(4, 48, gray=False, reduce=2).shape
+        torch.Size([4, 3, 48, 48])
     """
     for name, value in (("count", count), ("size", size), ("reduce", reduce)):
-        if value < 1:
-            raise ValueError(f"{name} must be at least 1; found {value}")
+        checks.in_range(name, value, low=1)
     random = np.random.default_rng(seed)
     pictures = natural_pictures(folder)
     patches = []

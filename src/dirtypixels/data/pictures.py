@@ -20,6 +20,12 @@ def list_pictures(folder: str | Path) -> list[Path]:
 
     Raises:
         FileNotFoundError: there is no such folder, or no picture in it.
+
+    Example:
+        >>> from importlib.resources import files
+        >>> from dirtypixels.data import list_pictures
+        >>> "coffee.png" in [path.name for path in list_pictures(files("skimage") / "data")]
+        True
     """
     root = Path(folder)
     if not root.is_dir():
@@ -39,6 +45,12 @@ def read_picture(path: str | Path) -> Tensor:
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: the file is damaged, of another kind, or holds values outside of [0, 1].
+
+    Example:
+        >>> from importlib.resources import files
+        >>> from dirtypixels.data import read_picture
+        >>> read_picture(files("skimage") / "data" / "coffee.png").shape
+        torch.Size([3, 400, 600])
     """
     file = Path(path)
     if not file.is_file():
@@ -68,6 +80,12 @@ def resize(scene: Tensor, size: int) -> Tensor:
     Args:
         scene: (3, H, W) in [0, 1].
         size: pixels, >= 1.
+
+    Example:
+        >>> import torch
+        >>> from dirtypixels.data import resize
+        >>> resize(torch.rand(3, 60, 80), 32).shape
+        torch.Size([3, 32, 32])
     """
     height, width = scene.shape[-2:]
     scale = size / min(height, width)

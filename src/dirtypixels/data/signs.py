@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from dirtypixels import checks
 from dirtypixels.data import sign_faces
-from dirtypixels.data.photo import Photo
+from dirtypixels.data.photos import Photo
 
 # NumPy and Pillow, because torch would split work as small as this among threads, which costs far more than it saves.
 Floats = NDArray[np.float32]
@@ -61,6 +61,13 @@ class RoadSigns:
     Raises:
         TypeError: count, size or seed is not an int.
         ValueError: an unknown split, or count, size or seed too small.
+
+    Example:
+        >>> from dirtypixels.data import RoadSigns
+        >>> signs = RoadSigns("test", count=100, size=32)
+        >>> scene, label, key = signs[7]
+        >>> scene.shape, key, len(signs.classes)
+        (torch.Size([3, 32, 32]), 'signs/test/000007', 20)
     """
 
     classes: tuple[str, ...] = sign_faces.NAMES

@@ -11,23 +11,25 @@ from torch import Tensor
 from dirtypixels import checks
 from dirtypixels.restore.expectation import expected_stabilized
 
+__all__ = ["Kind", "forward", "inverse", "stabilize"]
+
 Kind = Literal["exact", "closed_form", "algebraic"]
 
 _CACHED_TABLES = 4096
 
 
-class Table(NamedTuple):
+class _Table(NamedTuple):
     """A function by its values and slopes at increasing nodes; each (N,)."""
 
     nodes: Tensor
     values: Tensor
     slopes: Tensor
 
-    def to(self, other: Tensor) -> Table:
-        return Table(*(t.to(other) for t in self))
+    def to(self, other: Tensor) -> _Table:
+        return _Table(*(t.to(other) for t in self))
 
 
-_tables: OrderedDict[tuple[float, float, bool], Table] = OrderedDict()
+_tables: OrderedDict[tuple[float, float, bool], _Table] = OrderedDict()
 
 
 def forward(signal: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
@@ -51,6 +53,14 @@ def forward(signal: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
         ValueError: alpha or sigma is negative or not finite, or both are 0 (there is no noise to stabilize).
 
     Source: Murtagh, Starck and Bijaoui 1995; Mäkitalo and Foi 2013, eq. 3.
+
+    Example:
+        >>> import torch
+        >>> from dirtypixels.restore import anscombe
+        >>> alpha, sigma = torch.tensor(0.01), torch.tensor(0.02)
+        >>> signal = alpha * torch.poisson(torch.full((100_000,), 50.0)) + sigma * torch.randn(100_000)
+        >>> print(f"{signal.std():.2f} {anscombe.forward(signal, alpha, sigma).std():.1f}")
+        0.07 1.0
     """
     _check_noise(alpha, sigma)
     return stabilize(signal, alpha, sigma)
@@ -77,6 +87,15 @@ def inverse(stabilized: Tensor, alpha: Tensor, sigma: Tensor, kind: Kind = "exac
             kind than "exact".
 
     Source: Mäkitalo and Foi 2013, sec. III (exact), eq. 10 (closed form); Foi 2009 (clipping).
+
+    Example:
+        >>> import torch
+        >>> from dirtypixels.restore import anscombe
+        >>> alpha, sigma, stabilized = torch.tensor(0.01), torch.tensor(0.02), torch.tensor([2.0, 10.0])
+        >>> anscombe.inverse(stabilized, alpha, sigma)
+        tensor([0.0489, 0.4488])
+        >>> anscombe.inverse(stabilized, alpha, sigma, kind="algebraic")
+        tensor([0.0462, 0.4462])
     """
     _check_noise(alpha, sigma)
     checks.one_of("kind", kind, get_args(Kind))
@@ -96,7 +115,14 @@ def inverse(stabilized: Tensor, alpha: Tensor, sigma: Tensor, kind: Kind = "exac
 
 
 def stabilize(signal: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
-    """`forward` without its checks of the arguments' values, for use inside of loops."""
+    """`forward` without its checks of the arguments' values, for use inside of loops.
+
+    Example:
+        >>> import torch
+        >>> from dirtypixels.restore import anscombe
+        >>> anscombe.stabilize(torch.tensor([0.0, 0.5]), torch.tensor(0.01), torch.tensor(0.02))
+        tensor([ 0.1833, 10.7479])
+    """
     tiny = torch.finfo(signal.dtype).tiny
     root = (alpha * signal + 0.375 * alpha**2 + sigma**2).clamp_min(tiny).sqrt()
     # The same as (root - sigma) 2 / alpha, without its cancellation.
@@ -137,11 +163,11 @@ def _correction(stabilized: Tensor, alpha: Tensor, sigma: Tensor, clipped: bool)
     # Rows that share a table: everything behind the last dimension in which alpha or sigma changes.
     rows = full[: max(i for i, size in enumerate(padded) if size > 1) + 1]
     index = torch.arange(len(tables)).reshape(padded[: len(rows)]).expand(rows).reshape(-1)
-    each = Table(*(torch.stack(values).to(stabilized)[index] for values in zip(*tables, strict=True)))
+    each = _Table(*(torch.stack(values).to(stabilized)[index] for values in zip(*tables, strict=True)))
     return _interpolate(stabilized.expand(full).reshape(len(index), -1), each).reshape(full)
 
 
-def _cached_table(alpha: float, sigma: float, clipped: bool) -> Table:
+def _cached_table(alpha: float, sigma: float, clipped: bool) -> _Table:
     key = (alpha, sigma, clipped)
     if key not in _tables:
         # Made as an ordinary tensor even inside of inference mode, because a later backward pass may need it.
@@ -154,7 +180,7 @@ def _cached_table(alpha: float, sigma: float, clipped: bool) -> Table:
     return _tables[key]
 
 
-def _table(alpha: Tensor, sigma: Tensor, clipped: bool) -> Table:
+def _table(alpha: Tensor, sigma: Tensor, clipped: bool) -> _Table:
     """x minus the algebraic inverse over the mean stabilized value, in float64."""
     alpha, sigma = alpha.double(), sigma.double()
     highest = torch.ones_like(alpha) if clipped else 256 * alpha + 8 * sigma
@@ -171,10 +197,10 @@ def _table(alpha: Tensor, sigma: Tensor, clipped: bool) -> Table:
     gap = mean.diff()
     slope = correction.diff() / gap
     inner = (slope[:-1] * gap[1:] + slope[1:] * gap[:-1]) / (gap[:-1] + gap[1:])
-    return Table(mean, correction, torch.cat([slope[:1], inner, slope[-1:]]))
+    return _Table(mean, correction, torch.cat([slope[:1], inner, slope[-1:]]))
 
 
-def _interpolate(at: Tensor, table: Table) -> Tensor:
+def _interpolate(at: Tensor, table: _Table) -> Tensor:
     """Cubic Hermite interpolation, constant outside of the nodes; (M, L) at M tables (M, N), or any shape at one."""
     rows = at.reshape(-1, at.shape[-1]) if table.nodes.ndim > 1 else at.reshape(1, -1)
     nodes, values, slopes = (v.reshape(-1, v.shape[-1]) for v in table)

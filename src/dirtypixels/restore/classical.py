@@ -18,11 +18,13 @@ from dirtypixels import checks
 from dirtypixels.observation import Observation
 from dirtypixels.restore import anscombe
 from dirtypixels.restore.algorithms import HQS
-from dirtypixels.restore.blurred import Blurred
+from dirtypixels.restore.border import Blurred
 from dirtypixels.restore.expectation import expected_stabilized
 from dirtypixels.restore.filters import gradient_filters
 from dirtypixels.restore.prox import HyperLaplacian, IsotropicTV
 from dirtypixels.restore.terms import Gaussian
+
+__all__ = ["Gradients", "bm3d", "hqs_deconvolution", "non_local_means", "require_bm3d"]
 
 Picture = npt.NDArray[np.float64]
 Gradients = Literal["hyper_laplacian", "tv"]
@@ -59,8 +61,17 @@ def non_local_means(obs: Observation, strength: float = 0.6, patch_size: int = 5
 
     Source: Buades, Coll and Morel 2005 (filter); Darbon et al. 2008 (its fast form, by scikit-image); Mäkitalo and
     Foi 2013 (stabilization).
+
+    Example:
+        >>> import torch
+        >>> import dirtypixels as dp
+        >>> scene = dp.data.natural_patches(1, 32, gray=False)
+        >>> obs = dp.Camera.load("nexus-6p-rear").capture(scene, lux=12, generator=torch.Generator().manual_seed(0))
+        >>> image = dp.restore.classical.non_local_means(obs)
+        >>> print(f"{dp.train.psnr(obs.signal, scene).item():.0f} dB to {dp.train.psnr(image, scene).item():.0f} dB")
+        25 dB to 35 dB
     """
-    _above_zero("strength", strength)
+    checks.above_zero("strength", strength)
     checks.in_range("patch_size", patch_size, low=1)
     checks.in_range("patch_distance", patch_distance, low=1)
 
@@ -94,8 +105,17 @@ def bm3d(obs: Observation, strength: float = 1.1, exact_variances: bool = False)
         ImportError: the package bm3d is not installed.
 
     Source: Dabov et al. 2007; Mäkinen, Azzari and Foi 2020 (exact variances); Mäkitalo and Foi 2013 (stabilization).
+
+    Example:
+        >>> import torch
+        >>> import dirtypixels as dp
+        >>> scene = dp.data.natural_patches(1, 32, gray=False)
+        >>> obs = dp.Camera.load("nexus-6p-rear").capture(scene, lux=12, generator=torch.Generator().manual_seed(0))
+        >>> image = dp.restore.classical.bm3d(obs)
+        >>> print(f"{dp.train.psnr(obs.signal, scene).item():.0f} dB to {dp.train.psnr(image, scene).item():.0f} dB")
+        25 dB to 36 dB
     """
-    _above_zero("strength", strength)
+    checks.above_zero("strength", strength)
     package = require_bm3d()
     profile = package.BM3DProfile()
     profile.num_threads = 1  # with more, sums come in any order and results differ from run to run
@@ -145,9 +165,19 @@ def hqs_deconvolution(
         ValueError: an argument is out of range, obs has no psf, or samples are missing.
 
     Source: Geman and Yang 1995 (half-quadratic splitting); Krishnan and Fergus 2009 (prior and continuation).
+
+    Example:
+        >>> import torch
+        >>> import dirtypixels as dp
+        >>> scene = dp.data.natural_patches(1, 64, gray=False)
+        >>> camera, generator = dp.Camera.load("nexus-6p-rear"), torch.Generator().manual_seed(0)
+        >>> obs = camera.capture(scene, lux=50, position="periphery", generator=generator)
+        >>> image = dp.restore.classical.hqs_deconvolution(obs)
+        >>> print(f"{dp.train.psnr(obs.signal, scene).item():.0f} dB to {dp.train.psnr(image, scene).item():.0f} dB")
+        22 dB to 26 dB
     """
     checks.one_of("prior", prior, get_args(Gradients))
-    _above_zero("strength", strength)
+    checks.above_zero("strength", strength)
     checks.in_range("iterations", iterations, low=1)
     checks.in_range("passes", passes, low=0)
     with torch.no_grad():
@@ -195,11 +225,6 @@ def _remaining_std(alpha: float, sigma: float) -> float:
     mean = expected_stabilized(levels, a, s, anscombe.stabilize, clipped=True)
     square = expected_stabilized(levels, a, s, lambda y, a, s: anscombe.stabilize(y, a, s) ** 2, clipped=True)
     return float((square - mean**2).clamp_min(0).sqrt().mean())
-
-
-def _above_zero(name: str, value: float) -> None:
-    if not value > 0:
-        raise ValueError(f"{name} must be above 0; found {value:g}")
 
 
 def require_bm3d() -> Any:

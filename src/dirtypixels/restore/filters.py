@@ -12,6 +12,8 @@ from scipy.fft import dct
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+__all__ = ["PatchMap", "analyze", "dct_filters", "gradient_filters", "map_patches", "power_spectrum", "synthesize"]
+
 # Pixels whose patches and responses stay in a core's cache together: 16384 pixels x 25 values x 4 bytes = 1.6 MB.
 _BLOCK_PIXELS = {"cpu": 1 << 14, "cuda": 1 << 21}
 
@@ -22,6 +24,11 @@ def dct_filters(size: int = 5) -> Tensor:
     """Orthonormal two-dimensional DCT-II basis without its constant: (size^2 - 1, 1, size, size), float32.
 
     Source: Ahmed, Natarajan and Rao 1974; Schmidt and Roth 2014 start from the same basis.
+
+    Example:
+        >>> from dirtypixels.restore import filters
+        >>> filters.dct_filters(5).shape
+        torch.Size([24, 1, 5, 5])
     """
     basis = dct(np.eye(size), norm="ortho", axis=0)
     bank = np.einsum("ui,vj->uvij", basis, basis).reshape(size * size, 1, size, size)
@@ -29,7 +36,15 @@ def dct_filters(size: int = 5) -> Tensor:
 
 
 def gradient_filters() -> Tensor:
-    """Differences to the next row and the next column: (2, 1, 3, 3), float32."""
+    """Differences to the next row and the next column: (2, 1, 3, 3), float32.
+
+    Example:
+        >>> from dirtypixels.restore import filters
+        >>> filters.gradient_filters()[1, 0]
+        tensor([[ 0.,  0.,  0.],
+                [ 0., -1.,  1.],
+                [ 0.,  0.,  0.]])
+    """
     bank = torch.zeros(2, 1, 3, 3)
     bank[:, 0, 1, 1] = -1
     bank[0, 0, 2, 1] = bank[1, 0, 1, 2] = 1
@@ -47,20 +62,39 @@ def analyze(x: Tensor, filters: Tensor) -> Tensor:
 
     Returns:
         (B, K, H, W).
+
+    Example:
+        >>> import torch
+        >>> from dirtypixels.restore import filters
+        >>> filters.analyze(torch.tensor([[[[0.0, 1.0, 4.0]]]]), filters.gradient_filters()[1:])
+        tensor([[[[ 1.,  3., -4.]]]])
     """
     half = filters.shape[-1] // 2
     return torch.nn.functional.conv2d(torch.nn.functional.pad(x, (half,) * 4, mode="circular"), filters)
 
 
 def synthesize(responses: Tensor, filters: Tensor) -> Tensor:
-    """Adjoint of `analyze`: (B, K, H, W) to (B, C, H, W)."""
+    """Adjoint of `analyze`: (B, K, H, W) to (B, C, H, W).
+
+    Example:
+        >>> import torch
+        >>> from dirtypixels.restore import filters
+        >>> filters.synthesize(torch.tensor([[[[1.0, 0.0, 0.0]]]]), filters.gradient_filters()[1:])
+        tensor([[[[-1.,  1.,  0.]]]])
+    """
     half = filters.shape[-1] // 2
     full = torch.nn.functional.conv_transpose2d(responses, filters)
     return _wrap(full, half)
 
 
 def power_spectrum(filters: Tensor, size: tuple[int, int]) -> Tensor:
-    """``sum_k |filters_k^|^2`` for a circular image of `size`: (C, H, W // 2 + 1), real."""
+    """``sum_k |filters_k^|^2`` for a circular image of `size`: (C, H, W // 2 + 1), real.
+
+    Example:
+        >>> from dirtypixels.restore import filters
+        >>> filters.power_spectrum(filters.gradient_filters(), (4, 4))[0, 0]
+        tensor([0., 2., 4.])
+    """
     spectrum = torch.fft.rfft2(filters, s=size)
     total: Tensor = (spectrum.real**2 + spectrum.imag**2).sum(0)
     return total
@@ -83,6 +117,13 @@ def map_patches(fn: PatchMap, x: Tensor, size: int, *params: Tensor, each: Seque
 
     Raises:
         ValueError: size is even, or larger than the image.
+
+    Example:
+        >>> import torch
+        >>> from dirtypixels.restore import filters
+        >>> x = torch.rand(1, 1, 16, 16)
+        >>> torch.equal(filters.map_patches(lambda patches: patches, x, 1), x)
+        True
     """
     if size % 2 == 0 or size > min(x.shape[-2:]):
         height, width = x.shape[-2:]

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from dirtypixels import checks
 from dirtypixels.restore.algorithms import ALGORITHMS, HQS, Algorithm, AlgorithmName, Color, PriorGradient
-from dirtypixels.restore.algorithms.hqs import Iterate
-from dirtypixels.restore.convergence import ConvergenceError
+from dirtypixels.restore.algorithms.half_quadratic import Iterate
 from dirtypixels.restore.prox import Prox
 from dirtypixels.restore.terms import DataTerm
+from dirtypixels.restore.terms.conjugate_gradients import ConvergenceError
 
 _WINDOW = 10  # iterations between two looks at the progress
 _GROWTH = 4.0  # of the coupling, from one stage of a continuation to the next
@@ -62,13 +62,19 @@ def minimize(
         ConvergenceError: the tolerance is not reached; its `x` is the last iterate.
 
     Source: Fiacco and McCormick 1968, sec. 5.4 (extrapolation); O'Donoghue and Candès 2015, sec. 3.2 (restart).
+
+    Example:
+        >>> import torch
+        >>> from dirtypixels.restore import filters, minimize, prox, terms
+        >>> y = torch.zeros(1, 1, 8, 8).index_fill(-1, torch.arange(4), 1.0)
+        >>> x = minimize(terms.Gaussian(y), filters.gradient_filters(), prox.IsotropicTV(0.5))
+        >>> x[0, 0, 0]  # an edge keeps its place and loses 2 x 0.5 / 4 on either side
+        tensor([0.7500, 0.7500, 0.7500, 0.7500, 0.2500, 0.2500, 0.2500, 0.2500])
     """
     checks.one_of("algorithm", algorithm, ALGORITHMS)
-    for name, value in (("weight", weight), ("tolerance", tolerance)):
-        if not value > 0:
-            raise ValueError(f"{name} must be above 0; found {value:g}")
-    if iterations < 1:
-        raise ValueError(f"iterations must be at least 1; found {iterations}")
+    checks.above_zero("weight", weight)
+    checks.above_zero("tolerance", tolerance)
+    checks.in_range("iterations", iterations, low=1)
     with torch.no_grad():
         options: dict[str, Any] = {"inner": _FISTA_INNER, "restart": True} if algorithm == "fista" else {}
         first = 1.0 if beta is None else beta
@@ -160,14 +166,14 @@ class _Momentum:
 
     def __init__(self, step: Algorithm[Iterate], term: DataTerm, x: Tensor) -> None:
         self.step, self.term, self.x, self.ahead = step, term, x, x
-        self.pace = x.new_ones(len(x), 1, 1, 1)
+        self.t = x.new_ones(len(x), 1, 1, 1)
 
     def __call__(self) -> Tensor:
         x: Tensor = self.step(Iterate(self.ahead), self.term).x
         uphill = ((self.ahead - x) * (x - self.x)).sum((1, 2, 3), keepdim=True) > 0
-        pace = torch.where(uphill, 1.0, self.pace)
-        self.pace = 0.5 + (0.25 + pace.square()).sqrt()
-        self.x, self.ahead = x, x + (pace - 1) / self.pace * (x - self.x)
+        t = torch.where(uphill, 1.0, self.t)
+        self.t = 0.5 + (0.25 + t.square()).sqrt()
+        self.x, self.ahead = x, x + (t - 1) / self.t * (x - self.x)
         return x
 
 

@@ -10,8 +10,7 @@ from torch import Tensor, nn
 from dirtypixels import checks
 from dirtypixels.observation import Observation
 from dirtypixels.restore import anscombe
-from dirtypixels.restore.blurred import LEAST_VARIANCE, Blurred
-from dirtypixels.restore.border import make_periodic
+from dirtypixels.restore.border import LEAST_VARIANCE, Blurred, make_periodic
 from dirtypixels.restore.terms import DataTerm, Gaussian, Majorized, Masked, Weighted
 from dirtypixels.restore.unrolled import Unrolled, UnrolledHQS
 
@@ -32,6 +31,14 @@ class Denoiser(nn.Module):
         solver: restores noise of standard deviation 1; a new `UnrolledHQS()` if None.
 
     Source: Diamond et al. 2017, sec. 5.4; Mäkitalo and Foi 2013 (exact inverse).
+
+    Example:
+        >>> import dirtypixels as dp
+        >>> from dirtypixels.restore import Denoiser, UnrolledHQS
+        >>> scene = dp.data.natural_patches(2, 32, gray=False)
+        >>> obs = dp.Camera.load("nexus-6p-rear").capture(scene, lux=6)
+        >>> Denoiser(UnrolledHQS(layers=2))(obs).shape
+        torch.Size([2, 3, 32, 32])
     """
 
     def __init__(self, solver: Unrolled | None = None) -> None:
@@ -84,6 +91,14 @@ class Deblurrer(nn.Module):
         ValueError: weighting is none of these, or passes is negative.
 
     Source: Diamond et al. 2017, sec. 5.5; weighting and start are ours.
+
+    Example:
+        >>> import dirtypixels as dp
+        >>> from dirtypixels.restore import Deblurrer
+        >>> scene = dp.data.natural_patches(2, 32, gray=False)
+        >>> obs = dp.Camera.load("nexus-6p-rear").capture(scene, lux=50, position="periphery")
+        >>> Deblurrer(weighting="pixel")(obs).shape
+        torch.Size([2, 3, 32, 32])
     """
 
     def __init__(self, solver: Unrolled | None = None, *, weighting: Weighting = "image", passes: int = 4) -> None:

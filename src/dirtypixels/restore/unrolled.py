@@ -6,18 +6,40 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, TypedDict, Unpack
 
+import torch
 from torch import Tensor, nn
 
 from dirtypixels import checks
 from dirtypixels.restore.algorithms import ALGORITHMS, Algorithm, AlgorithmName, Color
 from dirtypixels.restore.border import make_periodic
 from dirtypixels.restore.filters import dct_filters
-from dirtypixels.restore.noise_embedding import NoiseEmbedding
 from dirtypixels.restore.prox import PointwiseCNN, Prox
 from dirtypixels.restore.prox.rbf import RBFShrinkage
 from dirtypixels.restore.terms import DataTerm, Gaussian
 
 Noise = tuple[Tensor, Tensor]
+
+_LEAST_LEVEL = 1e-6
+
+
+class NoiseEmbedding(nn.Module):
+    """Features of a noise level: a small network on log10 alpha and log10 sigma.
+
+    Args:
+        features: F, >= 1.
+    """
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.network = nn.Sequential(
+            nn.Linear(2, 2 * features), nn.Tanh(), nn.Linear(2 * features, features), nn.Tanh()
+        )
+
+    def forward(self, alpha: Tensor, sigma: Tensor) -> Tensor:
+        """(B, 1|C, 1, 1) each, to (B, 1|C, F). Levels below 1e-6 count as 1e-6."""
+        both = torch.stack([level + torch.zeros_like(alpha + sigma) for level in (alpha, sigma)], -1).flatten(2)
+        found: Tensor = self.network(2 + both.clamp_min(_LEAST_LEVEL).log10())
+        return found
 
 
 class Unrolled(nn.Module):
@@ -47,6 +69,13 @@ class Unrolled(nn.Module):
     Raises:
         ValueError: an argument is out of range; y is not (B, C, H, W) or smaller than the filters; with "own", y has
             another number of channels; noise is missing where features ask for it.
+
+    Example:
+        >>> import torch
+        >>> from dirtypixels.restore import Unrolled, prox
+        >>> solver = Unrolled("admm", layers=4, tied=True, prox=prox.ResidualUNet)
+        >>> solver(torch.randn(1, 1, 32, 32)).shape, len(solver.iterations)
+        (torch.Size([1, 1, 32, 32]), 1)
     """
 
     def __init__(
@@ -69,8 +98,7 @@ class Unrolled(nn.Module):
             checks.one_of("algorithm", algorithm, ALGORITHMS)
             algorithm = ALGORITHMS[algorithm]
         for name, value, least in (("layers", layers, 1), ("channels", channels, 1), ("features", features, 0)):
-            if value < least:
-                raise ValueError(f"{name} must be at least {least}; found {value}")
+            checks.in_range(name, value, least)
         if filters is None:
             if filter_size < 3 or filter_size % 2 == 0:
                 raise ValueError(f"filter_size must be odd and at least 3; found {filter_size}")
@@ -150,6 +178,13 @@ class UnrolledHQS(Unrolled):
         arguments: as for `Unrolled`.
 
     Source: Diamond et al. 2017, algorithm 1.
+
+    Example:
+        >>> import torch
+        >>> from dirtypixels.restore import UnrolledHQS
+        >>> solver = UnrolledHQS(layers=2, color="merged")
+        >>> solver(torch.randn(1, 3, 32, 32)).shape, sum(p.numel() for p in solver.parameters())
+        (torch.Size([1, 3, 32, 32]), 4804)
     """
 
     def __init__(self, layers: int = 1, **arguments: Unpack[ProxArguments]) -> None:
@@ -166,6 +201,12 @@ class ShrinkageField(Unrolled):
         arguments: as for `Unrolled`.
 
     Source: Schmidt and Roth 2014.
+
+    Example:
+        >>> import torch
+        >>> from dirtypixels.restore import ShrinkageField
+        >>> ShrinkageField(layers=1, functions=31)(torch.randn(1, 3, 32, 32)).shape
+        torch.Size([1, 3, 32, 32])
     """
 
     def __init__(

@@ -1,9 +1,8 @@
 """What the image is for: classifiers, joint models of a restoration unit and a head, ensembles of such models."""
 
-from dirtypixels.tasks.classifier import Classifier, classifier, imagenet_indices
+from dirtypixels.tasks.classifier import Classifier, class_names, classifier, imagenet_indices
 from dirtypixels.tasks.ensemble import Ensemble, Selection, fit_temperature, select
 from dirtypixels.tasks.joint import JointModel
-from dirtypixels.tasks.names import class_names
 
 __all__ = [
     "Classifier",
@@ -16,3 +15,7 @@ __all__ = [
     "imagenet_indices",
     "select",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import logging
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
@@ -35,6 +36,13 @@ class Classifier(nn.Module):
 
     Raises:
         ValueError: mean or std is not 3 finite numbers, std is not above 0, or image_size is below 1.
+
+    Example:
+        >>> import torch
+        >>> from dirtypixels.tasks import Classifier
+        >>> network = torch.nn.Sequential(torch.nn.Conv2d(3, 10, 3), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
+        >>> Classifier(network, mean=[0.5] * 3, std=[0.2] * 3)(torch.rand(2, 3, 32, 32)).shape
+        torch.Size([2, 10])
     """
 
     mean: Tensor
@@ -98,6 +106,13 @@ def classifier(
         ValueError: an unknown name; classes and num_classes both given, or out of range; weights that do not fit.
         FileNotFoundError: `weights` is a path that leads nowhere.
         RuntimeError: "imagenet" was asked for and is neither installed nor to be had from the hub.
+
+    Example:
+        >>> import torch
+        >>> from dirtypixels.tasks import classifier
+        >>> head = classifier("resnet18", num_classes=10)
+        >>> head(torch.rand(2, 3, 64, 64)).shape
+        torch.Size([2, 10])
     """
     config = _config(name)
     _check_classes(num_classes, classes)
@@ -148,6 +163,11 @@ def imagenet_indices(wnids: Sequence[str]) -> list[int]:
 
     Raises:
         ValueError: an identifier is not one of the 1000.
+
+    Example:
+        >>> from dirtypixels.tasks import imagenet_indices
+        >>> imagenet_indices(["n01440764", "n03888257"])
+        [0, 701]
     """
     index = {wnid: i for i, wnid in enumerate(ImageNetInfo("imagenet-1k").label_names())}
     unknown = [wnid for wnid in wnids if wnid not in index]
@@ -156,6 +176,23 @@ def imagenet_indices(wnids: Sequence[str]) -> list[int]:
             f"wnids must be among ImageNet's {len(index)} WordNet identifiers, like 'n01440764'; found {unknown}"
         )
     return [index[wnid] for wnid in wnids]
+
+
+def class_names(classes: Sequence[str]) -> tuple[str, ...]:
+    """Class names as a person would say them: WordNet identifiers such as "n01440764" by their first English name.
+
+    Names that are no WordNet identifier of ImageNet stay as they are.
+
+    Example:
+        >>> from dirtypixels.tasks import class_names
+        >>> class_names(["n01440764", "n03888257"])
+        ('tench', 'parachute')
+    """
+    if not any(re.fullmatch(r"n\d{8}", name) for name in classes):
+        return tuple(classes)
+    info = ImageNetInfo()
+    known = {info.index_to_label_name(i): info.index_to_description(i) for i in range(info.num_classes())}
+    return tuple(known[name].split(",")[0] if name in known else name for name in classes)
 
 
 def _config(name: str) -> PretrainedCfg:

@@ -10,7 +10,7 @@ from dirtypixels.observation import Observation
 
 
 class JointModel(nn.Module):
-    """What a camera measured, restored by a unit and judged by a head.
+    """What a camera measured, restored by a unit and classified, or the like, by a head.
 
     ``logits = head(unit(obs))``, or ``head(obs.signal)`` without a unit.
 
@@ -22,6 +22,13 @@ class JointModel(nn.Module):
         TypeError: unit or head is not a module.
 
     Source: Diamond et al. 2017, sec. 5 (unit and classifier trained together for the task).
+
+    Example:
+        >>> import dirtypixels as dp
+        >>> model = dp.JointModel(dp.restore.Denoiser(), dp.tasks.classifier("resnet18", num_classes=43))
+        >>> obs = dp.Camera.load("nexus-6p-rear").capture(dp.data.natural_patches(2, 64, gray=False), lux=6)
+        >>> model(obs).shape, model.image(obs).shape
+        (torch.Size([2, 43]), torch.Size([2, 3, 64, 64]))
     """
 
     def __init__(self, unit: nn.Module | None, head: nn.Module) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from benchmarks.cramer_rao import cramer_rao
 
+from benchmarks.cramer_rao import cramer_rao
 from dirtypixels.calibrate.noise.clipping import ClipRange
 
 OPEN = ClipRange(-np.inf, np.inf)

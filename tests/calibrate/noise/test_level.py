@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
-from benchmarks.cramer_rao import cramer_rao
 
+from benchmarks.cramer_rao import cramer_rao
 from dirtypixels.calibrate.noise.level import NoiseEstimate, noise_level
 from dirtypixels.camera import NoiseLevel
 

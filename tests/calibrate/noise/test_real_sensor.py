@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from benchmarks import real_sensor as bench
 
+from benchmarks import real_sensor as bench
 from dirtypixels.calibrate.noise.curve import MeasuredCurve, noise_curve
 
 

@@ -6,13 +6,13 @@ from typing import Any, ClassVar
 
 import pytest
 import torch
-from iterating import advance, blurred, random
 from torch import Tensor
 
 from dirtypixels.restore.algorithms import ALGORITHMS, ColorPrior
 from dirtypixels.restore.filters import dct_filters
 from dirtypixels.restore.prox import IsotropicTV, Prox, SoftThreshold
 from dirtypixels.restore.terms import Gaussian
+from tests.restore.iterating import advance, blurred, random
 
 EVERY = pytest.mark.parametrize("name", ALGORITHMS)
 SIZE = (7, 6)

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 import torch
-from iterating import random
 from torch import Tensor, nn
 
 from dirtypixels.blur import transfer_function
@@ -15,6 +14,7 @@ from dirtypixels.restore.algorithms import ALGORITHMS
 from dirtypixels.restore.filters import gradient_filters
 from dirtypixels.restore.prox import Prox
 from dirtypixels.restore.terms import Gaussian, Weighted
+from tests.restore.iterating import random
 
 EVERY = pytest.mark.parametrize("name", ALGORITHMS)
 

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 import torch
-from iterating import advance, blurred, random
 from torch import Tensor
 
 from dirtypixels.restore.algorithms import ADMM, ALGORITHMS, FISTA, HQS, ISTA, ChambollePock, PriorGradient
 from dirtypixels.restore.filters import analyze, dct_filters, gradient_filters, power_spectrum, synthesize
 from dirtypixels.restore.prox import PointwiseCNN, SoftThreshold
 from dirtypixels.restore.terms import Gaussian, Majorized
+from tests.restore.iterating import advance, blurred, random
 
 EVERY = pytest.mark.parametrize("name", ALGORITHMS)
 SIZE = (7, 6)
@@ -90,13 +90,13 @@ def test_restart_forgets_momentum_that_points_uphill() -> None:
     term, x = Gaussian(random(2, 1, *SIZE)), random(2, 1, *SIZE, seed=1)
     for restart in (False, True):
         step = FISTA(SoftThreshold(0.1), gradient_filters().double(), restart=restart)
-        state = step.start(x)._replace(pace=torch.full((2, 1, 1, 1), 9.0).double())
+        state = step.start(x)._replace(t=torch.full((2, 1, 1, 1), 9.0).double())
         # The point ahead of the first image overshot, that of the second did not.
         ahead = torch.cat([term.y[:1] - (x[:1] - term.y[:1]), x[1:]])
-        pace = step(state._replace(ahead=ahead), term).pace.flatten()
+        t = step(state._replace(ahead=ahead), term).t.flatten()
         kept = 0.5 + (0.25 + 81) ** 0.5
         first = 0.5 + 1.25**0.5 if restart else kept
-        torch.testing.assert_close(pace, torch.tensor([first, kept]).double())
+        torch.testing.assert_close(t, torch.tensor([first, kept]).double())
 
 
 @EVERY
@@ -129,12 +129,12 @@ def test_majorized_weights_decrease_the_objective(name: Any) -> None:
     assert objective(advance(step, term, 60)) < objective(advance(step, term, 5)) < objective(term.y)
 
 
-def test_arguments_are_checked() -> None:
+def test_raises_for_arguments_that_do_not_fit() -> None:
     bank = dct_filters(3)
     for arguments, message in (
         ({"filters": bank[..., 0]}, "filters must have shape (K, 1, 3, 3); found (8, 1, 3)"),
         ({"filters": torch.zeros(2, 1, 4, 4)}, "filters must have an odd size; found 4"),
-        ({"beta": 0.0}, "beta must be above 0; found 0.0"),
+        ({"beta": 0.0}, "beta must be above 0; found 0"),
         ({"color": "lab"}, "color must be one of 'shared', 'own', 'merged'; found 'lab'"),
     ):
         with pytest.raises(ValueError, match=re.escape(message)):

@@ -304,7 +304,7 @@ class TestPenaltyOfEachImage:
             ((3, 4, 5), (3, 1, 4)),
         ],
     )
-    def test_other_shapes_are_refused(
+    def test_raises_for_other_shapes(
         self, kind: Callable[..., Prox], shape: tuple[int, ...], found: tuple[int, ...], weight: float
     ) -> None:
         message = f"penalty must be a scalar or have shape (1|B, 1, ...) for v {shape}; found {found}"
@@ -366,7 +366,7 @@ class TestGradient:
         torch.testing.assert_close(prox.change(analysis, patches, penalty), expected, rtol=1e-12, atol=1e-12)
 
 
-class TestExceptions:
+class TestRaises:
     @every
     @pytest.mark.parametrize(
         ("weight", "message"),

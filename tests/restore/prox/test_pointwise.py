@@ -109,19 +109,19 @@ def test_gradcheck() -> None:
 
 
 @pytest.mark.parametrize("name", ["channels", "hidden", "layers"])
-def test_sizes_are_checked(name: str) -> None:
+def test_raises_for_sizes_out_of_range(name: str) -> None:
     least = 2 if name == "layers" else 1
     with pytest.raises(ValueError, match=f"{name} must be at least {least}; found {least - 1}"):
         PointwiseCNN(**{name: least - 1})
 
 
 @pytest.mark.parametrize("shape", [(24,), (2, 23), (2, 25, 4, 4)])
-def test_another_number_of_responses_is_refused(shape: tuple[int, ...]) -> None:
+def test_raises_for_another_number_of_responses(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match=re.escape(f"v must have shape (B, 24, ...); found {shape}")):
         PointwiseCNN()(torch.zeros(shape), torch.tensor(1.0))
 
 
-def test_a_prox_must_say_what_it_does() -> None:
+def test_raises_where_a_prox_does_not_say_what_it_does() -> None:
     with pytest.raises(TypeError, match=re.escape("Prox must define forward(v, penalty)")):
         Prox()(torch.zeros(1, 2), torch.tensor(1.0))
 
@@ -146,7 +146,7 @@ def test_a_context_shifts_the_inner_biases_of_each_image() -> None:
 
 
 @pytest.mark.parametrize(("features", "found"), [(0, 2), (2, 0), (2, 3)])
-def test_refuses_a_context_of_another_size(features: int, found: int) -> None:
+def test_raises_for_a_context_of_another_size(features: int, found: int) -> None:
     prox, context = PointwiseCNN(6, features=features), random(1, found).float() if found else None
     with pytest.raises(ValueError, match=f"context must have {features} features; found {found}"):
         prox(random(1, 6, 7).float(), ONE, context)

@@ -330,7 +330,7 @@ class TestContext:
         torch.testing.assert_close(prox(v, ONE, random(2, 2)), trained(3)(v, ONE), rtol=0, atol=1e-12)
 
 
-class TestExceptions:
+class TestRaises:
     @pytest.mark.parametrize(("name", "least"), [("channels", 1), ("functions", 2), ("features", 0)])
     def test_sizes(self, name: str, least: int) -> None:
         with pytest.raises(ValueError, match=f"{name} must be at least {least}; found {least - 1}"):

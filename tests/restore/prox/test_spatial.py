@@ -218,7 +218,7 @@ class TestContext:
         assert float((z[0] - z[1]).detach().abs().max()) > 1e-3
 
 
-class TestExceptions:
+class TestRaises:
     @every
     def test_which_are_pointwise(self, kind: type[Prox]) -> None:
         assert not kind.pointwise

@@ -10,13 +10,13 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
-from dense import circular_matrix
 from torch import Tensor
 
 from dirtypixels.blur import transfer_function
 from dirtypixels.restore import ConvergenceError
 from dirtypixels.restore.filters import gradient_filters, power_spectrum
 from dirtypixels.restore.terms import DataTerm, Gaussian, Majorized, Masked, Weighted
+from tests.restore.dense import circular_matrix
 
 Array = npt.NDArray[np.float64]
 BATCH, CHANNELS, SIZE = 2, 3, (4, 5)
@@ -170,7 +170,7 @@ def test_default_tolerance_is_reached(dtype: torch.dtype) -> None:
     assert float(residual.norm() / (mask * y).norm()) < 3 * torch.finfo(dtype).eps ** (2 / 3)
 
 
-def test_failure_to_converge_is_an_error_in_both_directions() -> None:
+def test_raises_where_it_does_not_converge_in_both_directions() -> None:
     right, rho = torch.fft.rfft2(Y).requires_grad_(), torch.tensor(1e-3)
     message = re.escape("after 2 iterations where 1e-12 was asked for; allow more iterations or a larger tolerance")
     with pytest.raises(ConvergenceError, match=message) as caught:
@@ -253,6 +253,6 @@ HOLE[1, 2] = 0
         (lambda: Masked(Y, MASK.bool()), TypeError, "mask must be a floating-point tensor; found torch.bool"),
     ],
 )
-def test_arguments_are_checked(make: Callable[[], Any], error: type[Exception], message: str) -> None:
+def test_raises_for_arguments_that_do_not_fit(make: Callable[[], Any], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=re.escape(message)):
         make()

@@ -63,8 +63,7 @@ class Algorithm(nn.Module, ABC, Generic[S]):
         checks.has_shape("filters", filters, ("K", 1, filters.shape[-1], filters.shape[-1]))
         if filters.shape[-1] % 2 == 0:
             raise ValueError(f"filters must have an odd size; found {filters.shape[-1]}")
-        if not beta > 0:
-            raise ValueError(f"beta must be above 0; found {beta}")
+        checks.above_zero("beta", beta)
         prior = ColorPrior(prox, color)
         own = color == "own"
         self.filters = nn.Parameter(filters.repeat(len(prior.proxes), 1, 1, 1, 1) if own else filters.clone())

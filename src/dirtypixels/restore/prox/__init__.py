@@ -2,10 +2,9 @@
 
 from dirtypixels.restore.prox.base import Prox
 from dirtypixels.restore.prox.closed_form import HyperLaplacian, IsotropicTV, SoftThreshold
-from dirtypixels.restore.prox.convolutional import ConvolutionalCNN
 from dirtypixels.restore.prox.pointwise import PointwiseCNN
 from dirtypixels.restore.prox.rbf import RBFShrinkage
-from dirtypixels.restore.prox.unet import ResidualUNet
+from dirtypixels.restore.prox.spatial import ConvolutionalCNN, ResidualUNet
 
 __all__ = [
     "ConvolutionalCNN",
@@ -17,3 +16,7 @@ __all__ = [
     "ResidualUNet",
     "SoftThreshold",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

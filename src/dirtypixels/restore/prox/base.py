@@ -13,6 +13,15 @@ class Prox(nn.Module):
     `forward` takes (B, K, ...) responses and the penalty, a positive tensor that is a scalar or (B, 1, ...), and
     returns the shape of v. Learned priors may also take a context, (B, F): what is known about each image, such as its
     noise; others need not have that argument.
+
+    Example:
+        >>> import torch
+        >>> from dirtypixels.restore.prox import Prox
+        >>> class Ridge(Prox):  # g(z) = |z|^2 / 2
+        ...     def forward(self, v, penalty, context=None):
+        ...         return v * penalty / (1 + penalty)
+        >>> Ridge()(torch.tensor([[4.0]]), torch.tensor(3.0))
+        tensor([[3.]])
     """
 
     #: whether z at a pixel depends on the responses at that pixel alone

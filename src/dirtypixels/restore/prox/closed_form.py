@@ -48,6 +48,12 @@ class SoftThreshold(_Weighted):
         ValueError: weight is negative or not finite, or penalty neither a scalar nor (1|B, 1, ...).
 
     Source: Donoho 1995, eq. 1.6; Parikh and Boyd 2014, sec. 6.5.2.
+
+    Example:
+        >>> import torch
+        >>> from dirtypixels.restore import prox
+        >>> prox.SoftThreshold(weight=0.5)(torch.tensor([[-2.0, 0.3, 1.0]]), torch.tensor(1.0))
+        tensor([[-1.5000,  0.0000,  0.5000]])
     """
 
     def forward(self, v: Tensor, penalty: Tensor, context: Tensor | None = None) -> Tensor:
@@ -72,6 +78,12 @@ class IsotropicTV(_Weighted):
             nor (1|B, 1, ...).
 
     Source: Rudin, Osher and Fatemi 1992 (the prior); Wang et al. 2008, eq. 2.6; Yuan and Lin 2006 (group threshold).
+
+    Example:
+        >>> import torch
+        >>> from dirtypixels.restore import prox
+        >>> prox.IsotropicTV(weight=2.5)(torch.tensor([[3.0, 4.0]]), torch.tensor(1.0))
+        tensor([[1.5000, 2.0000]])
     """
 
     def forward(self, v: Tensor, penalty: Tensor, context: Tensor | None = None) -> Tensor:
@@ -110,6 +122,12 @@ class HyperLaplacian(_Weighted):
         ValueError: p is another power, weight is negative or not finite, or penalty neither a scalar nor (1|B, 1, ...).
 
     Source: Krishnan and Fergus 2009, sec. 2.1; Xu et al. 2012, theorem 1 (1/2); Cao et al. 2013, sec. 3 (2/3).
+
+    Example:
+        >>> import torch
+        >>> from dirtypixels.restore import prox
+        >>> prox.HyperLaplacian(p=2 / 3)(torch.tensor([[1.0, 2.0, 8.0]]), torch.tensor(1.0))
+        tensor([[0.0000, 1.4047, 7.6618]])
     """
 
     def __init__(self, p: float = 2 / 3, weight: float = 1.0) -> None:

@@ -8,6 +8,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from dirtypixels import checks
 from dirtypixels.restore.prox.base import Prox, check_context
 
 
@@ -29,14 +30,20 @@ class PointwiseCNN(Prox):
         ValueError: an argument is out of range, v has another number of responses, or the context another size.
 
     Source: Diamond et al. 2017, sec. 5.3 (three layers of 24 channels).
+
+    Example:
+        >>> import torch
+        >>> from dirtypixels.restore import prox
+        >>> learned = prox.PointwiseCNN()
+        >>> learned(torch.randn(1, 24, 8, 8), torch.tensor(1.0)).shape, sum(p.numel() for p in learned.parameters())
+        (torch.Size([1, 24, 8, 8]), 1800)
     """
 
     def __init__(self, channels: int = 24, hidden: int = 24, layers: int = 3, features: int = 0) -> None:
         super().__init__()
-        least = (("channels", channels, 1), ("hidden", hidden, 1), ("layers", layers, 2), ("features", features, 0))
-        for name, value, low in least:
-            if value < low:
-                raise ValueError(f"{name} must be at least {low}; found {value}")
+        for name, value, low in (("channels", channels, 1), ("hidden", hidden, 1), ("layers", layers, 2)):
+            checks.in_range(name, value, low)
+        checks.in_range("features", features, low=0)
         widths = [channels, *[hidden] * (layers - 1), channels]
         pairs = list(pairwise(widths))
         self.features = features

@@ -49,17 +49,22 @@ class RBFShrinkage(Prox):
 
     Source: Schmidt and Roth 2014, eq. 9; gamma and a reach of 10.4 standard deviations of noise as in their published
     code.
+
+    Example:
+        >>> import torch
+        >>> from dirtypixels.restore import prox
+        >>> v = torch.randn(1, 24, 8, 8)
+        >>> torch.equal(prox.RBFShrinkage()(v, torch.tensor(1.0)), v)  # until it has learned something
+        True
     """
 
     def __init__(self, channels: int = 24, functions: int = 53, reach: float = 10.4, features: int = 0) -> None:
         super().__init__()
-        least = (("channels", channels, 1), ("functions", functions, 2), ("features", features, 0))
-        for name, value, low in least:
-            if value < low:
-                raise ValueError(f"{name} must be at least {low}; found {value}")
+        checks.in_range("channels", channels, low=1)
+        checks.in_range("functions", functions, low=2)
+        checks.in_range("features", features, low=0)
         checks.in_range("reach", reach)
-        if reach <= 0:
-            raise ValueError(f"reach must be above 0; found {reach:g}")
+        checks.above_zero("reach", reach)
         self.reach, self.features = float(reach), features
         self.weights = nn.Parameter(torch.zeros(channels, functions))
         self.scales = nn.Parameter(torch.zeros(2 * channels, features)) if features else None

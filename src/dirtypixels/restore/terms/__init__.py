@@ -5,3 +5,7 @@ from dirtypixels.restore.terms.gaussian import Gaussian
 from dirtypixels.restore.terms.weighted import Majorized, Masked, Weighted
 
 __all__ = ["DataTerm", "Gaussian", "Majorized", "Masked", "Weighted"]
+
+
+def __dir__() -> list[str]:
+    return __all__

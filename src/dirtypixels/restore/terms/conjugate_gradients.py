@@ -9,9 +9,15 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from dirtypixels.restore.convergence import ConvergenceError
-
 Map = Callable[[Tensor], Tensor]
+
+
+class ConvergenceError(ArithmeticError):
+    """An iteration ended before its tolerance was reached; `x` is what it had by then."""
+
+    def __init__(self, message: str, x: Tensor) -> None:
+        super().__init__(message)
+        self.x = x
 
 
 def conjugate_gradients(

@@ -22,6 +22,13 @@ class Gaussian(DataTerm):
     Raises:
         TypeError: y is not a floating-point tensor.
         ValueError: a shape does not fit, or weight is negative or not finite.
+
+    Example:
+        >>> import torch
+        >>> from dirtypixels.restore import terms
+        >>> term = terms.Gaussian(torch.ones(1, 1, 4, 4), weight=torch.full((1, 1, 1, 1), 4.0))
+        >>> term.value(torch.zeros(1, 1, 4, 4)), term.lipschitz.item()
+        (tensor([32.]), 4.0)
     """
 
     def __init__(self, y: Tensor, otf: Tensor | None = None, weight: Tensor | None = None) -> None:

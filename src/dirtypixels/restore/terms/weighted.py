@@ -33,6 +33,14 @@ class Weighted(DataTerm):
         ValueError: a shape does not fit; weight is negative, not finite or 0 all over an image; tolerance or iterations
             are out of range.
         ConvergenceError: in `solve` and in its backward pass, where the tolerance is not reached.
+
+    Example:
+        >>> import torch
+        >>> from dirtypixels.restore import terms
+        >>> y, alpha = torch.ones(1, 1, 4, 4), torch.full((1, 1, 1, 1), 0.1)
+        >>> term = terms.Weighted.poisson_gaussian(y, alpha, 0 * alpha, estimate=y)
+        >>> term.value(torch.zeros_like(y))  # 16 samples of variance 0.1
+        tensor([80.])
     """
 
     def __init__(
@@ -46,8 +54,7 @@ class Weighted(DataTerm):
     ) -> None:
         super().__init__(y, otf)
         self._check_weight("weight", weight)
-        if iterations < 1:
-            raise ValueError(f"iterations must be at least 1; found {iterations}")
+        checks.in_range("iterations", iterations, low=1)
         if tolerance is None:
             tolerance = torch.finfo(y.dtype).eps ** (2 / 3)
         if not 0 < tolerance < 1:
@@ -168,6 +175,14 @@ class Majorized(Weighted):
     Each solve is as cheap as that of `Gaussian` and decreases the objective, but the algorithms need more of them.
 
     Source: Lange 2016, sec. 4.6 (quadratic upper bound).
+
+    Example:
+        >>> import torch
+        >>> from dirtypixels.restore import terms
+        >>> term = terms.Majorized(torch.ones(1, 1, 2, 2), torch.tensor([[[[1.0, 2.0], [2.0, 4.0]]]]))
+        >>> term.near(torch.zeros(1, 1, 2, 2)).y
+        tensor([[[[0.2500, 0.5000],
+                  [0.5000, 1.0000]]]])
     """
 
     def near(self, x: Tensor) -> Gaussian:
@@ -188,6 +203,14 @@ class Masked(Weighted):
     Raises:
         TypeError: y or mask is not a floating-point tensor.
         ValueError: as for `Weighted`, or mask has other values than 0 and 1.
+
+    Example:
+        >>> import torch
+        >>> from dirtypixels.restore import terms
+        >>> y, mask = torch.tensor([[[[1.0, 9.0], [3.0, 2.0]]]]), torch.tensor([[[[1.0, 0.0], [1.0, 1.0]]]])
+        >>> terms.Masked(y, mask).start()
+        tensor([[[[1.0000, 2.2500],
+                  [3.0000, 2.0000]]]])
     """
 
     def __init__(

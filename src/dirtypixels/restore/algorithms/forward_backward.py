@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
 
-from dirtypixels.restore.algorithms.admm import Primal
+from dirtypixels import checks
 from dirtypixels.restore.algorithms.base import Algorithm, HasImage
 from dirtypixels.restore.algorithms.color import Color
+from dirtypixels.restore.algorithms.primal_dual import Primal
 from dirtypixels.restore.prox import Prox
 from dirtypixels.restore.terms import DataTerm
 
@@ -41,8 +42,7 @@ class ForwardBackward(Algorithm[S]):
         inner: int = 1,
     ) -> None:
         super().__init__(prox, filters, beta, color=color, features=features)
-        if inner < 1:
-            raise ValueError(f"inner must be at least 1; found {inner}")
+        checks.in_range("inner", inner, low=1)
         self.inner = inner
 
     def _descend(self, x: Tensor, dual: Tensor, term: DataTerm, context: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -77,3 +77,53 @@ class ISTA(ForwardBackward[Primal]):
 
     def forward(self, state: Primal, term: DataTerm, context: Tensor | None = None) -> Primal:
         return Primal(*self._descend(*state, term, context))
+
+
+class Accelerated(NamedTuple):
+    """x and the point ahead of it, (B, C, H, W); the dual, (B, C K, H, W); Nesterov's t, (B, 1, 1, 1)."""
+
+    x: Tensor
+    dual: Tensor
+    ahead: Tensor
+    t: Tensor
+
+
+class FISTA(ForwardBackward[Accelerated]):
+    """Proximal gradient with Nesterov's momentum (FISTA).
+
+    ``x' = step of ISTA from a,  t' = (1 + sqrt(1 + 4 t^2)) / 2,  a = x' + (t - 1) / t' (x' - x)``
+
+    Args:
+        prox: as for `Algorithm`, and so are filters, beta (which is not used), color and features.
+        inner: steps on the dual in an iteration, >= 1; momentum needs more of them than ISTA.
+        restart: whether an image loses its momentum where that points uphill, which is what reaches the minimum of a
+            problem that is strongly convex soonest.
+
+    Source: Beck and Teboulle 2009, sec. 4; O'Donoghue and Candès 2015, sec. 3.2 (restart).
+    """
+
+    def __init__(
+        self,
+        prox: Prox | Sequence[Prox],
+        filters: Tensor,
+        beta: float = 1.0,
+        *,
+        color: Color = "shared",
+        features: int = 0,
+        inner: int = 5,
+        restart: bool = False,
+    ) -> None:
+        super().__init__(prox, filters, beta, color=color, features=features, inner=inner)
+        self.restart = restart
+
+    def start(self, x: Tensor) -> Accelerated:
+        return Accelerated(x, self._responses(x), x, x.new_ones(len(x), 1, 1, 1))
+
+    def forward(self, state: Accelerated, term: DataTerm, context: Tensor | None = None) -> Accelerated:
+        before, dual, ahead, t = state
+        x, dual = self._descend(ahead, dual, term, context)
+        if self.restart:
+            uphill = ((ahead - x) * (x - before)).sum((1, 2, 3), keepdim=True) > 0
+            t = torch.where(uphill, 1.0, t)
+        t_next = 0.5 + (0.25 + t.square()).sqrt()
+        return Accelerated(x, dual, x + (t - 1) / t_next * (x - before), t_next)

@@ -74,32 +74,32 @@ class TestFolderPhotos:
         rest = keys(FolderPhotos(root, "train", 8, first=9, seed=5))
         assert start + middle + rest == whole
 
-    def test_too_many_asked_for(self, root: Path) -> None:
+    def test_raises_for_more_than_there_are(self, root: Path) -> None:
         with pytest.raises(ValueError, match=r"must hold at least 13 photographs; found 12"):
             FolderPhotos(root, "train", 8, first=3, count=10)
 
-    def test_a_split_that_is_not_there(self, root: Path) -> None:
+    def test_raises_for_a_split_that_is_not_there(self, root: Path) -> None:
         with pytest.raises(FileNotFoundError, match=r"data\.root must hold a folder 'test'; found none at '.*test'"):
             FolderPhotos(root, "test", 8)
 
-    def test_classes_are_needed(self, tmp_path: Path) -> None:
+    def test_raises_without_classes(self, tmp_path: Path) -> None:
         (tmp_path / "train" / "only").mkdir(parents=True)
         with pytest.raises(FileNotFoundError, match=r"a folder for each class, 2 at least; found \('only',\)"):
             FolderPhotos(tmp_path, "train", 8)
 
-    def test_a_class_without_pictures(self, root: Path) -> None:
+    def test_raises_for_a_class_without_pictures(self, root: Path) -> None:
         (root / "train" / "n4").mkdir()
         (root / "train" / "n4" / "note.txt").write_text("no picture")
         with pytest.raises(FileNotFoundError, match=r"must hold pictures .*n4"):
             FolderPhotos(root, "train", 8)
 
-    def test_a_damaged_picture_is_named(self, root: Path) -> None:
+    def test_raises_for_a_damaged_picture_and_names_it(self, root: Path) -> None:
         (root / "val" / "n3" / "0.png").write_bytes(b"\x89PNG\r\n\x1a\n but no more")
         photos = FolderPhotos(root, "val", 8)
         with pytest.raises(ValueError, match=r"n3.0\.png.* cannot be read"):
             [photos[i] for i in range(len(photos))]
 
-    def test_no_photograph_beyond_the_end(self, root: Path) -> None:
+    def test_raises_beyond_the_end(self, root: Path) -> None:
         with pytest.raises(IndexError):
             FolderPhotos(root, "val", 8)[4]
 

@@ -1,13 +1,44 @@
-"""Proximal gradient steps that take the gradient of the prior and the prox of the data term."""
+"""Algorithms that split the prior off by a quadratic penalty and remember nothing but their iterate."""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from dirtypixels.restore.algorithms.base import Algorithm
-from dirtypixels.restore.algorithms.hqs import Iterate
 from dirtypixels.restore.terms import DataTerm
+
+
+class Iterate(NamedTuple):
+    """The state of algorithms that remember nothing but their iterate."""
+
+    x: Tensor
+
+
+class HQS(Algorithm[Iterate]):
+    """Half-quadratic splitting.
+
+    ``z_i = prox(C_i x)``
+    ``x   = (lambda A^T W A + beta sum_i C_i^T C_i)^-1 (lambda A^T W y + beta sum_i C_i^T z_i)``
+
+    It minimizes ``lambda f(x) + sum_i min_z g(z) + beta/2 |z - C_i x|^2``, which tends to the objective as beta grows.
+
+    Source: Geman and Yang 1995; Schmidt and Roth 2014; Diamond et al. 2017, algorithm 1.
+    """
+
+    weights = ("lambda", "beta")
+    log_beta: nn.Parameter
+
+    def start(self, x: Tensor) -> Iterate:
+        return Iterate(x)
+
+    def forward(self, state: Iterate, term: DataTerm, context: Tensor | None = None) -> Iterate:
+        x, context = state.x, self._context(context)
+        weight, beta = self._weights(context)
+        pulled = self.prior.pull(x, self.filters, beta, context)
+        return Iterate(term.near(x).solve(beta * pulled, beta, self._power(x), weight, x))
 
 
 class PriorGradient(Algorithm[Iterate]):

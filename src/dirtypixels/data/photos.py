@@ -1,14 +1,37 @@
-"""Photographs in folders by class, and photographs kept in memory."""
+"""Labeled photographs: what every data set hands out, those in folders by class, and those kept in memory."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from dirtypixels.data.photo import Photo, PhotoSet
 from dirtypixels.data.pictures import list_pictures, read_picture, resize
+
+
+class Photo(NamedTuple):
+    """One labeled scene.
+
+    scene: (3, H, W) float32 in [0, 1]; label: index into `classes`; key: unique and stable, e.g. a relative
+    path. The key, with the study's seed, decides the noise of a simulated capture.
+    """
+
+    scene: Tensor
+    label: int
+    key: str
+
+
+class PhotoSet(Protocol):
+    """A data set of photographs."""
+
+    classes: tuple[str, ...]
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Photo: ...
 
 
 class FolderPhotos:
@@ -25,6 +48,20 @@ class FolderPhotos:
     Raises:
         FileNotFoundError: a folder is missing, or holds no class folders or no pictures.
         ValueError: there are not as many photographs as asked for.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> import numpy as np
+        >>> from dirtypixels.data import FolderPhotos
+        >>> with tempfile.TemporaryDirectory() as root:
+        ...     for name in ("cat", "dog"):
+        ...         folder = Path(root, "train", name)
+        ...         folder.mkdir(parents=True)
+        ...         np.save(folder / "1.npy", np.full((60, 80), 0.5))
+        ...     photos = FolderPhotos(root, "train", size=32)
+        ...     photos.classes, photos[0].scene.shape
+        (('cat', 'dog'), torch.Size([3, 32, 32]))
     """
 
     def __init__(
@@ -58,6 +95,12 @@ class InMemory:
     """A data set whose photographs are kept, 8 bits a value, once they have been made.
 
     Every pass sees the same rounded values, the first one included.
+
+    Example:
+        >>> from dirtypixels.data import InMemory, RoadSigns
+        >>> photos = InMemory(RoadSigns(count=4, size=32))
+        >>> len(photos), photos[0].scene.shape
+        (4, torch.Size([3, 32, 32]))
     """
 
     def __init__(self, photos: PhotoSet) -> None:
