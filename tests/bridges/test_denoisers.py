@@ -126,7 +126,7 @@ class TestRaises:
             DenoiserProx(ridge, scale=0.0)
         with pytest.raises(ValueError, match="scale must be at least 0; found -2"):
             DenoiserProx(ridge, scale=-2.0)
-        with pytest.raises(ValueError, match="level must be one of 'deviation', 'variance'; found 'sigma'"):
+        with pytest.raises(ValueError, match="level must be one of 'standard_deviation', 'variance'; found 'sigma'"):
             DenoiserProx(ridge, level="sigma")  # type: ignore[arg-type]
 
     def test_calls(self) -> None:
