@@ -43,7 +43,10 @@ def test_held_out_photographs_need_a_count_of_training_ones(tmp_path: Path) -> N
     [
         ({"range": (200, 2)}, "must be two light levels, the lower one first; found [200.0, 2.0]"),
         ({"range": (2, 2)}, "the lower one first"),
-        ({"specialists": (2, 60)}, "evaluated must hold the lux of all specialists and of wrong_at; [60.0] are missing"),
+        (
+            {"specialists": (2, 60)},
+            "evaluated must hold the lux of all specialists and of wrong_at; [60.0] are missing",
+        ),
         ({"wrong_at": (7,)}, "[7.0] are missing"),
         ({"specialists": (2, 2)}, "must hold each value once; found [2.0, 2.0]"),
         ({"factors": (0.5, 2)}, "factors must hold 1, which the others are compared with; found [0.5, 2.0]"),

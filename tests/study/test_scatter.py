@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_results import FOUR, synthetic_study
+from tests.study.synthetic import FOUR, synthetic_study
 
 from dirtypixels.study import scatter
 from dirtypixels.study.tables import condition_name, short_name

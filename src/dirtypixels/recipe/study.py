@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -64,15 +64,19 @@ class Recipe(Part):
 
         The only one has the name None.
         """
-        if condition.is_blurred:
-            return {**self.deblurs} if self.deblurs else {None: self.deblur}
-        return {**self.units} if self.units else {None: self.unit}
+        one: Unit | Deblur = self.deblur if condition.is_blurred else self.unit
+        several: Mapping[str, Unit | Deblur] = self.deblurs if condition.is_blurred else self.units
+        return dict(several.items()) if several else {None: one}
 
     def all_conditions(self) -> Iterator[AnyCondition]:
         """Everything that is trained for or evaluated in, in any part of the study; some of it more than once."""
         yield from self.conditions
         yield from self.grid.conditions if self.grid else ()
         yield from self.light.conditions if self.light else ()
+
+    def condition(self, name: str) -> AnyCondition:
+        """The condition, or range of light, of a name."""
+        return next(c for c in self.all_conditions() if c.name == name)
 
     @model_validator(mode="after")
     def _one_unit_or_several(self) -> Recipe:
