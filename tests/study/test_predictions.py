@@ -81,7 +81,7 @@ class TestPredict:
         found = predict(captures(), as_measured, head, batch)
         assert found.top(1).tolist() == [row[2] for row in TABLE]
         assert found.top(5).tolist() == [row[3] for row in TABLE]
-        assert found.answer.tolist() == [0, 0, 0, 0, 0, 0, 2]
+        assert found.predicted.tolist() == [0, 0, 0, 0, 0, 0, 2]
         assert head.batches == [min(batch, 7 - i) for i in range(0, 7, batch)]
 
     def test_fewer_than_five_classes(self) -> None:

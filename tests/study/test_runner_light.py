@@ -123,7 +123,7 @@ def test_the_ensemble_is_the_most_confident_specialist(done: tuple[Experiment, S
     cells = [cell_of(study, name, 10) for name in names]
     scales = torch.tensor([cell.temperature for cell in cells])
     logits, labels = zip(*(predictions(experiment, cell, "10lux") for cell in cells), strict=True)
-    expected = float((select(torch.stack(logits), scales).answer == labels[0]).float().mean())
+    expected = float((select(torch.stack(logits), scales).label == labels[0]).float().mean())
     cell = cell_of(study, "ensemble", 10)
     assert (cell.top1.value, cell.model.networks) == (expected, 2)
     assert set(cell.metrics) == {"top1", "top5", "calibrated_error", "risk_area"}

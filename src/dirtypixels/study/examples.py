@@ -155,7 +155,7 @@ def _row(experiment: Experiment, found: Mapping[Model, Predictions], condition: 
         named = {"pretrained": "capture", "joint": "joint unit, stretched"}
         title = named.get(model.method, short_name(model.key))
         picture = _display(_stretched(image) if model.method == "joint" else image, experiment.recipe)
-        answer, right = names[int(predictions.answer[index])], bool(predictions.right[index])
+        answer, right = names[int(predictions.predicted[index])], bool(predictions.right[index])
         assert predictions.psnr is not None
         pictures.append(Picture(picture, title, answer, right, float(predictions.psnr[index])))
     return PanelRow(condition.name, truth, tuple(pictures))

@@ -60,7 +60,7 @@ class Predictions:
         return self.top(1)
 
     @property
-    def answer(self) -> Tensor:
+    def predicted(self) -> Tensor:
         """The best class: (N,)."""
         return self.logits.argmax(1)
 
