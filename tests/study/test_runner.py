@@ -78,7 +78,7 @@ MOMENTS = {
     "in the second epoch": (training.TaskTraining, "training_step", 4, False),
     "with half a model written": (models, "save_file", 1, True),
     "before its checkpoint is removed": (experiment, "save_model", 1, True),
-    "while evaluating": (predictions, "psnr", 2, False),
+    "while evaluating": (predictions, "psnr", 1, False),
     "with half of the predictions written": (numpy, "savez", 1, True),
     "while pretraining": (pretraining, "write_atomically", 2, True),
     "before the curve is drawn": (experiment, "pretraining_curve", 1, False),

@@ -87,6 +87,8 @@ def run(recipe: Recipe, folder: str | Path, command: str, console: Console | Non
         )
     check_units(recipe)
     evaluation = Evaluation(experiment)
+    for planned in evaluation.plan:
+        evaluation.predict(planned)
     study = Study(
         name=recipe.name,
         camera=recipe.camera,
@@ -191,19 +193,24 @@ class Evaluation:
             limits = (self._limits.get(key, 0), one.limit)
             self._limits[key] = None if None in limits else max(limit for limit in limits if limit is not None)
 
-    def predictions(self, planned: Planned) -> Predictions:
-        """What a model says of the photographs of a cell."""
+    def predict(self, planned: Planned) -> Path | None:
+        """Where the predictions of a cell are kept; made if they are not there. None for an ensemble, which has none
+        of its own."""
         model, condition, alpha, sigma = planned.model, planned.condition, planned.alpha_factor, planned.sigma_factor
         if model.method == "ensemble":
-            return self._together(planned)
+            return None
         limit = self._limits[model, condition, alpha, sigma]
         name = condition.name if planned.is_told_the_truth else f"{condition.name} alpha x{alpha:g} sigma x{sigma:g}"
-        found = self._made(model, name, lambda: self.experiment.captures(condition, limit=limit), (alpha, sigma))
-        return found.first(planned.limit)
+        return self._made(model, name, lambda: self.experiment.captures(condition, limit=limit), (alpha, sigma))
+
+    def predictions(self, planned: Planned) -> Predictions:
+        """What a model says of the photographs of a cell."""
+        file = self.predict(planned)
+        return self._together(planned) if file is None else Predictions.load(file).first(planned.limit)
 
     def _made(
         self, model: Model, name: str, captures: Callable[[], Captures], factors: tuple[float, float] = (1, 1)
-    ) -> Predictions:
+    ) -> Path:
         file = self.experiment.folder / "predictions" / model.folder / f"{name}.npz"
         if not file.is_file():
             restore, head = steps(self.experiment, model)
@@ -216,20 +223,17 @@ class Evaluation:
                 made = predict(given, restore, head, batch, lambda done: bar.update(task, completed=done))
             self.experiment.claim()
             made.save(file)
-        return Predictions.load(file)
+        return file
 
     @cached_property
     def temperatures(self) -> dict[Model, float]:
         """Of the models over light, fitted on held-out photographs in any light of the range; noted in the models."""
         light = self.recipe.light
         assert light is not None
-        found = {}
+        found, photos = {}, self.experiment.held_out_photos
         for model in light_models(light):
-            held_out = self._made(
-                model,
-                "held out",
-                lambda: self.experiment.captures(light.whole, photos=self.experiment.held_out_photos),
-            )
+            file = self._made(model, "held out", lambda: self.experiment.captures(light.whole, photos=photos))
+            held_out = Predictions.load(file)
             found[model] = fit_temperature(held_out.logits, held_out.labels)
             if model != PRETRAINED:
                 note_temperature(self.experiment.folder / "models" / model.folder, found[model])
