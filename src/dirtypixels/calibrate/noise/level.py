@@ -173,7 +173,7 @@ def noise_level(
         groups = grouped(signal, used, bounds)
         _check_codes(groups, bounds)
         _check_lights(groups)
-        fit = fitted_to_moments(groups, bounds, _start(groups))
+        fit = fitted_to_moments(groups, bounds, _start(groups, bounds.step))
         better = used & ~_defects(signal, groups, fit)
         if (better == used).all():
             break
@@ -249,11 +249,11 @@ def _check_lights(groups: Groups) -> None:
         )
 
 
-def _start(groups: Groups) -> Array:
-    """A straight line through the variances of what is hardly clipped."""
+def _start(groups: Groups, step: float) -> Array:
+    """A straight line through the variances of what is hardly clipped, none of them below what rounding hides."""
     least = float(np.sort(groups.clipped)[min(3, len(groups.clipped) - 1)])
     clear = groups.clipped <= max(0.01, least)
-    mean, variance = groups.mean[clear], np.maximum(groups.temporal[clear], 1e-18)
+    mean, variance = groups.mean[clear], np.maximum(groups.temporal[clear], max(step**2 / 12, 1e-18))
     weight = groups.pixels[clear] / variance**2
     scale = max(float(np.abs(mean).max()), 1e-12)
     design = np.stack([mean / scale, np.ones_like(mean)], 1)

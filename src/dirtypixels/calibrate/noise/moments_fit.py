@@ -144,7 +144,8 @@ def _state(groups: Groups, bounds: ClipRange, theta: Array, near: Mask, guess: _
     )
     if not near.any():
         return state
-    response = Response(max(alpha, 0.0), some_variance(max(alpha, 0.0), float(theta[1])), bounds)
+    alpha = max(alpha, 0.0)
+    response = Response(alpha, some_variance(alpha, float(theta[1]), bounds.step), bounds)
     dark = mean[near] < (max(bounds.low, -1.0) + bounds.high) / 2
     even = dark & (response.variance < (_FEW_PHOTONS * response.alpha) ** 2)
     spatial = np.where(even, 0.0, groups.spatial[near])
