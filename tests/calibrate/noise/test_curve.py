@@ -342,7 +342,7 @@ class TestRaises:
             noise_curve(frames, patches=3)
         with pytest.raises(ValueError, match="block must be a multiple of 4"):
             noise_curve(frames, block=30)
-        with pytest.raises(ValueError, match="illuminance must be 4 numbers, one a capture; found 2"):
+        with pytest.raises(ValueError, match=r"illuminance must be 4 finite numbers >= 0, one a capture; found \[1"):
             noise_curve(frames, illuminance=[1.0, 2.0], dark_frames=frames)
         with pytest.raises(TypeError, match="captures must be a folder, or Frames; found str"):
             noise_curve(["a", "b"])  # type: ignore[list-item]

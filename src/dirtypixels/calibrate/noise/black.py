@@ -280,12 +280,7 @@ def _unclipped_variance(mean: float, variance: float, at_floor: float, floor: fl
     covariance with the sample is -p (mean - floor).
     """
 
-    def moved(to_mean: float, to_floor: float) -> float:
-        return _unclipped(mean + to_mean, at_floor + to_floor, floor, step)
-
-    nearby, rarer = 1e-3 * (mean - floor), 1e-3 * min(at_floor, 1 - at_floor)
-    by_mean = (moved(nearby, 0.0) - moved(0.0, 0.0)) / nearby
-    by_floor = (moved(0.0, rarer) - moved(0.0, 0.0)) / rarer
-    spread = at_floor * (1 - at_floor)
+    nearby = [1e-3 * (mean - floor), 1e-3 * min(at_floor, 1 - at_floor)]
+    by = optimize.approx_fprime([mean, at_floor], lambda v: _unclipped(v[0], v[1], floor, step), nearby)
     joint = -at_floor * (mean - floor)
-    return by_mean**2 * variance + by_floor**2 * spread + 2 * by_mean * by_floor * joint
+    return float(by @ [[variance, joint], [joint, at_floor * (1 - at_floor)]] @ by)

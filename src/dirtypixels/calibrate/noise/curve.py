@@ -169,18 +169,19 @@ def noise_curve(
         raise ValueError(f"patches must be at least 16; found {patches}")
     frames = _frames(captures, black, white)
     dark = [] if dark_frames is None else _frames(dark_frames, black, white)
-    if illuminance is not None and len(illuminance) != len(frames):
-        raise ValueError(f"illuminance must be {len(frames)} numbers, one a capture; found {len(illuminance)}")
     lights = [1.0] * len(frames) if illuminance is None else [float(value) for value in illuminance]
+    if len(lights) != len(frames) or not all(0 <= value < np.inf for value in lights):
+        raise ValueError(f"illuminance must be {len(frames)} finite numbers >= 0, one a capture; found {lights}")
     sets, found = frame_sets([*frames, *dark], [*lights, *[0.0] * len(dark)])
     diagnostics = list(found)
-    gains = {e.iso: [other for other in sets if other.iso == e.iso] for e in sets}
-    for iso, members in list(gains.items()):
-        if all(e.dark for e in members):
-            diagnostics.append(
-                Diagnostic("dark-only", "warning", f"{members[0].name}: dark frames and no lit ones; left out")
-            )
-            del gains[iso]
+    gains: dict[float | None, list[FrameSet]] = {}
+    for iso in dict.fromkeys(e.iso for e in sets):
+        members = [e for e in sets if e.iso == iso]
+        if any(not e.dark for e in members):
+            gains[iso] = members
+        else:
+            text = f"{members[0].name}: dark frames and no lit ones; left out"
+            diagnostics.append(Diagnostic("dark-only", "warning", text))
     if not gains:
         raise ValueError("captures must hold frames with light; found dark frames only")
     if None in gains:
@@ -265,15 +266,13 @@ def _measure_gain(
         of_channel = [(b, black[plane].value) for plane, each in planes.items() if plane[0] == channel for b in each]
         blocks, blacks = [b for b, _ in of_channel], [level for _, level in of_channel]
         _check_levels_spread(blocks, blacks, name)
-        stack = patch_stack(blocks, blacks, white, patches, name, floor, step)
+        stack, lowest, left_out = patch_stack(blocks, blacks, white, patches, name, floor, step)
         try:
-            estimate = noise_level(
-                stack.values, black=blacks[0], white=white, floor=stack.floor, step=step, confidence=confidence
-            )
+            estimate = noise_level(stack, black=blacks[0], white=white, floor=lowest, step=step, confidence=confidence)
         except ValueError as error:
             raise ValueError(f"captures of {name} cannot be estimated from: {error}") from error
         estimates[channel] = _unsure_of_black(estimate, black[blocks[0].plane])
-        diagnostics += stack.diagnostics
+        diagnostics += left_out
         diagnostics += [
             replace(one, message=f"{name}: {one.message}")
             for one in estimate.diagnostics
@@ -361,10 +360,9 @@ def _unsure_of_black(estimate: NoiseEstimate, black: BlackLevel) -> NoiseEstimat
     reach = float(norm.ppf((1 + estimate.confidence) / 2))
     error = (black.interval[1] - black.interval[0]) / 2 / reach / (estimate.white - estimate.black)
     covariance = estimate.covariance + np.diag([0.0, (estimate.alpha * error) ** 2])
-    half = reach * float(np.sqrt(covariance[1, 1]))
-    low, high = (float(np.sqrt(max(estimate.sigma**2 + sign * half, 0.0))) for sign in (-1, 1))
-    known = {**estimate.__dict__, "covariance": covariance, "sigma_interval": (low, high)}
-    return NoiseEstimate(estimate.alpha, estimate.sigma, **known)
+    variances = estimate.sigma**2 + np.array([-reach, reach]) * np.sqrt(covariance[1, 1])
+    low, high = np.sqrt(np.maximum(variances, 0.0)).tolist()
+    return estimate.replaced(covariance=covariance, sigma_interval=(low, high))
 
 
 def _gain_diagnostics(results: dict[float, _Gain]) -> list[Diagnostic]:

@@ -88,21 +88,14 @@ def frame_sets(
         that is alone and therefore left out.
 
     Raises:
-        TypeError: frames holds something else than Frames.
         ValueError: there is no frame; the frames are of several cameras, sizes or color layouts; the gain, or within
             one gain the exposure time, is known of some only; it is unknown of frames of unlike brightness; no set has
-            two frames; illuminance does not fit.
+            two frames.
     """
-    for found in frames:
-        if not isinstance(found, Frame):
-            raise TypeError(f"captures must hold Frames, as read_frames gives them; found {type(found).__name__}")
     if not frames:
         raise ValueError("captures must hold at least two frames of two exposures; found none")
-    lights = [1.0] * len(frames) if illuminance is None else [float(v) for v in illuminance]
-    if len(lights) != len(frames) or not all(0 <= v < float("inf") for v in lights):
-        raise ValueError(f"illuminance must be {len(frames)} finite numbers >= 0, one a frame; found {lights}")
     _check_alike(frames)
-    lights, recognized = recognize_dark_frames(frames, lights)
+    lights, recognized = recognize_dark_frames(frames, [1.0] * len(frames) if illuminance is None else illuminance)
     members: dict[tuple[float | None, float | None, float], list[Frame]] = defaultdict(list)
     for frame, light in zip(frames, lights, strict=True):
         members[frame.iso, frame.exposure_s, light].append(frame)

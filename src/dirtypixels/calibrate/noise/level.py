@@ -12,7 +12,7 @@ import numpy.typing as npt
 from scipy.stats import chi2, norm
 
 from dirtypixels.calibrate import diagnostics as limits
-from dirtypixels.calibrate.diagnostics import Diagnostic, Severity, verdict
+from dirtypixels.calibrate.diagnostics import Diagnostic, graded, verdict
 from dirtypixels.calibrate.noise.clipping import ClipRange
 from dirtypixels.calibrate.noise.groups import Groups, Mask, grouped
 from dirtypixels.calibrate.noise.moments_fit import MomentsFit, fitted_to_moments
@@ -254,14 +254,11 @@ def _start(groups: Groups, step: float) -> Array:
     least = float(np.sort(groups.clipped)[min(3, len(groups.clipped) - 1)])
     clear = groups.clipped <= max(0.01, least)
     mean, variance = groups.mean[clear], np.maximum(groups.temporal[clear], max(step**2 / 12, 1e-18))
-    weight = groups.pixels[clear] / variance**2
-    scale = max(float(np.abs(mean).max()), 1e-12)
-    design = np.stack([mean / scale, np.ones_like(mean)], 1)
-    information = (design.T * weight) @ design
-    line = np.linalg.lstsq(information, design.T @ (weight * variance), rcond=None)[0]
-    least = float(variance.min())
-    alpha = max(line[0] / scale, 0.01 * least / scale, 1e-12)
-    return np.array([alpha, max(line[1], 0.01 * least, 1e-14)])
+    root = np.sqrt(groups.pixels[clear]) / variance
+    slope, start = np.linalg.lstsq(np.stack([mean, np.ones_like(mean)], 1) * root[:, None], variance * root)[0]
+    least = 0.01 * float(variance.min())
+    brightest = max(float(np.abs(mean).max()), 1e-12)
+    return np.array([max(slope, least / brightest, 1e-12), max(start, least, 1e-14)])
 
 
 def _defects(signal: Array, groups: Groups, fit: MomentsFit) -> Mask:
@@ -341,7 +338,6 @@ def _diagnostics(estimate: NoiseEstimate, converged: bool) -> Iterator[Diagnosti
     """All that speaks for or against an estimate."""
     table, alpha = estimate.patches, estimate.alpha
     used = np.isfinite(table.fitted)
-    severity: Severity
     if residual := _residual(table):
         yield residual
     if not converged:
@@ -349,16 +345,14 @@ def _diagnostics(estimate: NoiseEstimate, converged: bool) -> Iterator[Diagnosti
     dead = int(table.defects.sum())
     if dead:
         total = int(table.pixels.sum()) + dead
-        severity = "warning" if dead > limits.HOT_PIXELS * total else "note"
-        yield Diagnostic(
-            "hot-pixels", severity, f"{dead} of {total} pixels are hot, stuck or flicker, and were left out"
-        )
+        severity = graded(dead / total, limits.HOT_PIXELS, math.inf)
+        text = f"{dead} of {total} pixels are hot, stuck or flicker, and were left out"
+        yield Diagnostic("hot-pixels", severity, text)
     drift = float(np.nanmax(table.drift, initial=0.0))
     if drift > limits.DRIFT_NOTE:
-        severity = "failure" if drift > limits.DRIFT_FAILURE else "warning" if drift > limits.DRIFT_WARNING else "note"
         yield Diagnostic(
             "drift",
-            severity,
+            graded(drift, limits.DRIFT_WARNING, limits.DRIFT_FAILURE),
             f"the light changed by up to {drift:.1%} between frames of a patch; taken out of the noise, but for what "
             f"is clipped",
         )

@@ -68,8 +68,8 @@ def fitted_to_moments(groups: Groups, bounds: ClipRange, start: Array) -> Moment
     here = _state(groups, bounds, start, near)
     converged, damping, last = False, 1.0, np.zeros(2)
     for count in range(_STEPS):
-        information, score = _equations(groups, here, _slope(groups, bounds, near, here))
-        step = _solved(information, score)
+        known, weighted, information = _equations(groups, bounds, near, here)
+        step = _solved(information, weighted.T @ (groups.temporal - here.expected)[known])
         size = math.sqrt(max(float(step @ information @ step), 0.0))
         # Where no light ends and light begins the response has a kink; steps may go to and fro about it for ever.
         if count == _FULL_STEPS or (count > _FULL_STEPS and step @ information @ last < 0):
@@ -84,7 +84,7 @@ def fitted_to_moments(groups: Groups, bounds: ClipRange, start: Array) -> Moment
         if size < _SMALL or (damping < 0.5 and damping * size < _AT_KINK):
             converged = True
             break
-    covariance = _sandwich(groups, here, _slope(groups, bounds, near, here))
+    covariance = _sandwich(groups, here, *_equations(groups, bounds, near, here))
     return MomentsFit(here.theta, covariance, here.level, here.expected, here.variance, converged)
 
 
@@ -266,8 +266,9 @@ def _chance(response: Response, level: Array, spread: Array, by_mean: Array, by_
     return np.asarray((given_level + over_levels**2) @ _WEIGHTS)
 
 
-def _slope(groups: Groups, bounds: ClipRange, near: Mask, here: _State) -> Array:
-    """(G, 2) derivative of the expected variance by theta."""
+def _equations(groups: Groups, bounds: ClipRange, near: Mask, here: _State) -> tuple[Mask, Array, Array]:
+    """Which groups say something, their weighted derivatives (K, 2) of the expected variance by theta, and the
+    information matrix."""
     slope = np.stack([groups.mean, np.ones_like(groups.mean)], axis=1)
     if near.any():
         least = float(groups.temporal.min(where=groups.temporal > 0, initial=1.0))
@@ -276,14 +277,9 @@ def _slope(groups: Groups, bounds: ClipRange, near: Mask, here: _State) -> Array
             moved[i] += max(by, 1e-14)
             there = _state(groups, bounds, moved, near, here)
             slope[near, i] = ((there.expected - here.expected) / (moved[i] - here.theta[i]))[near]
-    return slope
-
-
-def _equations(groups: Groups, here: _State, slope: Array) -> tuple[Array, Array]:
-    """Information matrix and score."""
     known = here.known & np.isfinite(slope).all(1)
     weighted = slope[known] / here.variance[known, None]
-    return weighted.T @ slope[known], weighted.T @ (groups.temporal - here.expected)[known]
+    return known, weighted, weighted.T @ slope[known]
 
 
 def _misfit(groups: Groups, there: _State, weights: _State) -> float:
@@ -294,17 +290,15 @@ def _misfit(groups: Groups, there: _State, weights: _State) -> float:
     return float((off**2 / weights.variance[known]).sum()) + 1e3 * float(lost.sum())
 
 
-def _sandwich(groups: Groups, here: _State, slope: Array) -> Array:
+def _sandwich(groups: Groups, here: _State, known: Mask, weighted: Array, information: Array) -> Array:
     """Covariance of theta from the scatter of what each pixel adds to the equations.
 
     That sees what the model does not know of, but is itself uncertain where few patches decide, and then intervals that
     happen to come out short miss the truth more often. So no standard error is below that of the model.
     """
-    known = here.known & np.isfinite(slope).all(1)
-    weighted = slope[known] / here.variance[known, None]
     # Levels that are all alike leave nothing to solve for; what comes out is told by its intervals.
     with np.errstate(over="ignore", invalid="ignore"):
-        bread = _solved(weighted.T @ slope[known], np.eye(2))
+        bread = _solved(information, np.eye(2))
         meat = weighted.T @ (weighted * _scatter(groups, here)[known, None])
         found = bread @ meat @ bread.T
     wider = np.sqrt(np.maximum(np.diag(bread) / np.maximum(np.diag(found), 1e-300), 1.0))

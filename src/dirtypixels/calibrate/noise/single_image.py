@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -13,10 +13,11 @@ from scipy import stats
 from torch import Tensor
 
 from dirtypixels.calibrate import diagnostics as limits
-from dirtypixels.calibrate.diagnostics import Diagnostic, Severity
+from dirtypixels.calibrate.diagnostics import Diagnostic
 from dirtypixels.calibrate.noise.black import BlackLevel
 from dirtypixels.calibrate.noise.clipping import ClipRange
 from dirtypixels.calibrate.noise.curve import MeasuredCurve
+from dirtypixels.calibrate.noise.exposures import label
 from dirtypixels.calibrate.noise.intensity_bins import (
     MOST_CLIPPED,
     BinsFit,
@@ -42,8 +43,6 @@ from dirtypixels.raw.frames import Frame
 from dirtypixels.raw.levels import check_levels
 
 Array = npt.NDArray[np.float64]
-
-METHOD = "single raw photographs, smooth parts of their finest wavelet coefficients (Foi et al. 2008)"
 
 _FEWEST_VALUES = 16
 _CLIPPED_THROUGH = 0.95
@@ -162,22 +161,21 @@ def _of_plane(capture: npt.ArrayLike, black: float | None, white: float | None) 
 
 def _checked(name: str, parts: _Parts, floor: float, step: float | None) -> _Channel:
     """Planes in units of the signal, clipped to what the model knows; raises where there is nothing to measure."""
-    whole = all(np.array_equal(values, np.rint(values)) for values, _, _ in parts)
     black, white = float(np.mean([b for _, b, _ in parts])), parts[0][2]
-    span = white - black
-    for values, level, _ in parts:
+    span, lowest = white - black, min(b for _, b, _ in parts)
+    for values, *_ in parts:
         if min(values.shape) < SMALLEST:
             raise ValueError(
                 f"capture must be at least {SMALLEST} x {SMALLEST} a color; found {values.shape} of {name}"
             )
-        if floor > level:
-            raise ValueError(f"floor must be at most black {level:g}; found {floor:g}")
-        if values.min() < floor:
-            raise ValueError(
-                f"floor must be at most the least value, {values.min():g} in {name}; found {floor:g} "
-                "(minus infinity where values below black were not cut off)"
-            )
     every = np.concatenate([values.ravel() for values, _, _ in parts])
+    if floor > lowest:
+        raise ValueError(f"floor must be at most black {lowest:g}; found {floor:g}")
+    if every.min() < floor:
+        raise ValueError(
+            f"floor must be at most the least value, {every.min():g} in {name}; found {floor:g} "
+            "(minus infinity where values below black were not cut off)"
+        )
     low, high = float((every <= floor).mean()), float((every >= white).mean())
     different = np.unique(every[:: max(1, every.size // 1_000_000)]).size
     if different == 1:
@@ -192,19 +190,23 @@ def _checked(name: str, parts: _Parts, floor: float, step: float | None) -> _Cha
             f"capture must have at least {_FEWEST_VALUES} different values; found {different} in {name} "
             "(too coarsely quantized, or no raw photograph)"
         )
-    rounding = (1.0 if whole else 0.0) if step is None else step
+    if step is None:
+        step = float(np.array_equal(every, np.rint(every)))
     planes = [np.clip((v - b) / (w - b), (floor - b) / (w - b), 1.0) for v, b, w in parts]
-    return _Channel(name, planes, ClipRange((floor - black) / span, 1.0, rounding / span), black, white)
+    return _Channel(name, planes, ClipRange((floor - black) / span, 1.0, step / span), black, white)
 
 
 def _measured(channel: _Channel, confidence: float) -> NoiseEstimate:
     planes = [wavelet_coefficients(plane, channel.bounds.low, channel.bounds.high) for plane in channel.planes]
     try:
-        found, bins, chosen, settled = _search(planes, channel.bounds)
+        try:
+            found, bins, chosen, settled = _searched(planes, channel.bounds)
+        except ValueError:  # leaning to the low bins leaves too little of a small photograph
+            found, bins, chosen, settled = _searched(planes, channel.bounds, above=1.0)
     except ValueError as error:
         raise ValueError(f"{error}; in {channel.name}") from None
     choice = _judged(planes, chosen, found.response)
-    covariance = _covariance(found, bins, choice.unexplained)
+    covariance = _covariance(found, bins, max(0.0, choice.busy - _BUSY))
     return NoiseEstimate.of_fit(
         np.array([found.alpha, found.variance]),
         covariance,
@@ -220,18 +222,9 @@ def _measured(channel: _Channel, confidence: float) -> NoiseEstimate:
     )
 
 
-_Found = tuple[BinsFit, IntensityBins, list[Mask], bool]
-
-
-def _search(planes: Sequence[WaveletCoefficients], bounds: ClipRange) -> _Found:
-    """Lean to the low bins at first; where too little is left then, as of a small photograph, go straight."""
-    try:
-        return _searched(planes, bounds, _WEIGHT_ABOVE)
-    except ValueError:
-        return _searched(planes, bounds, 1.0)
-
-
-def _searched(planes: Sequence[WaveletCoefficients], bounds: ClipRange, above: float) -> _Found:
+def _searched(
+    planes: Sequence[WaveletCoefficients], bounds: ClipRange, above: float = _WEIGHT_ABOVE
+) -> tuple[BinsFit, IntensityBins, list[Mask], bool]:
     """Choose smooth parts, fit, choose again; until the standard deviations settle."""
     chosen = quiet(planes)
     if not any(mask.any() for mask in chosen):
@@ -297,26 +290,13 @@ def _table(found: BinsFit, bins: IntensityBins) -> PatchTable:
     )
 
 
-@dataclass(frozen=True)
-class _Choice:
-    """What the windows chosen, and those next to them, tell of the choice.
+class _Choice(NamedTuple):
+    """What the windows chosen, and those next to them, tell of the choice."""
 
-    Args:
-        share: of the photograph.
-        busy: windows a little too busy to be noise, for each that was chosen; 0.16 where all is noise.
-        calm: of those chosen, the share that is too quiet to be noise; 0.03 where all is noise.
-        clipped: share of windows that are mostly clipped.
-    """
-
-    share: float
-    busy: float
-    calm: float
-    clipped: float
-
-    @property
-    def unexplained(self) -> float:
-        """What noise does not explain of `busy`."""
-        return max(0.0, self.busy - _BUSY)
+    share: float  # of the photograph that was chosen
+    busy: float  # windows a little too busy to be noise, for each that was chosen; 0.16 where all is noise
+    calm: float  # of those chosen, the share that is too quiet to be noise; 0.03 where all is noise
+    clipped: float  # share of windows that are mostly clipped
 
 
 def _judged(planes: Sequence[WaveletCoefficients], chosen: Sequence[Mask], response: WaveletResponse) -> _Choice:
@@ -378,26 +358,23 @@ def _fit_diagnostics(
     found: BinsFit, bins: IntensityBins, covariance: Array, step: float, settled: bool
 ) -> Iterator[Diagnostic]:
     """On the noise fitted: whether alpha and sigma are told apart, rounding acts as noise, and chance explains it."""
-    severity: Severity
     error = float(np.sqrt(covariance[0, 0]))
     lowest, highest = float(bins.mean.min()), float(bins.mean.max())
     # where the Poisson part is surely small at the brightest level, it is told apart well enough
     small = (found.alpha + 2 * error) * highest < 0.1 * found.variance
     if error >= limits.ALPHA_UNSURE_WARNING * found.alpha and not small:
-        severity = "failure" if error > limits.ALPHA_UNSURE_FAILURE * found.alpha else "warning"
         yield Diagnostic(
             "short-range",
-            severity,
+            "failure" if error > limits.ALPHA_UNSURE_FAILURE * found.alpha else "warning",
             f"levels from {lowest:.3g} to {highest:.3g} hardly tell alpha from sigma: alpha is {found.alpha:.2g} with "
             f"a standard error of {error:.2g}; only the standard deviation between those levels is sound",
         )
     std = np.sqrt(found.alpha * np.maximum(bins.mean, 0) + found.variance)
     typical = float(np.average(std, weights=bins.count))
     if typical < limits.COARSE_STEPS_WARNING * step:
-        severity = "failure" if typical < limits.COARSE_STEPS_FAILURE * step else "warning"
         yield Diagnostic(
             "coarse-steps",
-            severity,
+            "failure" if typical < limits.COARSE_STEPS_FAILURE * step else "warning",
             f"the noise's standard deviation is {typical / step:.2f} steps of quantization on average, too little for "
             "rounding to act as noise; take a higher gain, or data of more bits",
         )
@@ -478,11 +455,10 @@ def single_image_curve(
     for done, (iso, frame) in enumerate(sorted(by_iso.items()), start=1):
         for channel, estimate in single_image_noise(frame, confidence=confidence).items():
             estimates[iso, channel] = estimate
-            where = f"ISO {iso:g}" + ("" if channel == "Y" else f", {channel}")
             diagnostics += [
-                Diagnostic(f.kind, f.severity, f"{where}: {f.message}")
-                for f in estimate.diagnostics
-                if f.severity != "note"
+                replace(one, message=f"{label(iso, channel)}: {one.message}")
+                for one in estimate.diagnostics
+                if one.severity != "note"
             ]
         if progress is not None:
             progress(done, len(by_iso))
@@ -493,4 +469,5 @@ def single_image_curve(
         if (level := frame.black_of(plane)) is not None
     }
     white = {iso: frame.white for iso, frame in by_iso.items() if frame.white is not None}
-    return MeasuredCurve(estimates, black, white, tuple(diagnostics), exposure, METHOD)
+    method = "single raw photographs, smooth parts of their finest wavelet coefficients (Foi et al. 2008)"
+    return MeasuredCurve(estimates, black, white, tuple(diagnostics), exposure, method)
