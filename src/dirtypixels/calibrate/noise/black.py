@@ -52,24 +52,14 @@ class BlackLevel:
 
 
 class Measured(NamedTuple):
-    """A black level as dark frames or exposures give it, DN.
+    """A black level as dark frames or exposures give it, DN."""
 
-    Args:
-        value: mean without light.
-        half: half its confidence interval.
-        tolerance: how far a stated level may be off besides.
-        dark_current: as in `BlackLevel`.
-        bent: where the means do not lie on a line over exposure, which exposure is farthest from that of the others,
-            and by how much, in words; "" where they do.
-        reach: half the interval with what any one exposure moves the line by, at least `half`.
-    """
-
-    value: float
-    half: float
-    tolerance: float
-    dark_current: tuple[float, tuple[float, float]] | None = None
-    bent: str = ""
-    reach: float = 0.0
+    value: float  # mean without light
+    half: float  # half its confidence interval
+    tolerance: float  # how far a stated level may be off besides
+    dark_current: tuple[float, tuple[float, float]] | None = None  # as in `BlackLevel`
+    bent: str = ""  # exposure that is farthest from the line of the others, and by how much; "" where all lie on one
+    reach: float = 0.0  # half the interval with what any one exposure moves the line by, at least `half`
 
 
 def black_level(
@@ -164,7 +154,7 @@ def black_level(
             f"black level {given:g} DN is stated, {measured} was found by {'the ' if source == 'intercept' else ''}"
             f"{source}; state that, or find out why",
         )
-    used = value if given is None or not kept else given
+    used = given if given is not None and kept else value
     if used < floor <= interval[1]:
         used = floor  # it is below by chance
     if used < floor:

@@ -168,8 +168,7 @@ def recognize_dark_frames(
     Returns:
         The illuminances, and a note for each gain that has such frames.
     """
-    result = list(illuminance)
-    diagnostics = []
+    result, diagnostics = list(illuminance), []
     for iso in dict.fromkeys(frame.iso for frame in frames):
         places = [i for i, f in enumerate(frames) if f.iso == iso and f.exposure_s is not None and f.white is not None]
         exposure = np.array([(frames[i].exposure_s or 0.0) * illuminance[i] for i in places])
