@@ -202,12 +202,13 @@ def _checked(
         raise TypeError(f"stack must hold numbers; found {values.dtype}")
     if values.ndim != 4 or 0 in values.shape:
         raise ValueError(f"stack must have shape (F, P, H, W); found {values.shape}")
-    if values.shape[0] < 2:
+    frames, patches, height, width = values.shape
+    if frames < 2:
         raise ValueError("stack must hold at least 2 frames of each patch, whose difference is the noise; found 1")
-    if values.shape[1] < 2:
+    if patches < 2:
         raise ValueError("stack must hold at least 2 patches of different light; found 1")
-    if values.shape[2] * values.shape[3] < 16:
-        raise ValueError(f"patches must have at least 16 pixels; found {values.shape[2]} x {values.shape[3]}")
+    if height * width < 16:
+        raise ValueError(f"patches must have at least 16 pixels; found {height} x {width}")
     bad = int((~np.isfinite(values)).sum())
     if bad:
         raise ValueError(f"stack must be finite; found {bad} NaN or infinite of {values.size} values")
@@ -268,11 +269,9 @@ def _defects(signal: Array, groups: Groups, fit: MomentsFit) -> Mask:
     of the stack pass, raised for the Poisson distribution's excess. Patches that are clipped are not searched: there,
     sound pixels differ in ways that cannot be told from defects.
     """
-    frames, patches, height, width = signal.shape
-    labels = groups.labels
-    kept = labels >= 0
-    count = max(int(kept.sum()), 1)
-    limit = float(chi2.isf(_FALSE_ALARMS / count, frames - 1)) / (frames - 1)
+    frames, patches = signal.shape[:2]
+    kept = groups.labels >= 0
+    limit = float(chi2.isf(_FALSE_ALARMS / max(int(kept.sum()), 1), frames - 1)) / (frames - 1)
     known = np.isfinite(fit.expected) & (fit.expected > 0)
     expected = np.where(known, fit.expected, np.inf)
     alpha = max(float(fit.theta[0]), 0.0)
@@ -284,10 +283,10 @@ def _defects(signal: Array, groups: Groups, fit: MomentsFit) -> Mask:
     middle = np.nanmedian(mean, axis=1, keepdims=True)
     spread = 1.4826 * np.nanmedian(np.abs(mean - middle), axis=1, keepdims=True)
     # a group with its outliers in: its own variance says what its pixels do where the model is off
-    noisy = groups.pixel_temporal > (raised * np.maximum(expected, groups.temporal))[labels]
+    noisy = groups.pixel_temporal > (raised * np.maximum(expected, groups.temporal))[groups.labels]
     odd = np.abs(mean - middle) > _STUCK * np.maximum(spread, np.nanmedian(spread) * 0.2)
     found = kept & ~clipped[:, None] & (noisy | odd)
-    return np.asarray(found.reshape(patches, height, width))
+    return np.asarray(found.reshape(signal.shape[1:]))
 
 
 def _patch_table(signal: Array, used: Mask, groups: Groups, fit: MomentsFit, bounds: ClipRange) -> PatchTable:
@@ -296,15 +295,14 @@ def _patch_table(signal: Array, used: Mask, groups: Groups, fit: MomentsFit, bou
     n = np.bincount(groups.patch, groups.pixels, patches)
     told = np.isfinite(fit.expected)
 
-    def mean_of(values: Array, known: Mask = told, power: int = 1) -> Array:
-        weight = np.where(known, groups.pixels, 0.0)
-        total = np.bincount(groups.patch, weight**power * np.where(known, values, 0.0), patches)
-        over = np.bincount(groups.patch, weight, patches) ** power
-        return np.where(over > 0, total / np.where(over > 0, over, 1.0), np.nan)
+    # of a patch that says nothing, all groups are put together
+    counted = np.where(told | (np.bincount(groups.patch, told, patches) == 0)[groups.patch], groups.pixels, 0.0)
 
-    temporal = mean_of(groups.temporal)
-    temporal = np.where(np.isfinite(temporal), temporal, mean_of(groups.temporal, np.ones_like(told)))
-    std = np.sqrt(np.maximum(temporal, 0.0))
+    def mean_of(values: Array, power: int = 1) -> Array:
+        total = np.bincount(groups.patch, counted**power * np.where(counted, values, 0.0), patches)
+        return np.asarray(total / np.bincount(groups.patch, counted, patches) ** power)
+
+    std = np.sqrt(np.maximum(mean_of(groups.temporal), 0.0))
     fitted = np.sqrt(np.maximum(mean_of(fit.expected), 0.0))
     fitted = np.where(fitted > 0, fitted, np.nan)
     known = told & (fit.variance > 0)
