@@ -171,8 +171,7 @@ def noise_level(
     used = np.ones(signal.shape[1:], dtype=bool)
     for _ in range(3):
         groups = grouped(signal, used, bounds)
-        _check_codes(groups, bounds)
-        _check_lights(groups)
+        _check_groups(groups, bounds)
         fit = fitted_to_moments(groups, bounds, _start(groups, bounds.step))
         better = used & ~_defects(signal, groups, fit)
         if (better == used).all():
@@ -227,8 +226,9 @@ def _checked(
     return (values.astype(np.float64) - black) / span, ClipRange((floor - black) / span, 1.0, step / span)
 
 
-def _check_codes(groups: Groups, bounds: ClipRange) -> None:
-    """Refuse noise that rounding hides: well below the step, hardly any pixel changes from frame to frame."""
+def _check_groups(groups: Groups, bounds: ClipRange) -> None:
+    """Refuse noise that rounding hides (well below the step, hardly any pixel changes from frame to frame), and patches
+    whose means differ by chance alone."""
     open_ = groups.clipped < 0.5
     typical = float(np.sqrt(np.median(groups.temporal[open_]))) if open_.any() else math.inf
     if typical < 0.5 * bounds.step:
@@ -237,10 +237,6 @@ def _check_codes(groups: Groups, bounds: ClipRange) -> None:
             f"{typical:.2g} of the range, and levels {bounds.step:.2g} of it apart: take frames of more bits, or a "
             f"higher gain"
         )
-
-
-def _check_lights(groups: Groups) -> None:
-    """Refuse patches whose means differ by chance alone."""
     open_ = groups.clipped < 0.9
     mean, error = groups.mean[open_], np.sqrt(groups.temporal[open_] / (groups.pixels[open_] * groups.frames))
     if mean.size and np.ptp(mean) <= _ALIKE * float(error.max()):
@@ -305,8 +301,7 @@ def _patch_table(signal: Array, used: Mask, groups: Groups, fit: MomentsFit, bou
     std = np.sqrt(np.maximum(mean_of(groups.temporal), 0.0))
     fitted = np.sqrt(np.maximum(mean_of(fit.expected), 0.0))
     fitted = np.where(fitted > 0, fitted, np.nan)
-    known = told & (fit.variance > 0)
-    weight = np.where(known, np.nan_to_num(fit.expected) ** 2 / np.where(known, fit.variance, 1.0), 0.0)
+    weight = np.where(fit.known, np.nan_to_num(fit.expected) ** 2 / np.where(fit.known, fit.variance, 1.0), 0.0)
     share = np.bincount(groups.patch, weight, patches)
     per_frame = np.nanmean(np.where(used, signal, np.nan).reshape(frames, patches, -1), axis=2)
     mean = per_frame.mean(0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -24,21 +24,15 @@ _BINS = 12
 _WITHIN = (0.05, 0.95)
 
 
-@dataclass(frozen=True)
-class Linearity:
-    """How far the mean is from a line over exposure.
+class Linearity(NamedTuple):
+    """How far the mean is from a line over exposure."""
 
-    Args:
-        level: (N,) mean above black, as a fraction of the range, increasing.
-        deviation: (N,) relative deviation from the line there.
-        error: mean of the deviations' magnitudes: the linearity error of EMVA 1288 Release 4.
-    """
-
-    level: Array
-    deviation: Array
+    level: Array  # (N,) mean above black, as a fraction of the range, increasing
+    deviation: Array  # (N,) relative deviation from the line there
 
     @property
     def error(self) -> float:
+        """The linearity error of EMVA 1288 Release 4."""
         return float(np.abs(self.deviation).mean())
 
     @property

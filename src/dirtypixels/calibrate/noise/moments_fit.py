@@ -30,23 +30,41 @@ _CLOSE = 1e-6  # of a standard deviation: a Newton step later the error is far b
 
 
 @dataclass(frozen=True)
-class MomentsFit:
-    """A fitted noise level; arrays over groups are (G,), NaN where a group says nothing (clipped all through).
+class _State:
+    """What one theta makes of every group; (G,), NaN where a group says nothing (clipped all through).
 
     Args:
         theta: (2,) alpha and sigma^2, unconstrained.
-        covariance: (2, 2) of theta, from the pixels' own scatter, and no less than the model expects.
-        level: mean before clipping.
-        expected: temporal variance that theta gives, clipped and rounded.
-        variance: of ``temporal - expected`` by chance at this theta.
-        converged: whether the equations were solved.
+        level, spread: mean and variance of the pixels' levels before clipping, which are taken as normal; a spread
+            below 0, as the measured one may be by chance, goes on linearly.
+        expected: temporal variance of a clipped sample, mean over the levels.
+        variance: of ``temporal - expected`` by chance.
+        by_mean, by_spatial: derivatives of `expected` by the measured mean and spatial variance.
     """
 
     theta: Array
-    covariance: Array
     level: Array
+    spread: Array
     expected: Array
     variance: Array
+    by_mean: Array
+    by_spatial: Array
+
+    @property
+    def known(self) -> Mask:
+        return np.asarray(np.isfinite(self.expected) & (self.variance > 0))
+
+
+@dataclass(frozen=True)
+class MomentsFit(_State):
+    """What the fitted theta makes of every group.
+
+    Args:
+        covariance: (2, 2) of theta, from the pixels' own scatter, and no less than the model expects.
+        converged: whether the equations were solved.
+    """
+
+    covariance: Array
     converged: bool
 
 
@@ -85,33 +103,7 @@ def fitted_to_moments(groups: Groups, bounds: ClipRange, start: Array) -> Moment
             converged = True
             break
     covariance = _sandwich(groups, here, *_equations(groups, bounds, near, here))
-    return MomentsFit(here.theta, covariance, here.level, here.expected, here.variance, converged)
-
-
-@dataclass(frozen=True)
-class _State:
-    """What one theta makes of every group; (G,).
-
-    Args:
-        theta: (2,) alpha and sigma^2.
-        level, spread: mean and variance of the pixels' levels before clipping, which are taken as normal; a spread
-            below 0, as the measured one may be by chance, goes on linearly.
-        expected: temporal variance of a clipped sample, mean over the levels.
-        variance: of ``temporal - expected`` by chance.
-        by_mean, by_spatial: derivatives of `expected` by the measured mean and spatial variance.
-    """
-
-    theta: Array
-    level: Array
-    spread: Array
-    expected: Array
-    variance: Array
-    by_mean: Array
-    by_spatial: Array
-
-    @property
-    def known(self) -> Mask:
-        return np.asarray(np.isfinite(self.expected) & (self.variance > 0))
+    return MomentsFit(**vars(here), covariance=covariance, converged=converged)
 
 
 def _near_an_edge(groups: Groups, bounds: ClipRange, theta: Array) -> Mask:
@@ -169,14 +161,7 @@ def _levels(
 ) -> tuple[Array, Array, Array, Mask]:
     """Solve ``E_z[M(z)] = mean, Var_z[M(z)] = spatial`` for ``z ~ N(level, spread)``, M the clipped mean, by Newton.
 
-    Args:
-        response: the moments over the level.
-        mean, spatial: (G,) clipped mean and variance of the clipped means.
-        offsets: (G,) where the spread is one of offsets.
-        level, spread: (G,) to start from.
-
-    Returns:
-        Level and spread, `_mixed` there, and (G,) whether there are such a level and spread.
+    From a level and spread to start with, to those, `_mixed` there, and (G,) whether there are such.
     """
     noise = response.alpha * np.clip(level, 0, None) + response.variance
     unsolved = True

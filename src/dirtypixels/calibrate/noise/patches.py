@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -73,8 +73,6 @@ def plane_blocks(frame_set: FrameSet, plane: str, size: int, floor: float, white
     """Look at all blocks of a color plane, one frame at a time.
 
     Args:
-        frame_set: F >= 2 frames of one scene.
-        plane: its name in `Frame.planes`.
         size: samples along each side of a block, a multiple of 4.
         floor, white: DN at which the sensor clips.
 
@@ -218,40 +216,32 @@ def patch_stack(
     return stack, lowest, tuple(diagnostics)
 
 
-def block_diagnostics(planes: Sequence[PlaneBlocks]) -> tuple[Diagnostic, ...]:
+def block_diagnostics(planes: Sequence[PlaneBlocks]) -> Iterator[Diagnostic]:
     """What to say of the blocks of one gain: edges, saturation, and pixels that are hot in the dark."""
     name, size = label(planes[0].frame_set.iso), planes[0].size
     total = sum(each.mean.size for each in planes)
-    found = []
     if edges := sum(int((~each.smooth).sum()) for each in planes):
-        found.append(
-            Diagnostic(
-                "structure",
-                "warning" if edges > EDGES_WARNING * total else "note",
-                f"{name}: {edges} of {total} blocks of {size} x {size} samples hold edges and were left out, as the "
-                f"least movement between frames would count as noise",
-            )
+        yield Diagnostic(
+            "structure",
+            "warning" if edges > EDGES_WARNING * total else "note",
+            f"{name}: {edges} of {total} blocks of {size} x {size} samples hold edges and were left out, as the "
+            f"least movement between frames would count as noise",
         )
     if saturated := sum(int((each.smooth & each.saturated).sum()) for each in planes):
-        found.append(
-            Diagnostic(
-                "saturated",
-                "note",
-                f"{name}: {saturated} of {total} blocks are white in all samples, which says nothing of the noise, "
-                f"and were left out",
-            )
+        yield Diagnostic(
+            "saturated",
+            "note",
+            f"{name}: {saturated} of {total} blocks are white in all samples, which says nothing of the noise, "
+            f"and were left out",
         )
     dark = [each for each in planes if each.frame_set.dark]
     longest = max((each.frame_set for each in dark), key=lambda s: s.exposure_s or 0.0, default=None)
     seen = [each for each in dark if each.frame_set is longest]
     if hot := sum(int(each.hot.sum()) for each in seen):
         samples = sum(each.hot.size * size**2 for each in seen)
-        found.append(
-            Diagnostic(
-                "hot-pixels",
-                "warning" if hot > HOT_PIXELS * samples else "note",
-                f"{name}: {hot} of the sensor's {samples} pixels are hot: in the dark ({seen[0].frame_set.name}) more "
-                f"than 6 standard deviations above the mean in every frame",
-            )
+        yield Diagnostic(
+            "hot-pixels",
+            "warning" if hot > HOT_PIXELS * samples else "note",
+            f"{name}: {hot} of the sensor's {samples} pixels are hot: in the dark ({seen[0].frame_set.name}) more "
+            f"than 6 standard deviations above the mean in every frame",
         )
-    return tuple(found)

@@ -56,16 +56,6 @@ _ALLOWANCE = (0.015, 0.1)
 _BUSY = float((stats.norm.cdf(2) - stats.norm.cdf(1)) / stats.norm.cdf(1))
 
 
-class _Channel(NamedTuple):
-    """The planes of one color, in units of the signal, and what is known of them."""
-
-    name: str
-    planes: list[Array]
-    bounds: ClipRange
-    black: float
-    white: float
-
-
 def single_image_noise(
     capture: Frame | npt.ArrayLike,
     *,
@@ -124,7 +114,7 @@ def single_image_noise(
     if step is not None and not (step >= 0 and math.isfinite(step)):
         raise ValueError(f"step must be at least 0 and finite; found {step:g}")
     channels = _of_frame(capture, black, white) if isinstance(capture, Frame) else _of_plane(capture, black, white)
-    return {name: _measured(_checked(name, parts, floor, step), confidence) for name, parts in channels.items()}
+    return {name: _measured(name, parts, floor, step, confidence) for name, parts in channels.items()}
 
 
 _Parts = list[tuple[Array, float, float]]  # values in DN, black and white level
@@ -159,16 +149,14 @@ def _of_plane(capture: npt.ArrayLike, black: float | None, white: float | None) 
     return {"Y": [(values.astype(np.float64), level, top)]}
 
 
-def _checked(name: str, parts: _Parts, floor: float, step: float | None) -> _Channel:
-    """Planes in units of the signal, clipped to what the model knows; raises where there is nothing to measure."""
-    black, white = float(np.mean([b for _, b, _ in parts])), parts[0][2]
-    span, lowest = white - black, min(b for _, b, _ in parts)
+def _check_values(name: str, parts: _Parts, every: Array, floor: float) -> None:
+    """Raise where there is nothing to measure."""
+    lowest, white = min(b for _, b, _ in parts), parts[0][2]
     for values, *_ in parts:
         if min(values.shape) < SMALLEST:
             raise ValueError(
                 f"capture must be at least {SMALLEST} x {SMALLEST} a color; found {values.shape} of {name}"
             )
-    every = np.concatenate([values.ravel() for values, _, _ in parts])
     if floor > lowest:
         raise ValueError(f"floor must be at most black {lowest:g}; found {floor:g}")
     if every.min() < floor:
@@ -190,34 +178,37 @@ def _checked(name: str, parts: _Parts, floor: float, step: float | None) -> _Cha
             f"capture must have at least {_FEWEST_VALUES} different values; found {different} in {name} "
             "(too coarsely quantized, or no raw photograph)"
         )
+
+
+def _measured(name: str, parts: _Parts, floor: float, step: float | None, confidence: float) -> NoiseEstimate:
+    every = np.concatenate([values.ravel() for values, _, _ in parts])
+    _check_values(name, parts, every, floor)
     if step is None:
         step = float(np.array_equal(every, np.rint(every)))
-    planes = [np.clip((v - b) / (w - b), (floor - b) / (w - b), 1.0) for v, b, w in parts]
-    return _Channel(name, planes, ClipRange((floor - black) / span, 1.0, step / span), black, white)
-
-
-def _measured(channel: _Channel, confidence: float) -> NoiseEstimate:
-    planes = [wavelet_coefficients(plane, channel.bounds.low, channel.bounds.high) for plane in channel.planes]
+    black, white = float(np.mean([b for _, b, _ in parts])), parts[0][2]
+    bounds = ClipRange((floor - black) / (white - black), 1.0, step / (white - black))
+    signals = [np.clip((v - b) / (w - b), (floor - b) / (w - b), 1.0) for v, b, w in parts]
+    planes = [wavelet_coefficients(signal, bounds.low, bounds.high) for signal in signals]
     try:
         try:
-            found, bins, chosen, settled = _searched(planes, channel.bounds)
+            found, bins, chosen, settled = _searched(planes, bounds)
         except ValueError:  # leaning to the low bins leaves too little of a small photograph
-            found, bins, chosen, settled = _searched(planes, channel.bounds, above=1.0)
+            found, bins, chosen, settled = _searched(planes, bounds, above=1.0)
     except ValueError as error:
-        raise ValueError(f"{error}; in {channel.name}") from None
+        raise ValueError(f"{error}; in {name}") from None
     choice = _judged(planes, chosen, found.response)
     covariance = _covariance(found, bins, max(0.0, choice.busy - _BUSY))
     return NoiseEstimate.of_fit(
         np.array([found.alpha, found.variance]),
         covariance,
         confidence,
-        black=channel.black,
-        white=channel.white,
-        bounds=channel.bounds,
+        black=black,
+        white=white,
+        bounds=bounds,
         patches=_table(found, bins),
         diagnostics=(
-            *_choice_diagnostics(channel, choice, bins),
-            *_fit_diagnostics(found, bins, covariance, channel.bounds.step, settled),
+            *_choice_diagnostics(signals, bounds, choice, bins),
+            *_fit_diagnostics(found, bins, covariance, bounds.step, settled),
         ),
     )
 
@@ -309,7 +300,9 @@ def _judged(planes: Sequence[WaveletCoefficients], chosen: Sequence[Mask], respo
     return _Choice(float(kept.mean()), float(busy.sum() / kept.sum()), calm, float(clipped.mean()))
 
 
-def _choice_diagnostics(channel: _Channel, choice: _Choice, bins: IntensityBins) -> Iterator[Diagnostic]:
+def _choice_diagnostics(
+    signals: Sequence[Array], bounds: ClipRange, choice: _Choice, bins: IntensityBins
+) -> Iterator[Diagnostic]:
     """On what was chosen of a photograph, and from what."""
     count = int(bins.count.sum())
     yield Diagnostic(
@@ -326,8 +319,8 @@ def _choice_diagnostics(channel: _Channel, choice: _Choice, bins: IntensityBins)
             f"only {count} wavelet coefficients show noise alone: the standard deviation is known to "
             f"{100 * chance:.0f} %, if all are noise",
         )
-    pixels = np.concatenate([plane.ravel() for plane in channel.planes])
-    low, high = float((pixels <= channel.bounds.low).mean()), float((pixels >= channel.bounds.high).mean())
+    pixels = np.concatenate([signal.ravel() for signal in signals])
+    low, high = float((pixels <= bounds.low).mean()), float((pixels >= bounds.high).mean())
     if low + high > limits.CLIPPED_PIXELS:
         yield Diagnostic(
             "clipping",
