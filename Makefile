@@ -21,7 +21,7 @@ types: $(STAMP)
 	$(BIN)/mypy
 
 bench: $(STAMP)
-	$(BIN)/python benchmarks/unit_speed.py
+	$(BIN)/python -m benchmarks.unit_speed
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)

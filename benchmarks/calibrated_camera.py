@@ -1,7 +1,7 @@
 """What a calibration's errors cost the task: models trained with a measured profile, evaluated on the camera itself.
 
-    python benchmarks/calibrated_camera.py RECIPE --camera NAME --measured PROFILE -o FOLDER [--conditions NAME ...]
-    python benchmarks/calibrated_camera.py --join FILE ... -o FOLDER
+    python -m benchmarks.calibrated_camera RECIPE --camera NAME --measured PROFILE -o FOLDER [--conditions NAME ...]
+    python -m benchmarks.calibrated_camera --join FILE ... -o FOLDER
 
 Everybody who trains for a real camera trains on captures simulated from its measured profile, and runs the model on
 captures of the camera. Here both are known: for each condition of the recipe the classifier and the joint model are
@@ -178,7 +178,7 @@ def main() -> None:
             parser.error("recipe, --camera and --measured must be given, or --join")
         recipe = load_recipe(args.recipe, args.changes)
         content = {
-            "command": f"python {shlex.join(sys.argv)}",
+            "command": shlex.join(["python", *sys.orig_argv[1:]]),
             "camera": args.camera,
             "study": recipe.name,
             "network": recipe.head.network,

@@ -1,6 +1,6 @@
 """What deblurring restores of BSDS300: PSNR of the capture, of classical HQS and of the pretrained unit.
 
-    python benchmarks/deblurring.py --data BSDS300 [--count 100] [--json FILE] [--markdown FILE] [--figures FOLDER]
+    python -m benchmarks.deblurring --data BSDS300 [--count 100] [--json FILE] [--markdown FILE] [--figures FOLDER]
 
 BSDS300 is a folder with `train` and `test`. Captures of the test pictures at one light level and several places on the
 sensor; the scene goes on beyond the frame. HQS is tuned (prior and strength) and the units are pretrained on `train`;
@@ -164,7 +164,7 @@ def main() -> None:
             f"| {light} | {row['position']} | {row['method']} "
             f"| {row['psnr']:.2f} [{row['low']:.2f}, {row['high']:.2f}] | {row['lowest']:.1f} |"
         )
-    command = shlex.join(["python", *sys.argv])
+    command = shlex.join(["python", *sys.orig_argv[1:]])
     text = "\n".join(
         [
             f"PSNR on {len(test)} test pictures of BSDS300, mean with 95 % interval (Student's t), and the lowest.",

@@ -1,6 +1,6 @@
 """The family of low-level units on BSDS300 at one light level: PSNR, parameters, time and memory.
 
-    python benchmarks/denoising.py --data BSDS300 [--groups layers priors] [--work out/denoising] [--markdown FOLDER]
+    python -m benchmarks.denoising --data BSDS300 [--groups layers priors] [--work out/denoising] [--markdown FOLDER]
 
 BSDS300 is a folder with `train` and `test`. Every unit is pretrained by L-BFGS on the same patches of `train`, with the
 same number of iterations, and evaluated on the same captures of `test`. Time and memory are those of a training step
@@ -28,6 +28,7 @@ from rich.console import Console
 from rich.progress import track
 from torch import Tensor
 
+from benchmarks.steps import in_turn
 from dirtypixels.camera import Camera, realization
 from dirtypixels.data import natural_patches
 from dirtypixels.data.pictures import list_pictures, read_picture
@@ -40,7 +41,6 @@ from dirtypixels.study import results
 from dirtypixels.study.results import hardware, versions
 from dirtypixels.study.statistics import mean_interval
 from dirtypixels.train import pretrain, psnr
-from steps import in_turn
 
 GROUPS: dict[str, dict[str, Unit]] = {
     "layers": {f"{n}-layer{'s' * (n > 1)}": Unit(layers=n) for n in (1, 2, 4, 8)},
@@ -241,7 +241,7 @@ def main() -> None:
                 f"{' x '.join(map(str, STEP))} values, median of {args.runs} with quartiles; ratio to the paper's unit "
                 f"(1 layer, CNN), taken in turn; peak memory above that before the first step; restoring is for one of "
                 f"the 16 images. {hardware()}. " + ", ".join(f"{k} {v}" for k, v in versions().items()) + ".", "",
-                f"    {shlex.join(['python', *sys.argv])}", "",
+                f"    {shlex.join(['python', *sys.orig_argv[1:]])}", "",
             ]
         )  # fmt: skip
         print(text)

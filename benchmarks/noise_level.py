@@ -1,6 +1,6 @@
 """Many simulated calibrations: are the estimates unbiased, how near the Cramér-Rao bound, and do the intervals hold?
 
-    python benchmarks/noise_level.py [--simulations 200] [--only NAME ...] [-o docs/results/calibration]
+    python -m benchmarks.noise_level [--simulations 200] [--only NAME ...] [-o docs/results/calibration]
 
 Each simulation is 24 patches of 32 x 32 pixels of one gain. "clipped" has 30 % of the patches clipped in part or all
 through. Fixed pattern: 2 % of PRNU and 20 % of shading across each patch. With -o: `noise_level.md` and `.json`.
@@ -24,7 +24,7 @@ from rich.console import Console
 from rich.progress import track
 from scipy.stats import binomtest
 
-from cramer_rao import cramer_rao
+from benchmarks.cramer_rao import cramer_rao
 from dirtypixels.calibrate.noise.clipping import ClipRange
 from dirtypixels.calibrate.noise.level import noise_level
 from dirtypixels.files import write_text
@@ -182,7 +182,7 @@ def main() -> None:
             jobs = [(name, number, args.seed) for number in range(args.simulations)]
             bars = track(pool.imap(one, jobs), name, total=len(jobs), console=console)
             rows.append(row(name, list(bars)))
-    command = shlex.join(["python", *sys.argv])
+    command = shlex.join(["python", *sys.orig_argv[1:]])
     text = [
         f"Simulated calibrations, {args.simulations} of each setting: 24 patches of 32 x 32 pixels.", "",
         *table(rows), "",

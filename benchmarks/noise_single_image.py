@@ -1,6 +1,6 @@
 """Noise from single photographs: simulated ones of BSDS300 whose noise is known, real noise of a CCD, and a real DNG.
 
-    python benchmarks/noise_single_image.py --data SHARED [--count 100] [--isos 100 400 1600 6400] [-o FOLDER]
+    python -m benchmarks.noise_single_image --data SHARED [--count 100] [--isos 100 400 1600 6400] [-o FOLDER]
 
 SHARED holds `bsds300/test`, `emva1288_ccd` and `raw/colorchart.dng`. A picture's linear light (sRGB undone, 1.2 times,
 so that some highlights clip) goes through a camera's lens or, "sharp", does not, then through its noise at each ISO to
@@ -294,7 +294,7 @@ def main() -> None:
             "Measured: not refused for want of smooth parts; passed: no diagnostic is a failure. Ramps are light "
             f"without any structure, 480 x 320. {hardware()}, {args.jobs} at once. "
             + ", ".join(f"{k} {v}" for k, v in versions().items()) + ".", "",
-            f"    {shlex.join(['python', *sys.argv])}", "",
+            f"    {shlex.join(['python', *sys.orig_argv[1:]])}", "",
         ]
     )  # fmt: skip
     print(text)

@@ -1,6 +1,6 @@
 """What calibrating a lens gives back: a simulated camera photographs the chart, and its PSFs are known.
 
-    python benchmarks/psf_calibration.py [--frame 1500 2000] [--large 3000 4000] [--only WORD ...] [-o FOLDER]
+    python -m benchmarks.psf_calibration [--frame 1500 2000] [--large 3000 4000] [--only WORD ...] [-o FOLDER]
 
 Every row is one camera and one way to photograph the chart, with distortion, vignetting, black level, pixels that
 differ, and 10 or 12 bits; each is measured in a process of its own, so that its peak memory is its own. Errors are
@@ -249,7 +249,7 @@ def table(rows: list[dict[str, Any]], args: argparse.Namespace) -> str:
     lines = [
         "# PSFs that come back from a simulated camera",
         "",
-        f"    python {shlex.join(sys.argv)}",
+        f"    {shlex.join(['python', *sys.orig_argv[1:]])}",
         "",
         "Relative l2 error of each trusted block and color against the mean PSF of the block's pixels. The goal is 3 "
         "% at 40 dB and 8 % at 25 dB, and 0.05 px of alignment. Chart SNR: 20 log10((white - black) / noise), standard "

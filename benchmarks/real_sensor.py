@@ -1,6 +1,6 @@
 """The noise estimate of a real CCD against its EMVA 1288 photon transfer, and what the sensor does beyond the model.
 
-    python benchmarks/real_sensor.py --data SHARED/emva1288_ccd [-o FOLDER] [--patches 8192]
+    python -m benchmarks.real_sensor --data SHARED/emva1288_ccd [-o FOLDER] [--patches 8192]
 
 The data: flat fields and dark frames of a 12-bit monochrome CCD (Basler, EMVA1288/datasets, CC BY-SA 3.0), two frames
 of each of 25 exposure times, 50 frames of one. The photon transfer is written here on its own, from the standard. With
@@ -215,7 +215,7 @@ def main() -> None:
         *(diagnostic for diagnostic in estimate.diagnostics if diagnostic.kind not in said),
     ]
     share = estimate.alpha * (estimate.white - estimate.black) / k - 1
-    command = shlex.join(["python", *sys.argv])
+    command = shlex.join(["python", *sys.orig_argv[1:]])
     text = "\n".join(
         [
             f"A 12-bit CCD, {len(frames)} frames of {len(levels)} exposures, intervals of 95 %.",

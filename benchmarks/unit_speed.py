@@ -1,6 +1,6 @@
 """Time and memory of the low-level unit compared with the classifier that it serves, and next to plain PyTorch.
 
-    python benchmarks/unit_speed.py [--size 128] [--batch 16] [--runs 9] [--device cpu] [--json FILE]
+    python -m benchmarks.unit_speed [--size 128] [--batch 16] [--runs 9] [--device cpu] [--json FILE]
 
 Each contender runs in a process of its own, so that its peak memory is its own. Forward and backward, in turn over
 several rounds, so that a drift of the machine's speed meets all of them. Prints medians with quartiles; the ratio is
@@ -22,11 +22,11 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
+from benchmarks.steps import in_turn
 from dirtypixels.camera import Camera
 from dirtypixels.restore import Denoiser, UnrolledHQS
 from dirtypixels.restore.filters import dct_filters
 from dirtypixels.study.results import hardware, versions
-from steps import in_turn
 
 
 class PlainUnit(nn.Module):

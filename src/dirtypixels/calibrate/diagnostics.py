@@ -110,6 +110,11 @@ BLACK_DOUBTED = 10.0
 line's start does not overrule a stated black level."""
 
 
+def graded(value: float, warning: float, failure: float) -> Severity:
+    """How bad a figure is that should be small: a note up to the first limit, a failure beyond the second."""
+    return "failure" if value > failure else "warning" if value > warning else "note"
+
+
 def verdict(diagnostics: Iterable[schema.Diagnostic]) -> tuple[bool, str]:
     """Whether a result can be trusted, and why not: the failures' messages, or that there was none."""
     failures = [diagnostic.message for diagnostic in diagnostics if diagnostic.severity == "failure"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dirtypixels.calibrate.noise.clipping import ClipRange, clipped_moments
+from dirtypixels.calibrate.noise.clipping import ClipRange, Response, clipped_moments, some_variance
 
 SAMPLES = 400_000
 
@@ -34,3 +34,13 @@ def test_they_are_those_of_simulated_samples(level: float, alpha: float, sigma: 
         error = np.std(off**power - power * (off ** (power - 1)).mean() * off) / np.sqrt(SAMPLES)
         assert abs((off**power).mean() - moment) < 5 * error + 1e-18
     assert abs(signal.mean() - mean) < 5 * np.sqrt(variance / SAMPLES)
+
+
+def test_tables_stay_small_where_there_is_no_noise_but_rounding() -> None:
+    """1024 codes without any noise, whose table was of millions of levels."""
+    step = 1 / 1023
+    response = Response(0.0, some_variance(0.0, 0.0, step), ClipRange(0.0, 1.0, step))
+    levels = step * np.array([0.0, 10.25, 500.0, 1000.3])
+    mean, variance, *_ = response(levels)
+    assert mean / step == pytest.approx([0, 10, 500, 1000], abs=0.03)
+    assert (variance < (0.2 * step) ** 2).all()

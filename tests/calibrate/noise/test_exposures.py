@@ -65,11 +65,11 @@ def test_raises_without_pairs() -> None:
 def test_raises_on_other_input() -> None:
     with pytest.raises(ValueError, match="found none"):
         frame_sets([])
-    with pytest.raises(TypeError, match=r"captures must hold Frames.*ndarray"):
-        frame_sets([np.zeros((4, 4))])  # type: ignore[list-item]
+    with pytest.raises(TypeError, match=r"captures must be a folder, or Frames; found ndarray"):
+        noise_curve([np.zeros((4, 4))])  # type: ignore[list-item]
     for light in ([1.0], [1.0, -1.0], [1.0, float("nan")]):
         with pytest.raises(ValueError, match="illuminance must be 2 finite numbers"):
-            frame_sets([frame()] * 2, illuminance=light)
+            noise_curve([frame()] * 2, illuminance=light)
 
 
 def test_raises_on_mixed_captures() -> None:

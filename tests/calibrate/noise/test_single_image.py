@@ -242,7 +242,7 @@ def test_clipping_coarse_steps_and_few_samples_are_found() -> None:
     assert kinds(exposed(ramp(top=2.0), 1e-3, 3e-3, 0.0, 0))["clipping"] == "warning"
     coarse = np.round(100 * exposed(ramp(), 1e-5, 3e-3, 0.0, 0))
     assert kinds(coarse, white=100)["coarse-steps"] == "failure"
-    assert kinds(exposed(ramp(52, 60), 1e-3, 3e-3, -0.05, 0), floor=-0.05)["few-samples"] == "warning"
+    assert kinds(exposed(ramp(48, 60), 1e-3, 3e-3, -0.05, 0), floor=-0.05)["few-samples"] == "warning"
 
 
 def test_another_noise_fails_the_residual_test() -> None:

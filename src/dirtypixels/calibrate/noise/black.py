@@ -52,24 +52,14 @@ class BlackLevel:
 
 
 class Measured(NamedTuple):
-    """A black level as dark frames or exposures give it, DN.
+    """A black level as dark frames or exposures give it, DN."""
 
-    Args:
-        value: mean without light.
-        half: half its confidence interval.
-        tolerance: how far a stated level may be off besides.
-        dark_current: as in `BlackLevel`.
-        bent: where the means do not lie on a line over exposure, which exposure is farthest from that of the others,
-            and by how much, in words; "" where they do.
-        reach: half the interval with what any one exposure moves the line by, at least `half`.
-    """
-
-    value: float
-    half: float
-    tolerance: float
-    dark_current: tuple[float, tuple[float, float]] | None = None
-    bent: str = ""
-    reach: float = 0.0
+    value: float  # mean without light
+    half: float  # half its confidence interval
+    tolerance: float  # how far a stated level may be off besides
+    dark_current: tuple[float, tuple[float, float]] | None = None  # as in `BlackLevel`
+    bent: str = ""  # exposure that is farthest from the line of the others, and by how much; "" where all lie on one
+    reach: float = 0.0  # half the interval with what any one exposure moves the line by, at least `half`
 
 
 def black_level(
@@ -164,7 +154,7 @@ def black_level(
             f"black level {given:g} DN is stated, {measured} was found by {'the ' if source == 'intercept' else ''}"
             f"{source}; state that, or find out why",
         )
-    used = value if given is None or not kept else given
+    used = given if given is not None and kept else value
     if used < floor <= interval[1]:
         used = floor  # it is below by chance
     if used < floor:
@@ -280,12 +270,7 @@ def _unclipped_variance(mean: float, variance: float, at_floor: float, floor: fl
     covariance with the sample is -p (mean - floor).
     """
 
-    def moved(to_mean: float, to_floor: float) -> float:
-        return _unclipped(mean + to_mean, at_floor + to_floor, floor, step)
-
-    nearby, rarer = 1e-3 * (mean - floor), 1e-3 * min(at_floor, 1 - at_floor)
-    by_mean = (moved(nearby, 0.0) - moved(0.0, 0.0)) / nearby
-    by_floor = (moved(0.0, rarer) - moved(0.0, 0.0)) / rarer
-    spread = at_floor * (1 - at_floor)
+    nearby = [1e-3 * (mean - floor), 1e-3 * min(at_floor, 1 - at_floor)]
+    by = optimize.approx_fprime([mean, at_floor], lambda v: _unclipped(v[0], v[1], floor, step), nearby)
     joint = -at_floor * (mean - floor)
-    return by_mean**2 * variance + by_floor**2 * spread + 2 * by_mean * by_floor * joint
+    return float(by @ [[variance, joint], [joint, at_floor * (1 - at_floor)]] @ by)

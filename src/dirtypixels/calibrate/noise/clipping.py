@@ -19,6 +19,7 @@ _REACH = 12.0  # standard deviations beyond which the normal distribution is tak
 _FINE = 8.0  # from this many steps to the standard deviation on, rounding adds step^2 / 12 and nothing else
 _MOST_CODES = 4096  # beyond it, summing code by code costs more than it tells
 _MARGIN = 7.0  # standard deviations from the clipping points beyond which clipping is taken as absent
+_AT_ONCE = 1024  # levels whose moments are computed together: near ones share few codes and counts
 _COARSE = 0.9  # steps to the standard deviation below which rounding bends the moments over the level
 _MORE = 1.02  # by this factor sigma^2 is raised for the derivatives by it
 
@@ -36,9 +37,12 @@ class ClipRange(NamedTuple):
     step: float = 0.0
 
 
-def some_variance(alpha: float, variance: float) -> float:
-    """sigma^2, or the least that the clipped model can be computed with: it needs some Gaussian noise."""
-    return max(variance, 1e-6 * alpha**2, 1e-14)
+def some_variance(alpha: float, variance: float, step: float = 0.0) -> float:
+    """sigma^2, or the least that the clipped model can be computed with: it needs some Gaussian noise.
+
+    A tenth of a step is none in effect: a signal amid a code stays there. Less would need ever finer tables.
+    """
+    return max(variance, 1e-6 * alpha**2, (step / 10) ** 2, 1e-14)
 
 
 def unclipped_moments(level: Array, alpha: float, variance: float, step: float = 0.0, derivative: int = 0) -> Array:
@@ -74,6 +78,9 @@ def clipped_moments(level: npt.ArrayLike, alpha: float, variance: float, bounds:
     Source: Foi et al. 2008, eq. 1 and sec. IV; Foi 2009, eq. 5 (clipped observations).
     """
     z = np.atleast_1d(np.asarray(level, dtype=float))
+    if z.size > _AT_ONCE:
+        parts = np.array_split(z, math.ceil(z.size / _AT_ONCE))
+        return np.concatenate([clipped_moments(part, alpha, variance, bounds) for part in parts], axis=1)
     few = (alpha > 0) & (z >= 0) & (z <= _EXACT_COUNTS * alpha)
     result = np.empty((4, z.size))
     if few.any():

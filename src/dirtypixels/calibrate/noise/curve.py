@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -169,18 +169,19 @@ def noise_curve(
         raise ValueError(f"patches must be at least 16; found {patches}")
     frames = _frames(captures, black, white)
     dark = [] if dark_frames is None else _frames(dark_frames, black, white)
-    if illuminance is not None and len(illuminance) != len(frames):
-        raise ValueError(f"illuminance must be {len(frames)} numbers, one a capture; found {len(illuminance)}")
     lights = [1.0] * len(frames) if illuminance is None else [float(value) for value in illuminance]
+    if len(lights) != len(frames) or not all(0 <= value < np.inf for value in lights):
+        raise ValueError(f"illuminance must be {len(frames)} finite numbers >= 0, one a capture; found {lights}")
     sets, found = frame_sets([*frames, *dark], [*lights, *[0.0] * len(dark)])
     diagnostics = list(found)
-    gains = {e.iso: [other for other in sets if other.iso == e.iso] for e in sets}
-    for iso, members in list(gains.items()):
-        if all(e.dark for e in members):
-            diagnostics.append(
-                Diagnostic("dark-only", "warning", f"{members[0].name}: dark frames and no lit ones; left out")
-            )
-            del gains[iso]
+    gains: dict[float | None, list[FrameSet]] = {}
+    for iso in dict.fromkeys(e.iso for e in sets):
+        members = [e for e in sets if e.iso == iso]
+        if any(not e.dark for e in members):
+            gains[iso] = members
+        else:
+            text = f"{members[0].name}: dark frames and no lit ones; left out"
+            diagnostics.append(Diagnostic("dark-only", "warning", text))
     if not gains:
         raise ValueError("captures must hold frames with light; found dark frames only")
     if None in gains:
@@ -233,7 +234,13 @@ def _measure_gain(
 ) -> _Gain:
     """Measure the noise of one gain; `looked` is called after each look at the blocks of a color plane."""
     frames = [frame for each in sets for frame in each.frames]
-    iso, white, step = frames[0].iso, _white(frames), _step(sets)
+    iso, white, step = frames[0].iso, frames[0].white, _step(sets)
+    if white is None:
+        largest = max(float(frame.values.max()) for frame in frames)
+        raise ValueError(
+            f"white must be given where the files do not state it ({label(iso)}): the DN at which samples pile up in "
+            f"an overexposed frame; the largest sample here is {largest:g}"
+        )
     # Sensors clip at 0 DN; frames that had their black level taken off are negative and not clipped there.
     floor = 0.0 if all(float(frame.values.min()) >= 0 for frame in frames) else -np.inf
     planes: dict[str, list[PlaneBlocks]] = {plane: [] for plane in frames[0].planes()}
@@ -265,15 +272,13 @@ def _measure_gain(
         of_channel = [(b, black[plane].value) for plane, each in planes.items() if plane[0] == channel for b in each]
         blocks, blacks = [b for b, _ in of_channel], [level for _, level in of_channel]
         _check_levels_spread(blocks, blacks, name)
-        stack = patch_stack(blocks, blacks, white, patches, name, floor, step)
+        stack, lowest, left_out = patch_stack(blocks, blacks, white, patches, name, floor, step)
         try:
-            estimate = noise_level(
-                stack.values, black=blacks[0], white=white, floor=stack.floor, step=step, confidence=confidence
-            )
+            estimate = noise_level(stack, black=blacks[0], white=white, floor=lowest, step=step, confidence=confidence)
         except ValueError as error:
             raise ValueError(f"captures of {name} cannot be estimated from: {error}") from error
         estimates[channel] = _unsure_of_black(estimate, black[blocks[0].plane])
-        diagnostics += stack.diagnostics
+        diagnostics += left_out
         diagnostics += [
             replace(one, message=f"{name}: {one.message}")
             for one in estimate.diagnostics
@@ -290,16 +295,6 @@ def _measure_gain(
             )
         )
     return _Gain(estimates, black, diagnostics)
-
-
-def _white(frames: Sequence[Frame]) -> float:
-    if frames[0].white is None:
-        largest = max(float(frame.values.max()) for frame in frames)
-        raise ValueError(
-            f"white must be given where the files do not state it ({label(frames[0].iso)}): the DN at which samples "
-            f"pile up in an overexposed frame; the largest sample here is {largest:g}"
-        )
-    return frames[0].white
 
 
 def _step(sets: Sequence[FrameSet]) -> float:
@@ -361,65 +356,51 @@ def _unsure_of_black(estimate: NoiseEstimate, black: BlackLevel) -> NoiseEstimat
     reach = float(norm.ppf((1 + estimate.confidence) / 2))
     error = (black.interval[1] - black.interval[0]) / 2 / reach / (estimate.white - estimate.black)
     covariance = estimate.covariance + np.diag([0.0, (estimate.alpha * error) ** 2])
-    half = reach * float(np.sqrt(covariance[1, 1]))
-    low, high = (float(np.sqrt(max(estimate.sigma**2 + sign * half, 0.0))) for sign in (-1, 1))
-    known = {**estimate.__dict__, "covariance": covariance, "sigma_interval": (low, high)}
-    return NoiseEstimate(estimate.alpha, estimate.sigma, **known)
+    variances = estimate.sigma**2 + np.array([-reach, reach]) * np.sqrt(covariance[1, 1])
+    low, high = np.sqrt(np.maximum(variances, 0.0)).tolist()
+    return estimate.replaced(covariance=covariance, sigma_interval=(low, high))
 
 
-def _gain_diagnostics(results: dict[float, _Gain]) -> list[Diagnostic]:
+def _gain_diagnostics(results: dict[float, _Gain]) -> Iterator[Diagnostic]:
     """Whether alpha follows the gain."""
     gains = sorted(results)
-    found = []
     for channel in results[gains[0]].estimates if len(gains) > 1 else ():
         estimates = [results[iso].estimates[channel] for iso in gains]
+        name = "" if channel == "Y" else f"{channel}: "
         falling = [
             f"{one:g} and {other:g}"
             for one, other, a, b in zip(gains, gains[1:], estimates, estimates[1:], strict=False)
             if b.alpha_interval[1] < a.alpha_interval[0]
         ]
         if falling:
-            found.append(
-                Diagnostic(
-                    "gain-order",
-                    "warning",
-                    f"{_channel(channel)}alpha falls between ISO {', '.join(falling)}, where more gain should raise "
-                    f"it; look at whether the captures state the right ISO",
-                )
+            yield Diagnostic(
+                "gain-order",
+                "warning",
+                f"{name}alpha falls between ISO {', '.join(falling)}, where more gain should raise "
+                f"it; look at whether the captures state the right ISO",
             )
             continue
         ratio = np.array([e.alpha / iso for e, iso in zip(estimates, gains, strict=True)])
         off = ratio / np.median(ratio) - 1
         worst = int(np.abs(off).argmax())
         if abs(off[worst]) > GAIN_STEPS:
-            found.append(
-                Diagnostic(
-                    "gain-steps",
-                    "note",
-                    f"{_channel(channel)}alpha is not proportional to ISO: at ISO {gains[worst]:g} {off[worst]:+.0%} "
-                    f"from what the others have on each unit of ISO; cameras switch amplifiers, or scale digitally",
-                )
+            yield Diagnostic(
+                "gain-steps",
+                "note",
+                f"{name}alpha is not proportional to ISO: at ISO {gains[worst]:g} {off[worst]:+.0%} "
+                f"from what the others have on each unit of ISO; cameras switch amplifiers, or scale digitally",
             )
-    return found
 
 
-def _channel_diagnostics(results: dict[float, _Gain]) -> list[Diagnostic]:
+def _channel_diagnostics(results: dict[float, _Gain]) -> Iterator[Diagnostic]:
     """Whether the color channels have one gain."""
-    found = []
     for iso, result in results.items():
         by_alpha = sorted(result.estimates.items(), key=lambda item: item[1].alpha)
         (low, least), (high, most) = by_alpha[0], by_alpha[-1]
         if most.alpha_interval[0] > least.alpha_interval[1] and most.alpha > CHANNELS_APART * least.alpha:
-            found.append(
-                Diagnostic(
-                    "channels",
-                    "note",
-                    f"ISO {iso:g}: alpha of {high} is {most.alpha / max(least.alpha, 1e-300):.2f} times that of {low}; "
-                    f"a sensor has one gain, so the camera scales its channels, or they see a response that bends",
-                )
+            yield Diagnostic(
+                "channels",
+                "note",
+                f"ISO {iso:g}: alpha of {high} is {most.alpha / max(least.alpha, 1e-300):.2f} times that of {low}; "
+                f"a sensor has one gain, so the camera scales its channels, or they see a response that bends",
             )
-    return found
-
-
-def _channel(name: str) -> str:
-    return "" if name == "Y" else f"{name}: "

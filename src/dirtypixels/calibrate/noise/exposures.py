@@ -88,21 +88,14 @@ def frame_sets(
         that is alone and therefore left out.
 
     Raises:
-        TypeError: frames holds something else than Frames.
         ValueError: there is no frame; the frames are of several cameras, sizes or color layouts; the gain, or within
             one gain the exposure time, is known of some only; it is unknown of frames of unlike brightness; no set has
-            two frames; illuminance does not fit.
+            two frames.
     """
-    for found in frames:
-        if not isinstance(found, Frame):
-            raise TypeError(f"captures must hold Frames, as read_frames gives them; found {type(found).__name__}")
     if not frames:
         raise ValueError("captures must hold at least two frames of two exposures; found none")
-    lights = [1.0] * len(frames) if illuminance is None else [float(v) for v in illuminance]
-    if len(lights) != len(frames) or not all(0 <= v < float("inf") for v in lights):
-        raise ValueError(f"illuminance must be {len(frames)} finite numbers >= 0, one a frame; found {lights}")
     _check_alike(frames)
-    lights, recognized = recognize_dark_frames(frames, lights)
+    lights, recognized = recognize_dark_frames(frames, [1.0] * len(frames) if illuminance is None else illuminance)
     members: dict[tuple[float | None, float | None, float], list[Frame]] = defaultdict(list)
     for frame, light in zip(frames, lights, strict=True):
         members[frame.iso, frame.exposure_s, light].append(frame)
@@ -169,14 +162,12 @@ def recognize_dark_frames(
     exposure of a series lies on the line, and is not taken for dark.
 
     Args:
-        frames: of one camera and one sensor layout.
-        illuminance: (N,) at each, 0 in the dark.
+        illuminance: (N,) at each frame, 0 in the dark.
 
     Returns:
         The illuminances, and a note for each gain that has such frames.
     """
-    result = list(illuminance)
-    diagnostics = []
+    result, diagnostics = list(illuminance), []
     for iso in dict.fromkeys(frame.iso for frame in frames):
         places = [i for i, f in enumerate(frames) if f.iso == iso and f.exposure_s is not None and f.white is not None]
         exposure = np.array([(frames[i].exposure_s or 0.0) * illuminance[i] for i in places])
@@ -214,17 +205,11 @@ def _are_dark(frames: Sequence[Frame], exposure: Array) -> Mask:
 
 
 class _Brightness(NamedTuple):
-    """How bright a plane is, whatever it shows, DN; floats, or (N,) of several frames.
+    """How bright a plane is, whatever it shows, DN; floats, or (N,) of several frames."""
 
-    Args:
-        level: median over blocks of their means, so that hot pixels, edges and rounding are of little matter.
-        error: of it, by noise.
-        uneven: by how much blocks differ (from the 5th to the 95th percentile) beyond noise.
-    """
-
-    level: Any
-    error: Any
-    uneven: Any
+    level: Any  # median over blocks of their means, so that hot pixels, edges and rounding are of little matter
+    error: Any  # of it, by noise
+    uneven: Any  # by how much blocks differ (from the 5th to the 95th percentile) beyond noise
 
 
 def _brightness(values: npt.NDArray[Any]) -> _Brightness:
@@ -247,23 +232,19 @@ def _judge(seen: _Brightness, exposure: Array, frame: Frame, stated: float | Non
     candidates = (exposure > 0) & (above <= least)
     if not lit.any() or not candidates.any():
         return np.zeros_like(lit), np.zeros_like(lit)
-    black, light, sure = np.zeros_like(level), np.zeros_like(level), np.zeros_like(lit)
+    black, light, sure, near = np.zeros_like(level), np.zeros_like(level), np.zeros_like(lit), np.zeros_like(lit)
     # Where a stated level is trusted: it gives the frame enough light to be seen, and the frame is near it.
-    assumed = stated if stated is not None else 0.0 if float(level.min()) >= 0 else None
-    near = np.zeros_like(lit)
-    if assumed is not None:
-        black = np.full_like(level, assumed)
-        light = float(np.median((level[lit] - assumed) / exposure[lit])) * exposure
+    if stated is not None or float(level.min()) >= 0:
+        black += stated or 0.0
+        light = float(np.median((level - black)[lit] / exposure[lit])) * exposure
         near = _DARK * light > _LEAST * span + rounded + 3 * seen.error
-        near &= (np.abs(level - assumed) < wander) | (stated is None)
+        near &= (np.abs(level - black) < wander) | (stated is None)
     # Where the line through the other frames is: it is sure enough to tell the frame's light from none.
     used = lit | (exposure == 0)
-    different = np.unique(exposure[used]).size
-    if different > 1:
+    if (different := np.unique(exposure[used]).size) > 1:
         means = exposure[used], level[used], seen.error[used] ** 2
         light_error = _NOMINAL if different > 2 else _UNKNOWN
-        light_error *= max(1.0, exposure_line(*means, light_error).scatter)
-        line = exposure_line(*means, light_error)
+        line = exposure_line(*means, light_error * max(1.0, exposure_line(*means, light_error).scatter))
         sure = (line.slope > 0) & (3 * np.hypot(line.error, seen.error) < _DARK * line.slope * exposure)
         black, light = np.where(sure, line.start, black), np.where(sure, line.slope * exposure, light)
     dark = candidates & (sure | near) & (np.abs(level - black) < _DARK * light) & (seen.uneven < _DARK * light)

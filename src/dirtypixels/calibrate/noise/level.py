@@ -12,7 +12,7 @@ import numpy.typing as npt
 from scipy.stats import chi2, norm
 
 from dirtypixels.calibrate import diagnostics as limits
-from dirtypixels.calibrate.diagnostics import Diagnostic, Severity, verdict
+from dirtypixels.calibrate.diagnostics import Diagnostic, graded, verdict
 from dirtypixels.calibrate.noise.clipping import ClipRange
 from dirtypixels.calibrate.noise.groups import Groups, Mask, grouped
 from dirtypixels.calibrate.noise.moments_fit import MomentsFit, fitted_to_moments
@@ -171,9 +171,8 @@ def noise_level(
     used = np.ones(signal.shape[1:], dtype=bool)
     for _ in range(3):
         groups = grouped(signal, used, bounds)
-        _check_codes(groups, bounds)
-        _check_lights(groups)
-        fit = fitted_to_moments(groups, bounds, _start(groups))
+        _check_groups(groups, bounds)
+        fit = fitted_to_moments(groups, bounds, _start(groups, bounds.step))
         better = used & ~_defects(signal, groups, fit)
         if (better == used).all():
             break
@@ -202,12 +201,13 @@ def _checked(
         raise TypeError(f"stack must hold numbers; found {values.dtype}")
     if values.ndim != 4 or 0 in values.shape:
         raise ValueError(f"stack must have shape (F, P, H, W); found {values.shape}")
-    if values.shape[0] < 2:
+    frames, patches, height, width = values.shape
+    if frames < 2:
         raise ValueError("stack must hold at least 2 frames of each patch, whose difference is the noise; found 1")
-    if values.shape[1] < 2:
+    if patches < 2:
         raise ValueError("stack must hold at least 2 patches of different light; found 1")
-    if values.shape[2] * values.shape[3] < 16:
-        raise ValueError(f"patches must have at least 16 pixels; found {values.shape[2]} x {values.shape[3]}")
+    if height * width < 16:
+        raise ValueError(f"patches must have at least 16 pixels; found {height} x {width}")
     bad = int((~np.isfinite(values)).sum())
     if bad:
         raise ValueError(f"stack must be finite; found {bad} NaN or infinite of {values.size} values")
@@ -226,8 +226,9 @@ def _checked(
     return (values.astype(np.float64) - black) / span, ClipRange((floor - black) / span, 1.0, step / span)
 
 
-def _check_codes(groups: Groups, bounds: ClipRange) -> None:
-    """Refuse noise that rounding hides: well below the step, hardly any pixel changes from frame to frame."""
+def _check_groups(groups: Groups, bounds: ClipRange) -> None:
+    """Refuse noise that rounding hides (well below the step, hardly any pixel changes from frame to frame), and patches
+    whose means differ by chance alone."""
     open_ = groups.clipped < 0.5
     typical = float(np.sqrt(np.median(groups.temporal[open_]))) if open_.any() else math.inf
     if typical < 0.5 * bounds.step:
@@ -236,10 +237,6 @@ def _check_codes(groups: Groups, bounds: ClipRange) -> None:
             f"{typical:.2g} of the range, and levels {bounds.step:.2g} of it apart: take frames of more bits, or a "
             f"higher gain"
         )
-
-
-def _check_lights(groups: Groups) -> None:
-    """Refuse patches whose means differ by chance alone."""
     open_ = groups.clipped < 0.9
     mean, error = groups.mean[open_], np.sqrt(groups.temporal[open_] / (groups.pixels[open_] * groups.frames))
     if mean.size and np.ptp(mean) <= _ALIKE * float(error.max()):
@@ -249,19 +246,16 @@ def _check_lights(groups: Groups) -> None:
         )
 
 
-def _start(groups: Groups) -> Array:
-    """A straight line through the variances of what is hardly clipped."""
+def _start(groups: Groups, step: float) -> Array:
+    """A straight line through the variances of what is hardly clipped, none of them below what rounding hides."""
     least = float(np.sort(groups.clipped)[min(3, len(groups.clipped) - 1)])
     clear = groups.clipped <= max(0.01, least)
-    mean, variance = groups.mean[clear], np.maximum(groups.temporal[clear], 1e-18)
-    weight = groups.pixels[clear] / variance**2
-    scale = max(float(np.abs(mean).max()), 1e-12)
-    design = np.stack([mean / scale, np.ones_like(mean)], 1)
-    information = (design.T * weight) @ design
-    line = np.linalg.lstsq(information, design.T @ (weight * variance), rcond=None)[0]
-    least = float(variance.min())
-    alpha = max(line[0] / scale, 0.01 * least / scale, 1e-12)
-    return np.array([alpha, max(line[1], 0.01 * least, 1e-14)])
+    mean, variance = groups.mean[clear], np.maximum(groups.temporal[clear], max(step**2 / 12, 1e-18))
+    root = np.sqrt(groups.pixels[clear]) / variance
+    slope, start = np.linalg.lstsq(np.stack([mean, np.ones_like(mean)], 1) * root[:, None], variance * root)[0]
+    least = 0.01 * float(variance.min())
+    brightest = max(float(np.abs(mean).max()), 1e-12)
+    return np.array([max(slope, least / brightest, 1e-12), max(start, least, 1e-14)])
 
 
 def _defects(signal: Array, groups: Groups, fit: MomentsFit) -> Mask:
@@ -271,11 +265,9 @@ def _defects(signal: Array, groups: Groups, fit: MomentsFit) -> Mask:
     of the stack pass, raised for the Poisson distribution's excess. Patches that are clipped are not searched: there,
     sound pixels differ in ways that cannot be told from defects.
     """
-    frames, patches, height, width = signal.shape
-    labels = groups.labels
-    kept = labels >= 0
-    count = max(int(kept.sum()), 1)
-    limit = float(chi2.isf(_FALSE_ALARMS / count, frames - 1)) / (frames - 1)
+    frames, patches = signal.shape[:2]
+    kept = groups.labels >= 0
+    limit = float(chi2.isf(_FALSE_ALARMS / max(int(kept.sum()), 1), frames - 1)) / (frames - 1)
     known = np.isfinite(fit.expected) & (fit.expected > 0)
     expected = np.where(known, fit.expected, np.inf)
     alpha = max(float(fit.theta[0]), 0.0)
@@ -287,10 +279,10 @@ def _defects(signal: Array, groups: Groups, fit: MomentsFit) -> Mask:
     middle = np.nanmedian(mean, axis=1, keepdims=True)
     spread = 1.4826 * np.nanmedian(np.abs(mean - middle), axis=1, keepdims=True)
     # a group with its outliers in: its own variance says what its pixels do where the model is off
-    noisy = groups.pixel_temporal > (raised * np.maximum(expected, groups.temporal))[labels]
+    noisy = groups.pixel_temporal > (raised * np.maximum(expected, groups.temporal))[groups.labels]
     odd = np.abs(mean - middle) > _STUCK * np.maximum(spread, np.nanmedian(spread) * 0.2)
     found = kept & ~clipped[:, None] & (noisy | odd)
-    return np.asarray(found.reshape(patches, height, width))
+    return np.asarray(found.reshape(signal.shape[1:]))
 
 
 def _patch_table(signal: Array, used: Mask, groups: Groups, fit: MomentsFit, bounds: ClipRange) -> PatchTable:
@@ -299,19 +291,17 @@ def _patch_table(signal: Array, used: Mask, groups: Groups, fit: MomentsFit, bou
     n = np.bincount(groups.patch, groups.pixels, patches)
     told = np.isfinite(fit.expected)
 
-    def mean_of(values: Array, known: Mask = told, power: int = 1) -> Array:
-        weight = np.where(known, groups.pixels, 0.0)
-        total = np.bincount(groups.patch, weight**power * np.where(known, values, 0.0), patches)
-        over = np.bincount(groups.patch, weight, patches) ** power
-        return np.where(over > 0, total / np.where(over > 0, over, 1.0), np.nan)
+    # of a patch that says nothing, all groups are put together
+    counted = np.where(told | (np.bincount(groups.patch, told, patches) == 0)[groups.patch], groups.pixels, 0.0)
 
-    temporal = mean_of(groups.temporal)
-    temporal = np.where(np.isfinite(temporal), temporal, mean_of(groups.temporal, np.ones_like(told)))
-    std = np.sqrt(np.maximum(temporal, 0.0))
+    def mean_of(values: Array, power: int = 1) -> Array:
+        total = np.bincount(groups.patch, counted**power * np.where(counted, values, 0.0), patches)
+        return np.asarray(total / np.bincount(groups.patch, counted, patches) ** power)
+
+    std = np.sqrt(np.maximum(mean_of(groups.temporal), 0.0))
     fitted = np.sqrt(np.maximum(mean_of(fit.expected), 0.0))
     fitted = np.where(fitted > 0, fitted, np.nan)
-    known = told & (fit.variance > 0)
-    weight = np.where(known, np.nan_to_num(fit.expected) ** 2 / np.where(known, fit.variance, 1.0), 0.0)
+    weight = np.where(fit.known, np.nan_to_num(fit.expected) ** 2 / np.where(fit.known, fit.variance, 1.0), 0.0)
     share = np.bincount(groups.patch, weight, patches)
     per_frame = np.nanmean(np.where(used, signal, np.nan).reshape(frames, patches, -1), axis=2)
     mean = per_frame.mean(0)
@@ -341,7 +331,6 @@ def _diagnostics(estimate: NoiseEstimate, converged: bool) -> Iterator[Diagnosti
     """All that speaks for or against an estimate."""
     table, alpha = estimate.patches, estimate.alpha
     used = np.isfinite(table.fitted)
-    severity: Severity
     if residual := _residual(table):
         yield residual
     if not converged:
@@ -349,16 +338,14 @@ def _diagnostics(estimate: NoiseEstimate, converged: bool) -> Iterator[Diagnosti
     dead = int(table.defects.sum())
     if dead:
         total = int(table.pixels.sum()) + dead
-        severity = "warning" if dead > limits.HOT_PIXELS * total else "note"
-        yield Diagnostic(
-            "hot-pixels", severity, f"{dead} of {total} pixels are hot, stuck or flicker, and were left out"
-        )
+        severity = graded(dead / total, limits.HOT_PIXELS, math.inf)
+        text = f"{dead} of {total} pixels are hot, stuck or flicker, and were left out"
+        yield Diagnostic("hot-pixels", severity, text)
     drift = float(np.nanmax(table.drift, initial=0.0))
     if drift > limits.DRIFT_NOTE:
-        severity = "failure" if drift > limits.DRIFT_FAILURE else "warning" if drift > limits.DRIFT_WARNING else "note"
         yield Diagnostic(
             "drift",
-            severity,
+            graded(drift, limits.DRIFT_WARNING, limits.DRIFT_FAILURE),
             f"the light changed by up to {drift:.1%} between frames of a patch; taken out of the noise, but for what "
             f"is clipped",
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,7 @@ from dirtypixels.calibrate.diagnostics import (
     NONLINEAR_FAILURE,
     NONLINEAR_WARNING,
     Diagnostic,
-    Severity,
+    graded,
 )
 from dirtypixels.calibrate.noise.patches import PlaneBlocks
 
@@ -24,21 +24,15 @@ _BINS = 12
 _WITHIN = (0.05, 0.95)
 
 
-@dataclass(frozen=True)
-class Linearity:
-    """How far the mean is from a line over exposure.
+class Linearity(NamedTuple):
+    """How far the mean is from a line over exposure."""
 
-    Args:
-        level: (N,) mean above black, as a fraction of the range, increasing.
-        deviation: (N,) relative deviation from the line there.
-        error: mean of the deviations' magnitudes: the linearity error of EMVA 1288 Release 4.
-    """
-
-    level: Array
-    deviation: Array
+    level: Array  # (N,) mean above black, as a fraction of the range, increasing
+    deviation: Array  # (N,) relative deviation from the line there
 
     @property
     def error(self) -> float:
+        """The linearity error of EMVA 1288 Release 4."""
         return float(np.abs(self.deviation).mean())
 
     @property
@@ -67,25 +61,19 @@ def linearity(planes: Sequence[PlaneBlocks], black: float, white: float) -> Line
     level = y / (white - black)
     inside = np.stack([s.unclipped & s.smooth for s in lit]) & (level >= _WITHIN[0]) & (level <= _WITHIN[1])
     blocks = inside.sum(0) >= 3
-    if not blocks.any():
-        return None
     y, level, inside = y[:, blocks], level[:, blocks], inside[:, blocks]
     weight = np.where(inside, 1 / np.where(inside, y, 1.0) ** 2, 0.0)
-    total, by_x, by_xx = (np.sum(weight * x**power, 0) for power in range(3))
-    by_y, by_xy = np.sum(weight * y, 0), np.sum(weight * x * y, 0)
-    determinant = total * by_xx - by_x**2
-    determinant = np.where(determinant > 1e-12 * total * by_xx, determinant, np.nan)
-    slope = (total * by_xy - by_x * by_y) / determinant
-    offset = (by_xx * by_y - by_x * by_xy) / determinant
-    deviation = (y / (offset + slope * x) - 1)[inside]
-    level = level[inside]
-    known = np.isfinite(deviation)
-    if not known.any():
+    x_off, y_off = (v - (weight * v).sum(0) / weight.sum(0) for v in (x, y))
+    across = (weight * x_off**2).sum(0)
+    inside &= across > 1e-12 * (weight * x**2).sum(0)
+    if not inside.any():
         return None
-    bins = np.clip((level[known] - _WITHIN[0]) / (_WITHIN[1] - _WITHIN[0]) * _BINS, 0, _BINS - 1).astype(int)
+    slope = (weight * x_off * y_off).sum(0) / np.maximum(across, 1e-300)
+    deviation = y / (y - y_off + slope * x_off) - 1
+    bins = np.clip((level[inside] - _WITHIN[0]) / (_WITHIN[1] - _WITHIN[0]) * _BINS, 0, _BINS - 1).astype(int)
     count = np.bincount(bins, minlength=_BINS)
     there = count > 0
-    return Linearity(*(np.bincount(bins, v[known], _BINS)[there] / count[there] for v in (level, deviation)))
+    return Linearity(*(np.bincount(bins, v[inside], _BINS)[there] / count[there] for v in (level, deviation)))
 
 
 def linearity_diagnostics(found: dict[str, Linearity | None]) -> tuple[Diagnostic, ...]:
@@ -94,9 +82,7 @@ def linearity_diagnostics(found: dict[str, Linearity | None]) -> tuple[Diagnosti
     if not known:
         return ()
     name, worst = max(known.items(), key=lambda item: item[1].error)
-    severity: Severity = (
-        "failure" if worst.error > NONLINEAR_FAILURE else "warning" if worst.error > NONLINEAR_WARNING else "note"
-    )
+    severity = graded(worst.error, NONLINEAR_WARNING, NONLINEAR_FAILURE)
     at = worst.level[np.abs(worst.deviation).argmax()]
     message = (
         f"{name}: the mean is off a line over exposure by {worst.error:.2%} on average (EMVA 1288 linearity error), "
@@ -132,12 +118,11 @@ def drift_diagnostics(drifts: dict[str, float]) -> tuple[Diagnostic, ...]:
     if worst <= DRIFT_WARNING:
         steady = f"the light was steady to {worst:.2%} between frames of an exposure"
         return (Diagnostic("steady-light", "note", steady),)
-    severity: Severity = "failure" if worst > DRIFT_FAILURE else "warning"
     many = sum(value > DRIFT_WARNING for value in known.values())
     return (
         Diagnostic(
             "drift",
-            severity,
+            graded(worst, DRIFT_WARNING, DRIFT_FAILURE),
             f"the light changed by {worst:.1%} between frames of {name} ({many} of {len(known)} exposures changed by "
             f"more than {DRIFT_WARNING:.0%}); use steady light (daylight and lamps on mains flicker), and one exposure "
             f"time for one light",

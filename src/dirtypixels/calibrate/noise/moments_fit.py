@@ -30,23 +30,41 @@ _CLOSE = 1e-6  # of a standard deviation: a Newton step later the error is far b
 
 
 @dataclass(frozen=True)
-class MomentsFit:
-    """A fitted noise level; arrays over groups are (G,), NaN where a group says nothing (clipped all through).
+class _State:
+    """What one theta makes of every group; (G,), NaN where a group says nothing (clipped all through).
 
     Args:
         theta: (2,) alpha and sigma^2, unconstrained.
-        covariance: (2, 2) of theta, from the pixels' own scatter, and no less than the model expects.
-        level: mean before clipping.
-        expected: temporal variance that theta gives, clipped and rounded.
-        variance: of ``temporal - expected`` by chance at this theta.
-        converged: whether the equations were solved.
+        level, spread: mean and variance of the pixels' levels before clipping, which are taken as normal; a spread
+            below 0, as the measured one may be by chance, goes on linearly.
+        expected: temporal variance of a clipped sample, mean over the levels.
+        variance: of ``temporal - expected`` by chance.
+        by_mean, by_spatial: derivatives of `expected` by the measured mean and spatial variance.
     """
 
     theta: Array
-    covariance: Array
     level: Array
+    spread: Array
     expected: Array
     variance: Array
+    by_mean: Array
+    by_spatial: Array
+
+    @property
+    def known(self) -> Mask:
+        return np.asarray(np.isfinite(self.expected) & (self.variance > 0))
+
+
+@dataclass(frozen=True)
+class MomentsFit(_State):
+    """What the fitted theta makes of every group.
+
+    Args:
+        covariance: (2, 2) of theta, from the pixels' own scatter, and no less than the model expects.
+        converged: whether the equations were solved.
+    """
+
+    covariance: Array
     converged: bool
 
 
@@ -68,8 +86,8 @@ def fitted_to_moments(groups: Groups, bounds: ClipRange, start: Array) -> Moment
     here = _state(groups, bounds, start, near)
     converged, damping, last = False, 1.0, np.zeros(2)
     for count in range(_STEPS):
-        information, score = _equations(groups, here, _slope(groups, bounds, near, here))
-        step = _solved(information, score)
+        known, weighted, information = _equations(groups, bounds, near, here)
+        step = _solved(information, weighted.T @ (groups.temporal - here.expected)[known])
         size = math.sqrt(max(float(step @ information @ step), 0.0))
         # Where no light ends and light begins the response has a kink; steps may go to and fro about it for ever.
         if count == _FULL_STEPS or (count > _FULL_STEPS and step @ information @ last < 0):
@@ -84,34 +102,8 @@ def fitted_to_moments(groups: Groups, bounds: ClipRange, start: Array) -> Moment
         if size < _SMALL or (damping < 0.5 and damping * size < _AT_KINK):
             converged = True
             break
-    covariance = _sandwich(groups, here, _slope(groups, bounds, near, here))
-    return MomentsFit(here.theta, covariance, here.level, here.expected, here.variance, converged)
-
-
-@dataclass(frozen=True)
-class _State:
-    """What one theta makes of every group; (G,).
-
-    Args:
-        theta: (2,) alpha and sigma^2.
-        level, spread: mean and variance of the pixels' levels before clipping, which are taken as normal; a spread
-            below 0, as the measured one may be by chance, goes on linearly.
-        expected: temporal variance of a clipped sample, mean over the levels.
-        variance: of ``temporal - expected`` by chance.
-        by_mean, by_spatial: derivatives of `expected` by the measured mean and spatial variance.
-    """
-
-    theta: Array
-    level: Array
-    spread: Array
-    expected: Array
-    variance: Array
-    by_mean: Array
-    by_spatial: Array
-
-    @property
-    def known(self) -> Mask:
-        return np.asarray(np.isfinite(self.expected) & (self.variance > 0))
+    covariance = _sandwich(groups, here, *_equations(groups, bounds, near, here))
+    return MomentsFit(**vars(here), covariance=covariance, converged=converged)
 
 
 def _near_an_edge(groups: Groups, bounds: ClipRange, theta: Array) -> Mask:
@@ -144,7 +136,8 @@ def _state(groups: Groups, bounds: ClipRange, theta: Array, near: Mask, guess: _
     )
     if not near.any():
         return state
-    response = Response(max(alpha, 0.0), some_variance(max(alpha, 0.0), float(theta[1])), bounds)
+    alpha = max(alpha, 0.0)
+    response = Response(alpha, some_variance(alpha, float(theta[1]), bounds.step), bounds)
     dark = mean[near] < (max(bounds.low, -1.0) + bounds.high) / 2
     even = dark & (response.variance < (_FEW_PHOTONS * response.alpha) ** 2)
     spatial = np.where(even, 0.0, groups.spatial[near])
@@ -168,14 +161,7 @@ def _levels(
 ) -> tuple[Array, Array, Array, Mask]:
     """Solve ``E_z[M(z)] = mean, Var_z[M(z)] = spatial`` for ``z ~ N(level, spread)``, M the clipped mean, by Newton.
 
-    Args:
-        response: the moments over the level.
-        mean, spatial: (G,) clipped mean and variance of the clipped means.
-        offsets: (G,) where the spread is one of offsets.
-        level, spread: (G,) to start from.
-
-    Returns:
-        Level and spread, `_mixed` there, and (G,) whether there are such a level and spread.
+    From a level and spread to start with, to those, `_mixed` there, and (G,) whether there are such.
     """
     noise = response.alpha * np.clip(level, 0, None) + response.variance
     unsolved = True
@@ -265,8 +251,9 @@ def _chance(response: Response, level: Array, spread: Array, by_mean: Array, by_
     return np.asarray((given_level + over_levels**2) @ _WEIGHTS)
 
 
-def _slope(groups: Groups, bounds: ClipRange, near: Mask, here: _State) -> Array:
-    """(G, 2) derivative of the expected variance by theta."""
+def _equations(groups: Groups, bounds: ClipRange, near: Mask, here: _State) -> tuple[Mask, Array, Array]:
+    """Which groups say something, their weighted derivatives (K, 2) of the expected variance by theta, and the
+    information matrix."""
     slope = np.stack([groups.mean, np.ones_like(groups.mean)], axis=1)
     if near.any():
         least = float(groups.temporal.min(where=groups.temporal > 0, initial=1.0))
@@ -275,14 +262,9 @@ def _slope(groups: Groups, bounds: ClipRange, near: Mask, here: _State) -> Array
             moved[i] += max(by, 1e-14)
             there = _state(groups, bounds, moved, near, here)
             slope[near, i] = ((there.expected - here.expected) / (moved[i] - here.theta[i]))[near]
-    return slope
-
-
-def _equations(groups: Groups, here: _State, slope: Array) -> tuple[Array, Array]:
-    """Information matrix and score."""
     known = here.known & np.isfinite(slope).all(1)
     weighted = slope[known] / here.variance[known, None]
-    return weighted.T @ slope[known], weighted.T @ (groups.temporal - here.expected)[known]
+    return known, weighted, weighted.T @ slope[known]
 
 
 def _misfit(groups: Groups, there: _State, weights: _State) -> float:
@@ -293,17 +275,15 @@ def _misfit(groups: Groups, there: _State, weights: _State) -> float:
     return float((off**2 / weights.variance[known]).sum()) + 1e3 * float(lost.sum())
 
 
-def _sandwich(groups: Groups, here: _State, slope: Array) -> Array:
+def _sandwich(groups: Groups, here: _State, known: Mask, weighted: Array, information: Array) -> Array:
     """Covariance of theta from the scatter of what each pixel adds to the equations.
 
     That sees what the model does not know of, but is itself uncertain where few patches decide, and then intervals that
     happen to come out short miss the truth more often. So no standard error is below that of the model.
     """
-    known = here.known & np.isfinite(slope).all(1)
-    weighted = slope[known] / here.variance[known, None]
     # Levels that are all alike leave nothing to solve for; what comes out is told by its intervals.
     with np.errstate(over="ignore", invalid="ignore"):
-        bread = _solved(weighted.T @ slope[known], np.eye(2))
+        bread = _solved(information, np.eye(2))
         meat = weighted.T @ (weighted * _scatter(groups, here)[known, None])
         found = bread @ meat @ bread.T
     wider = np.sqrt(np.maximum(np.diag(bread) / np.maximum(np.diag(found), 1e-300), 1.0))

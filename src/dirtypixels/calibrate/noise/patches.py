@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -32,13 +31,13 @@ class PlaneBlocks:
         plane: "R", "Gr", "Gb", "B" or "Y".
         size: samples of the plane along each side of a block.
         row, column: the plane's first sample in each block.
-        mean: over the block and all frames.
+        hot: how many samples lie more than 6 standard deviations above the mean in every frame.
         frame_means: (F, P) over the block in each frame.
+        mean: over the block and all frames.
         standard_deviation: of a pixel from frame to frame, drift of the whole block removed.
         structure: spread of the light within the block, its slope removed, over `standard_deviation` (or 1/4096 of the
             range).
         low, high: fractions of the samples at the floor and at white.
-        hot: how many samples lie more than 6 standard deviations above the mean in every frame.
     """
 
     frame_set: FrameSet
@@ -46,13 +45,13 @@ class PlaneBlocks:
     size: int
     row: npt.NDArray[np.int64]
     column: npt.NDArray[np.int64]
-    mean: Array
+    hot: npt.NDArray[np.int64]
     frame_means: Array
+    mean: Array
     standard_deviation: Array
     structure: Array
     low: Array
     high: Array
-    hot: npt.NDArray[np.int64]
 
     @property
     def smooth(self) -> Mask:
@@ -74,8 +73,6 @@ def plane_blocks(frame_set: FrameSet, plane: str, size: int, floor: float, white
     """Look at all blocks of a color plane, one frame at a time.
 
     Args:
-        frame_set: F >= 2 frames of one scene.
-        plane: its name in `Frame.planes`.
         size: samples along each side of a block, a multiple of 4.
         floor, white: DN at which the sensor clips.
 
@@ -111,25 +108,14 @@ def plane_blocks(frame_set: FrameSet, plane: str, size: int, floor: float, white
     parts = average.reshape(rows, _PARTS, size // _PARTS, columns, _PARTS, size // _PARTS).mean((2, 5))
     chance = variance / (frames * (size // _PARTS) ** 2)
     spread = np.sqrt(np.maximum(_variance_about_plane(parts) - chance, 0.0))
-    row, column = np.meshgrid(np.arange(rows) * size, np.arange(columns) * size, indexing="ij")
     least_deviation = (white - max(floor, 0.0)) / 4096  # less matters to nobody, and blocks near white have hardly any
     against = np.maximum(np.sqrt(variance), least_deviation)
     bar = means.mean(0) + _HOT * against
     hot = (least.reshape(rows, size, columns, size) > bar[:, None, :, None]).sum((1, 3))
-    return PlaneBlocks(
-        frame_set,
-        plane,
-        size,
-        row.ravel(),
-        column.ravel(),
-        means.mean(0).ravel(),
-        means.reshape(frames, -1),
-        np.sqrt(variance).ravel(),
-        (spread / against).ravel(),
-        (low / frames).ravel(),
-        (high / frames).ravel(),
-        hot.ravel(),
-    )
+    row, column = size * np.indices((rows, columns)).reshape(2, -1)
+    found = (means.mean(0), np.sqrt(variance), spread / against, low / frames, high / frames)
+    per_block = (each.ravel() for each in found)
+    return PlaneBlocks(frame_set, plane, size, row, column, hot.ravel(), means.reshape(frames, -1), *per_block)
 
 
 def _variance_about_plane(parts: Array) -> Array:
@@ -166,20 +152,6 @@ def spread_over_levels(means: Array, limit: int, bins: int = 32) -> npt.NDArray[
     return np.sort(np.concatenate(chosen))
 
 
-class PatchStack(NamedTuple):
-    """Patches of one gain and one color channel.
-
-    Args:
-        values: (F, P, size, size) DN.
-        floor: DN at which they are clipped in the dark.
-        diagnostics: what was left out.
-    """
-
-    values: npt.NDArray[np.float32]
-    floor: float
-    diagnostics: tuple[Diagnostic, ...]
-
-
 def patch_stack(
     planes: Sequence[PlaneBlocks],
     blacks: Sequence[float],
@@ -188,7 +160,7 @@ def patch_stack(
     name: str,
     floor: float = 0.0,
     step: float = 0.0,
-) -> PatchStack:
+) -> tuple[npt.NDArray[np.float32], float, tuple[Diagnostic, ...]]:
     """Patches of one gain and one color channel, from all of its frames and planes.
 
     F is the smallest number of frames of a set: more frames make more patches. A plane with another black level than
@@ -202,6 +174,9 @@ def patch_stack(
         limit: how many patches at most, spread over the levels.
         name: gain and channel, for messages.
         step: distance of the codes, DN; the floor of all is one of them.
+
+    Returns:
+        The patches (F, P, size, size), DN; at how many DN they are clipped in the dark; and what was left out.
     """
     frames = min(len(each.frame_set.frames) for each in planes)
     candidates: list[tuple[PlaneBlocks, float, int, int]] = []
@@ -238,43 +213,35 @@ def patch_stack(
                 f"exposure, and were left out",
             )
         )
-    return PatchStack(stack, lowest, tuple(diagnostics))
+    return stack, lowest, tuple(diagnostics)
 
 
-def block_diagnostics(planes: Sequence[PlaneBlocks]) -> tuple[Diagnostic, ...]:
+def block_diagnostics(planes: Sequence[PlaneBlocks]) -> Iterator[Diagnostic]:
     """What to say of the blocks of one gain: edges, saturation, and pixels that are hot in the dark."""
     name, size = label(planes[0].frame_set.iso), planes[0].size
     total = sum(each.mean.size for each in planes)
-    found = []
     if edges := sum(int((~each.smooth).sum()) for each in planes):
-        found.append(
-            Diagnostic(
-                "structure",
-                "warning" if edges > EDGES_WARNING * total else "note",
-                f"{name}: {edges} of {total} blocks of {size} x {size} samples hold edges and were left out, as the "
-                f"least movement between frames would count as noise",
-            )
+        yield Diagnostic(
+            "structure",
+            "warning" if edges > EDGES_WARNING * total else "note",
+            f"{name}: {edges} of {total} blocks of {size} x {size} samples hold edges and were left out, as the "
+            f"least movement between frames would count as noise",
         )
     if saturated := sum(int((each.smooth & each.saturated).sum()) for each in planes):
-        found.append(
-            Diagnostic(
-                "saturated",
-                "note",
-                f"{name}: {saturated} of {total} blocks are white in all samples, which says nothing of the noise, "
-                f"and were left out",
-            )
+        yield Diagnostic(
+            "saturated",
+            "note",
+            f"{name}: {saturated} of {total} blocks are white in all samples, which says nothing of the noise, "
+            f"and were left out",
         )
     dark = [each for each in planes if each.frame_set.dark]
     longest = max((each.frame_set for each in dark), key=lambda s: s.exposure_s or 0.0, default=None)
     seen = [each for each in dark if each.frame_set is longest]
     if hot := sum(int(each.hot.sum()) for each in seen):
         samples = sum(each.hot.size * size**2 for each in seen)
-        found.append(
-            Diagnostic(
-                "hot-pixels",
-                "warning" if hot > HOT_PIXELS * samples else "note",
-                f"{name}: {hot} of the sensor's {samples} pixels are hot: in the dark ({seen[0].frame_set.name}) more "
-                f"than 6 standard deviations above the mean in every frame",
-            )
+        yield Diagnostic(
+            "hot-pixels",
+            "warning" if hot > HOT_PIXELS * samples else "note",
+            f"{name}: {hot} of the sensor's {samples} pixels are hot: in the dark ({seen[0].frame_set.name}) more "
+            f"than 6 standard deviations above the mean in every frame",
         )
-    return tuple(found)

@@ -14,6 +14,7 @@ from matplotlib.ticker import FuncFormatter
 from dirtypixels.calibrate.diagnostics import CLIPPED
 from dirtypixels.calibrate.noise.clipping import clipped_moments, some_variance
 from dirtypixels.calibrate.noise.curve import MeasuredCurve
+from dirtypixels.calibrate.noise.exposures import label
 from dirtypixels.calibrate.noise.level import NoiseEstimate
 from dirtypixels.plotting import DPI, INK, dress, save
 
@@ -59,10 +60,10 @@ def plot_residuals(curve: MeasuredCurve, path: str | Path) -> None:
         for part, channel in zip(line, channels, strict=True):
             upper, lower = part.subplots(2, 1, sharex=True, height_ratios=(3, 2))
             _panel(upper, lower, curve.estimates[iso, channel], channel)
-            name = f"ISO {iso:g}" + ("" if channel == "Y" else f", {channel}")
             estimate = curve.estimates[iso, channel]
             state = "" if estimate.passed else f"    {_VERDICTS[False][0]}"
-            upper.set_title(f"{name}{state}\n{_figures(estimate)}", fontsize=7.5, color=INK, loc="left")
+            title = f"{label(iso, channel)}{state}\n{_figures(estimate)}"
+            upper.set_title(title, fontsize=7.5, color=INK, loc="left")
     save(figure, path)
 
 
@@ -81,7 +82,7 @@ def _panel(upper: Any, lower: Any, estimate: NoiseEstimate, channel: str) -> Non
     clipped = (table.low + table.high)[known] > CLIPPED
     pale = 0.3 if len(mean) < 300 else 0.1
     reach = 0.01
-    for group, color, label in (
+    for group, color, name in (
         (~clipped, _COLORS[channel], "patches, not clipped"),
         (clipped, _CLIPPED_COLOR, "patches, clipped in part"),
     ):
@@ -93,7 +94,7 @@ def _panel(upper: Any, lower: Any, estimate: NoiseEstimate, channel: str) -> Non
         at, ratio, ratio_error, expected = _binned(mean[group], measured[group], fitted[group], error[group])
         reach = max(reach, 1.3 * float((np.abs(ratio) + 2 * ratio_error).max()))
         bars = {"color": color, "fmt": "o", "ms": 3.5, "lw": 1.2, "mec": "white", "mew": 0.4, "zorder": 4}
-        upper.errorbar(at, expected * (1 + ratio), expected * ratio_error, label=label, **bars)
+        upper.errorbar(at, expected * (1 + ratio), expected * ratio_error, label=name, **bars)
         lower.errorbar(at, ratio, ratio_error, **bars)
     upper.plot(*_fitted(estimate), color=INK, lw=1, zorder=3, label="fitted, clipped")
     lower.axhline(0, color=INK, lw=1, zorder=3)
@@ -141,12 +142,8 @@ def _fitted(estimate: NoiseEstimate) -> tuple[Array, Array]:
 
 
 def _root(value: npt.ArrayLike) -> Array:
-    array = np.asarray(value, dtype=float)
-    result: Array = np.sign(array) * np.sqrt(np.abs(array))
-    return result
+    return np.asarray(np.copysign(np.sqrt(np.abs(value)), value), dtype=float)
 
 
 def _square(value: npt.ArrayLike) -> Array:
-    array = np.asarray(value, dtype=float)
-    result: Array = np.sign(array) * array**2
-    return result
+    return np.asarray(np.copysign(np.square(value), value), dtype=float)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -13,10 +13,11 @@ from scipy import stats
 from torch import Tensor
 
 from dirtypixels.calibrate import diagnostics as limits
-from dirtypixels.calibrate.diagnostics import Diagnostic, Severity
+from dirtypixels.calibrate.diagnostics import Diagnostic
 from dirtypixels.calibrate.noise.black import BlackLevel
 from dirtypixels.calibrate.noise.clipping import ClipRange
 from dirtypixels.calibrate.noise.curve import MeasuredCurve
+from dirtypixels.calibrate.noise.exposures import label
 from dirtypixels.calibrate.noise.intensity_bins import (
     MOST_CLIPPED,
     BinsFit,
@@ -43,8 +44,6 @@ from dirtypixels.raw.levels import check_levels
 
 Array = npt.NDArray[np.float64]
 
-METHOD = "single raw photographs, smooth parts of their finest wavelet coefficients (Foi et al. 2008)"
-
 _FEWEST_VALUES = 16
 _CLIPPED_THROUGH = 0.95
 # The first rounds lean to the bins that lie low, since what structure is left over lies high.
@@ -55,16 +54,6 @@ _SETTLED = 0.005
 _ALLOWANCE = (0.015, 0.1)
 # Windows whose activity is up to a standard deviation above the limit, for each that is below, where all is noise.
 _BUSY = float((stats.norm.cdf(2) - stats.norm.cdf(1)) / stats.norm.cdf(1))
-
-
-class _Channel(NamedTuple):
-    """The planes of one color, in units of the signal, and what is known of them."""
-
-    name: str
-    planes: list[Array]
-    bounds: ClipRange
-    black: float
-    white: float
 
 
 def single_image_noise(
@@ -125,7 +114,7 @@ def single_image_noise(
     if step is not None and not (step >= 0 and math.isfinite(step)):
         raise ValueError(f"step must be at least 0 and finite; found {step:g}")
     channels = _of_frame(capture, black, white) if isinstance(capture, Frame) else _of_plane(capture, black, white)
-    return {name: _measured(_checked(name, parts, floor, step), confidence) for name, parts in channels.items()}
+    return {name: _measured(name, parts, floor, step, confidence) for name, parts in channels.items()}
 
 
 _Parts = list[tuple[Array, float, float]]  # values in DN, black and white level
@@ -160,24 +149,21 @@ def _of_plane(capture: npt.ArrayLike, black: float | None, white: float | None) 
     return {"Y": [(values.astype(np.float64), level, top)]}
 
 
-def _checked(name: str, parts: _Parts, floor: float, step: float | None) -> _Channel:
-    """Planes in units of the signal, clipped to what the model knows; raises where there is nothing to measure."""
-    whole = all(np.array_equal(values, np.rint(values)) for values, _, _ in parts)
-    black, white = float(np.mean([b for _, b, _ in parts])), parts[0][2]
-    span = white - black
-    for values, level, _ in parts:
+def _check_values(name: str, parts: _Parts, every: Array, floor: float) -> None:
+    """Raise where there is nothing to measure."""
+    lowest, white = min(b for _, b, _ in parts), parts[0][2]
+    for values, *_ in parts:
         if min(values.shape) < SMALLEST:
             raise ValueError(
                 f"capture must be at least {SMALLEST} x {SMALLEST} a color; found {values.shape} of {name}"
             )
-        if floor > level:
-            raise ValueError(f"floor must be at most black {level:g}; found {floor:g}")
-        if values.min() < floor:
-            raise ValueError(
-                f"floor must be at most the least value, {values.min():g} in {name}; found {floor:g} "
-                "(minus infinity where values below black were not cut off)"
-            )
-    every = np.concatenate([values.ravel() for values, _, _ in parts])
+    if floor > lowest:
+        raise ValueError(f"floor must be at most black {lowest:g}; found {floor:g}")
+    if every.min() < floor:
+        raise ValueError(
+            f"floor must be at most the least value, {every.min():g} in {name}; found {floor:g} "
+            "(minus infinity where values below black were not cut off)"
+        )
     low, high = float((every <= floor).mean()), float((every >= white).mean())
     different = np.unique(every[:: max(1, every.size // 1_000_000)]).size
     if different == 1:
@@ -192,46 +178,44 @@ def _checked(name: str, parts: _Parts, floor: float, step: float | None) -> _Cha
             f"capture must have at least {_FEWEST_VALUES} different values; found {different} in {name} "
             "(too coarsely quantized, or no raw photograph)"
         )
-    rounding = (1.0 if whole else 0.0) if step is None else step
-    planes = [np.clip((v - b) / (w - b), (floor - b) / (w - b), 1.0) for v, b, w in parts]
-    return _Channel(name, planes, ClipRange((floor - black) / span, 1.0, rounding / span), black, white)
 
 
-def _measured(channel: _Channel, confidence: float) -> NoiseEstimate:
-    planes = [wavelet_coefficients(plane, channel.bounds.low, channel.bounds.high) for plane in channel.planes]
+def _measured(name: str, parts: _Parts, floor: float, step: float | None, confidence: float) -> NoiseEstimate:
+    every = np.concatenate([values.ravel() for values, _, _ in parts])
+    _check_values(name, parts, every, floor)
+    if step is None:
+        step = float(np.array_equal(every, np.rint(every)))
+    black, white = float(np.mean([b for _, b, _ in parts])), parts[0][2]
+    bounds = ClipRange((floor - black) / (white - black), 1.0, step / (white - black))
+    signals = [np.clip((v - b) / (w - b), (floor - b) / (w - b), 1.0) for v, b, w in parts]
+    planes = [wavelet_coefficients(signal, bounds.low, bounds.high) for signal in signals]
     try:
-        found, bins, chosen, settled = _search(planes, channel.bounds)
+        try:
+            found, bins, chosen, settled = _searched(planes, bounds)
+        except ValueError:  # leaning to the low bins leaves too little of a small photograph
+            found, bins, chosen, settled = _searched(planes, bounds, above=1.0)
     except ValueError as error:
-        raise ValueError(f"{error}; in {channel.name}") from None
+        raise ValueError(f"{error}; in {name}") from None
     choice = _judged(planes, chosen, found.response)
-    covariance = _covariance(found, bins, choice.unexplained)
+    covariance = _covariance(found, bins, max(0.0, choice.busy - _BUSY))
     return NoiseEstimate.of_fit(
         np.array([found.alpha, found.variance]),
         covariance,
         confidence,
-        black=channel.black,
-        white=channel.white,
-        bounds=channel.bounds,
+        black=black,
+        white=white,
+        bounds=bounds,
         patches=_table(found, bins),
         diagnostics=(
-            *_choice_diagnostics(channel, choice, bins),
-            *_fit_diagnostics(found, bins, covariance, channel.bounds.step, settled),
+            *_choice_diagnostics(signals, bounds, choice, bins),
+            *_fit_diagnostics(found, bins, covariance, bounds.step, settled),
         ),
     )
 
 
-_Found = tuple[BinsFit, IntensityBins, list[Mask], bool]
-
-
-def _search(planes: Sequence[WaveletCoefficients], bounds: ClipRange) -> _Found:
-    """Lean to the low bins at first; where too little is left then, as of a small photograph, go straight."""
-    try:
-        return _searched(planes, bounds, _WEIGHT_ABOVE)
-    except ValueError:
-        return _searched(planes, bounds, 1.0)
-
-
-def _searched(planes: Sequence[WaveletCoefficients], bounds: ClipRange, above: float) -> _Found:
+def _searched(
+    planes: Sequence[WaveletCoefficients], bounds: ClipRange, above: float = _WEIGHT_ABOVE
+) -> tuple[BinsFit, IntensityBins, list[Mask], bool]:
     """Choose smooth parts, fit, choose again; until the standard deviations settle."""
     chosen = quiet(planes)
     if not any(mask.any() for mask in chosen):
@@ -297,26 +281,13 @@ def _table(found: BinsFit, bins: IntensityBins) -> PatchTable:
     )
 
 
-@dataclass(frozen=True)
-class _Choice:
-    """What the windows chosen, and those next to them, tell of the choice.
+class _Choice(NamedTuple):
+    """What the windows chosen, and those next to them, tell of the choice."""
 
-    Args:
-        share: of the photograph.
-        busy: windows a little too busy to be noise, for each that was chosen; 0.16 where all is noise.
-        calm: of those chosen, the share that is too quiet to be noise; 0.03 where all is noise.
-        clipped: share of windows that are mostly clipped.
-    """
-
-    share: float
-    busy: float
-    calm: float
-    clipped: float
-
-    @property
-    def unexplained(self) -> float:
-        """What noise does not explain of `busy`."""
-        return max(0.0, self.busy - _BUSY)
+    share: float  # of the photograph that was chosen
+    busy: float  # windows a little too busy to be noise, for each that was chosen; 0.16 where all is noise
+    calm: float  # of those chosen, the share that is too quiet to be noise; 0.03 where all is noise
+    clipped: float  # share of windows that are mostly clipped
 
 
 def _judged(planes: Sequence[WaveletCoefficients], chosen: Sequence[Mask], response: WaveletResponse) -> _Choice:
@@ -329,7 +300,9 @@ def _judged(planes: Sequence[WaveletCoefficients], chosen: Sequence[Mask], respo
     return _Choice(float(kept.mean()), float(busy.sum() / kept.sum()), calm, float(clipped.mean()))
 
 
-def _choice_diagnostics(channel: _Channel, choice: _Choice, bins: IntensityBins) -> Iterator[Diagnostic]:
+def _choice_diagnostics(
+    signals: Sequence[Array], bounds: ClipRange, choice: _Choice, bins: IntensityBins
+) -> Iterator[Diagnostic]:
     """On what was chosen of a photograph, and from what."""
     count = int(bins.count.sum())
     yield Diagnostic(
@@ -346,8 +319,8 @@ def _choice_diagnostics(channel: _Channel, choice: _Choice, bins: IntensityBins)
             f"only {count} wavelet coefficients show noise alone: the standard deviation is known to "
             f"{100 * chance:.0f} %, if all are noise",
         )
-    pixels = np.concatenate([plane.ravel() for plane in channel.planes])
-    low, high = float((pixels <= channel.bounds.low).mean()), float((pixels >= channel.bounds.high).mean())
+    pixels = np.concatenate([signal.ravel() for signal in signals])
+    low, high = float((pixels <= bounds.low).mean()), float((pixels >= bounds.high).mean())
     if low + high > limits.CLIPPED_PIXELS:
         yield Diagnostic(
             "clipping",
@@ -378,26 +351,23 @@ def _fit_diagnostics(
     found: BinsFit, bins: IntensityBins, covariance: Array, step: float, settled: bool
 ) -> Iterator[Diagnostic]:
     """On the noise fitted: whether alpha and sigma are told apart, rounding acts as noise, and chance explains it."""
-    severity: Severity
     error = float(np.sqrt(covariance[0, 0]))
     lowest, highest = float(bins.mean.min()), float(bins.mean.max())
     # where the Poisson part is surely small at the brightest level, it is told apart well enough
     small = (found.alpha + 2 * error) * highest < 0.1 * found.variance
     if error >= limits.ALPHA_UNSURE_WARNING * found.alpha and not small:
-        severity = "failure" if error > limits.ALPHA_UNSURE_FAILURE * found.alpha else "warning"
         yield Diagnostic(
             "short-range",
-            severity,
+            "failure" if error > limits.ALPHA_UNSURE_FAILURE * found.alpha else "warning",
             f"levels from {lowest:.3g} to {highest:.3g} hardly tell alpha from sigma: alpha is {found.alpha:.2g} with "
             f"a standard error of {error:.2g}; only the standard deviation between those levels is sound",
         )
     std = np.sqrt(found.alpha * np.maximum(bins.mean, 0) + found.variance)
     typical = float(np.average(std, weights=bins.count))
     if typical < limits.COARSE_STEPS_WARNING * step:
-        severity = "failure" if typical < limits.COARSE_STEPS_FAILURE * step else "warning"
         yield Diagnostic(
             "coarse-steps",
-            severity,
+            "failure" if typical < limits.COARSE_STEPS_FAILURE * step else "warning",
             f"the noise's standard deviation is {typical / step:.2f} steps of quantization on average, too little for "
             "rounding to act as noise; take a higher gain, or data of more bits",
         )
@@ -478,11 +448,10 @@ def single_image_curve(
     for done, (iso, frame) in enumerate(sorted(by_iso.items()), start=1):
         for channel, estimate in single_image_noise(frame, confidence=confidence).items():
             estimates[iso, channel] = estimate
-            where = f"ISO {iso:g}" + ("" if channel == "Y" else f", {channel}")
             diagnostics += [
-                Diagnostic(f.kind, f.severity, f"{where}: {f.message}")
-                for f in estimate.diagnostics
-                if f.severity != "note"
+                replace(one, message=f"{label(iso, channel)}: {one.message}")
+                for one in estimate.diagnostics
+                if one.severity != "note"
             ]
         if progress is not None:
             progress(done, len(by_iso))
@@ -493,4 +462,5 @@ def single_image_curve(
         if (level := frame.black_of(plane)) is not None
     }
     white = {iso: frame.white for iso, frame in by_iso.items() if frame.white is not None}
-    return MeasuredCurve(estimates, black, white, tuple(diagnostics), exposure, METHOD)
+    method = "single raw photographs, smooth parts of their finest wavelet coefficients (Foi et al. 2008)"
+    return MeasuredCurve(estimates, black, white, tuple(diagnostics), exposure, method)

@@ -40,9 +40,6 @@ SMALLEST = 32
 #: median of |N(0, 1)|
 MEDIAN = float(ndtri(0.75))
 
-# Sums of powers of the two-dimensional wavelet: how much of the pixels' skewness and excess kurtosis a coefficient has.
-_THIRD = float((WAVELET**3).sum() ** 2)
-_FOURTH = float((WAVELET**4).sum() ** 2)
 # Clipping points beyond these, in standard deviations from the light, are tabulated as these.
 _NEAR, _FAR = 1.0, 3.5
 # Standard deviations from an end beyond which clipping changes nothing.
@@ -94,14 +91,9 @@ def wavelet_coefficients(plane: Array, low: float, high: float) -> WaveletCoeffi
     level, mean = _halves(_filtered(plane, WAVELET**2, WAVELET**2))
     clipped = [ndimage.uniform_filter(c.astype(np.float64), WINDOW_PIXELS) for c in (plane <= low, plane >= high)]
     corner = SCALING.size // 2
-    parts = (
-        _filtered(plane, WAVELET, WAVELET),
-        level,
-        mean,
-        _windowed(edges),
-        np.maximum(_windowed(scaling**2) - _windowed(scaling) ** 2, 0.0),
-        *(c[corner:, corner:][: mean.shape[0], : mean.shape[1]] for c in clipped),
-    )
+    spread = np.maximum(_windowed(scaling**2) - _windowed(scaling) ** 2, 0.0)
+    fractions = (c[corner:, corner:][: mean.shape[0], : mean.shape[1]] for c in clipped)
+    parts = (_filtered(plane, WAVELET, WAVELET), level, mean, _windowed(edges), spread, *fractions)
     inside = slice(WINDOW - 1, 1 - WINDOW)
     return WaveletCoefficients(*(np.ascontiguousarray(part[inside, inside]) for part in parts))
 
@@ -159,14 +151,8 @@ class WaveletResponse:
         self.std: Array = np.sqrt(second)
         below, above = (bounds.low - self.light) / spread, (self.light - bounds.high) / spread
         self.low, self.high = ndtr(below), ndtr(above)
-        # of the Poisson part where it is not clipped: excess kurtosis alpha^3 y / v^2, skewness^2 alpha^4 y^2 / v^3
-        excess = (1 - self.low - self.high) ** 2 * alpha**3 * self.light / spread**4
-        skewness = excess * alpha * self.light / spread**2
-        change = _THIRD**2 * skewness * (MEDIAN**4 - 10 * MEDIAN**2 + 15) / 72
-        change += _FOURTH * excess * (MEDIAN**2 - 3) / 24
         near = (np.clip(v, -_FAR, _NEAR) for v in (below, above))
-        self.robust_std: Array = self.std * _clipped_ratio()(*near, grid=False) * (1 + change)
-        self.robust_std *= _chosen(fourth / second**2 - 3)
+        self.robust_std: Array = self.std * _clipped_ratio()(*near, grid=False) * _chosen(fourth / second**2 - 3)
 
     def of(self, values: Array, mean: Array) -> Array:
         """One of the attributes at means of the clipped signal."""
