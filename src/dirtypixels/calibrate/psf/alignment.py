@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from dirtypixels.calibrate.psf import mapping as mappings
 from dirtypixels.calibrate.psf import registration
 from dirtypixels.calibrate.psf.chart import BernoulliChart
 from dirtypixels.calibrate.psf.mapping import Mapping, Points, Rest
-from dirtypixels.calibrate.psf.markers import Markers, checked_image, find_markers
+from dirtypixels.calibrate.psf.markers import Markers, find_markers
 from dirtypixels.calibrate.psf.registration import Shifts
 
 MOST_BLUR_PX = 4.0
@@ -46,10 +46,8 @@ class Alignment:
         mapping: the map: perspective, distortion, and a smooth rest where it is needed.
         markers: the markers that were found.
         rms_px: root mean square distance of measured and fitted places over all windows, in pixels.
-        residuals: (N, 2) measured minus fitted place of each marker, in pixels.
         shifts: what was left to measure in windows all over the frame after the last fit.
         blur_px: median over the frame of the blur's RMS radius in pixels, the pixel aperture not counted.
-        cell_px: median width of a cell in pixels.
         diagnostics: what is worth knowing, those of the markers included.
     """
 
@@ -57,19 +55,9 @@ class Alignment:
     mapping: Mapping
     markers: Markers
     rms_px: float
-    residuals: Points
     shifts: Shifts
     blur_px: float
-    cell_px: float
     diagnostics: tuple[Diagnostic, ...]
-
-    def to_image(self, points: npt.ArrayLike) -> Points:
-        """(N, 2) chart coordinates to pixels (x, y), pixel centers at integers; NaN behind the camera."""
-        return self.mapping.to_image(points)
-
-    def to_chart(self, points: npt.ArrayLike) -> Points:
-        """(N, 2) pixels to chart coordinates, to 1e-6 px; NaN where no point of the chart's plane is seen."""
-        return self.mapping.to_chart(points)
 
 
 def align(
@@ -94,7 +82,7 @@ def align(
         RuntimeError: OpenCV is not installed.
     """
     markers = find_markers(image, chart, saturation=saturation, partial=partial)
-    picture = checked_image(image)
+    picture = np.ascontiguousarray(image, dtype=np.float32)
     size = (picture.shape[0], picture.shape[1])
     current = mappings.fit(markers.chart, markers.image, size)
     spacing, blur = max(size) / 22, 1.0
@@ -107,22 +95,24 @@ def align(
         shifts = measured(current, smooth, sparse)
         blur = float(np.clip(np.median(shifts.blur), 0.3, MOST_BLUR_PX))
         current = _refitted(current, shifts, markers)
-    _check_blur(blur)
+    if (radius := blur * np.sqrt(2)) > MOST_BLUR_PX:
+        raise ValueError(
+            f"image is out of focus: the blur's RMS radius is {radius:.1f} px or more, at most {MOST_BLUR_PX:g} px can "
+            "be measured. Focus on the chart"
+        )
     current, diagnostics = _with_rest(current, shifts, chart)
     if current.rest is not None:
         shifts = measured(current, 0.0, 1.0)
         current = _with_rest(current, shifts, chart, needed=True)[0]
     left = shifts.against(current)
-    rms = float(np.sqrt((left.shift**2).sum(1).mean()))
+    rms = left.rms_px
     return Alignment(
         size=size,
         mapping=current,
         markers=markers,
         rms_px=rms,
-        residuals=markers.image - current.to_image(markers.chart),
         shifts=left,
         blur_px=float(np.median(np.hypot(*left.blur.T))),
-        cell_px=float(np.median(current.cell_px(markers.chart))),
         diagnostics=markers.diagnostics + diagnostics + _judged(rms),
     )
 
@@ -163,9 +153,9 @@ def _with_rest(
     current: Mapping, shifts: Shifts, chart: BernoulliChart, needed: bool = False
 ) -> tuple[Mapping, tuple[Diagnostic, ...]]:
     """The map with a spline for what it leaves, if that predicts windows which the spline has not seen."""
-    base = current.shifted(None)
+    base = replace(current, rest=None)
     left = shifts.against(base)
-    before = float(np.sqrt((left.shift**2).sum(1).mean()))
+    before = left.rms_px
 
     def spline(which: Shifts) -> Rest:
         return Rest(which.chart, which.shift, _weights(which) ** 2, chart.shape, max(chart.shape) / 8)
@@ -183,16 +173,7 @@ def _with_rest(
         "corrected. The chart is not flat, or the lens distorts in an unusual way"
     )
     severity: Severity = "warning" if most > 0.5 else "note"
-    return base.shifted(rest), (Diagnostic("not-flat", severity, message),)
-
-
-def _check_blur(blur: float) -> None:
-    radius = blur * np.sqrt(2)
-    if radius > MOST_BLUR_PX:
-        raise ValueError(
-            f"image is out of focus: the blur's RMS radius is {radius:.1f} px or more, at most {MOST_BLUR_PX:g} px can "
-            "be measured. Focus on the chart"
-        )
+    return replace(base, rest=rest), (Diagnostic("not-flat", severity, message),)
 
 
 def _judged(rms: float) -> tuple[Diagnostic, ...]:

@@ -1,4 +1,4 @@
-"""The frame in blocks: where they lie, and the nodes of a PSF field made from their middles."""
+"""The frame in blocks: where they lie, what stands in for those without a PSF, and the nodes made of all."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy.typing as npt
 from dirtypixels.calibrate.psf.mapping import hats
 
 Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
 
 MOST_ROWS, MOST_COLUMNS = 9, 12
 
@@ -131,6 +132,32 @@ class Blocks:
             psfs, unsure = np.moveaxis(found, 0, axis), np.moveaxis(off, 0, axis)
         psfs = np.maximum(psfs, 0.0)
         return np.asarray(psfs / psfs.sum((-2, -1), keepdims=True))
+
+
+def filled(values: Floats, trusted: Bools) -> Floats:
+    """What is known of blocks, with the others filled from their neighbors.
+
+    ``v = sum_i v_i / d_i^2 / sum_i 1 / d_i^2`` over the 4 nearest trusted blocks (and all as near as the fourth), d the
+    distance in blocks. A mean of PSFs is a PSF again: >= 0, sum 1.
+
+    Args:
+        values: (R, C, ...).
+        trusted: (R, C), at least one True.
+
+    Raises:
+        ValueError: no block is trusted.
+    """
+    if not trusted.any():
+        raise ValueError("trusted must be True for at least one block; found none")
+    found = np.array(values)
+    known = np.argwhere(trusted)
+    for place in np.argwhere(~trusted):
+        distance = ((known - place) ** 2).sum(1).astype(float)
+        near = distance <= np.sort(distance)[:4][-1]
+        weights = 1 / distance[near]
+        parts = values[tuple(known[near].T)]
+        found[tuple(place)] = np.tensordot(weights / weights.sum(), parts, 1)
+    return found
 
 
 def between(psfs: Floats, error: Floats) -> Floats:

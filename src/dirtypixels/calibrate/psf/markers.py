@@ -13,7 +13,6 @@ from dirtypixels.calibrate.psf import diagnosis
 from dirtypixels.calibrate.psf.chart import BernoulliChart
 from dirtypixels.calibrate.psf.corner_grid import (
     LEAST_CORRELATION,
-    Candidate,
     Correspondence,
     candidates,
     correspond,
@@ -72,7 +71,7 @@ def find_markers(
             shows no chart, another chart, a mirrored one, one cut off or partly hidden, or one too near or too far.
         RuntimeError: OpenCV is not installed.
     """
-    picture = checked_image(image)
+    picture = _checked_image(image)
     diagnosis.check_exposure(picture, saturation)
     found = _best(picture, chart)
     if found is None or not (found.correlation > LEAST_CORRELATION or found.grid.plausible):
@@ -88,13 +87,8 @@ def find_markers(
     return Markers(points, chart.markers[index], index, found.quarters, diagnostics)
 
 
-def checked_image(image: npt.NDArray[Any]) -> _Picture:
-    """(H, W) float32.
-
-    Raises:
-        TypeError: not numbers.
-        ValueError: another shape, smaller than 64 x 64, or not finite.
-    """
+def _checked_image(image: npt.NDArray[Any]) -> _Picture:
+    """(H, W) float32, numbers, at least 64 x 64, finite."""
     found = np.asarray(image)
     if found.dtype.kind not in "fiu":
         raise TypeError(f"image must be an array of real numbers; found {found.dtype}")
@@ -123,7 +117,9 @@ def _best(picture: _Picture, chart: BernoulliChart) -> Correspondence | None:
         grid = grow(points[sure], scores[sure], (0.75 * chart.block * guess, 1.9 * chart.block * guess))
         if grid is None or grid.count < 6:
             continue
-        for candidate in _tried(candidates(grid, chart)):
+        # Those worth a look at the noise: the best by polarity, few where one stands out.
+        ways = candidates(grid, chart)[:12]
+        for candidate in (one for one in ways if one.agreement >= ways[0].agreement - 0.15):
             found = correspond(candidate, grid, picture, chart)
             known = found.correlation > LEAST_CORRELATION
             # Without the noise's word, the grid with more markers of the right polarity says more about the picture.
@@ -137,14 +133,6 @@ def _best(picture: _Picture, chart: BernoulliChart) -> Correspondence | None:
             if found.grid.count >= 0.9 * len(chart.markers) and (known or found.agreement > 0.95):
                 break
     return None if best is None else best[1]
-
-
-def _tried(found: list[Candidate]) -> list[Candidate]:
-    """Candidates worth a look at the noise: the best by polarity, few where one stands out."""
-    if not found:
-        return []
-    least = found[0].agreement - 0.15
-    return [one for one in found[:12] if one.agreement >= least]
 
 
 def _completed(

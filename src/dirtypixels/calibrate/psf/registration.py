@@ -39,6 +39,11 @@ class Shifts:
     def __getitem__(self, which: npt.NDArray[Any]) -> Shifts:
         return Shifts(*(getattr(self, field.name)[which] for field in fields(self)))
 
+    @property
+    def rms_px(self) -> float:
+        """Root mean square length of the shifts in pixels."""
+        return float(np.sqrt((self.shift**2).sum(1).mean()))
+
     def against(self, fitted: Mapping) -> Shifts:
         """The same measurements as displacements against another map."""
         return replace(self, shift=self.image - fitted.to_image(self.chart))
@@ -109,7 +114,6 @@ def measure(
     reach = np.arange(-half - margin, half + margin + 1)
     inner = slice(margin, -margin)
     ramp_y, ramp_x = np.mgrid[-half : half + 1, -half : half + 1].reshape(2, -1) / half
-
     far = 2 * int(np.ceil(2.5 * width)) + 1
 
     def one(center: _Points, sharp: _Points) -> tuple[float, ...]:
@@ -121,9 +125,10 @@ def measure(
             return (np.nan,) * 8
         sharp = np.nan_to_num(sharp, nan=1.0)
         model = cv2.GaussianBlur(sharp, (0, 0), width) if width > 0 else sharp
-        down, right = _slopes(model)
-        xy = _slopes(right)[0]
-        xx, yy = _bends(model, 1), _bends(model, 0)
+        down, right = (np.gradient(model, axis=axis) for axis in (0, 1))
+        xy = np.gradient(right, axis=0)
+        # second differences, wrong at the border, which the margin holds
+        xx, yy = (np.roll(model, 1, axis) + np.roll(model, -1, axis) - 2 * model for axis in (1, 0))
         rows = np.clip(y + reach, 0, height - 1)
         columns = np.clip(x + reach, 0, across - 1)
         seen = picture[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
@@ -166,15 +171,3 @@ def measure(
     table = table[~np.isnan(table).any(1)]
     middle, shift = table[:, :2], table[:, 2:4]
     return Shifts(mapping.to_chart(middle), middle + shift, shift, table[:, 4], table[:, 5:7], table[:, 7])
-
-
-def _slopes(picture: _Points) -> tuple[_Points, _Points]:
-    """Central differences along y and x."""
-    down, right = np.gradient(picture)
-    return np.asarray(down), np.asarray(right)
-
-
-def _bends(picture: _Points, axis: int) -> _Points:
-    """Second differences along an axis; wrong at the border, which the margin holds."""
-    found = np.roll(picture, 1, axis) + np.roll(picture, -1, axis) - 2 * picture
-    return np.asarray(found, dtype=np.float64)
