@@ -211,7 +211,7 @@ class TestWrongPictures:
             find_markers(capture(scene, snr_db=-9.0), scene.chart, saturation=5.0)
 
 
-class TestExceptions:
+class TestRaises:
     @pytest.mark.parametrize(
         ("image", "error", "words"),
         [

@@ -199,10 +199,8 @@ def darkness(black: dict[str, float], white: dict[str, float], step_dn: float) -
     told on a monochrome sensor, nor where the colors are about as bright as each other, nor if it is below what
     ink that is not quite gray would make (some 3 % of the white level). PSFs do not depend on it.
 
-    Args:
-        black: signal of the chart's black in each plane.
-        white: signal of its white in each plane.
-        step_dn: DN from the stated black level to the white level.
+    `black` and `white` are the signals of the chart in each plane, `step_dn` DN from the stated black level to the
+    white level.
     """
     colors: dict[str, list[str]] = {}
     for plane in black:

@@ -196,8 +196,7 @@ class Candidate:
         index: (R, C) number of the marker at each corner of the grid, -1 for none.
         agrees: (R, C) whether a corner's polarity is that marker's.
         agreement: share of the grid's corners of which it is.
-        quarters: quarter turns, counter-clockwise, of the chart in the picture.
-        mirrored: whether the chart is seen mirrored.
+        quarters, mirrored: how the chart is seen in the picture, see `turned`.
     """
 
     index: npt.NDArray[np.int64]
@@ -209,13 +208,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Correspondence(Candidate):
-    """A candidate that was looked at.
-
-    Args:
-        grid: the corners.
-        mapping: the map from chart to picture that follows.
-        correlation: of the picture with the chart's noise, see `noise_correlation`.
-    """
+    """A candidate that was looked at: the map that follows, and its `noise_correlation`."""
 
     grid: CornerGrid
     mapping: Mapping

@@ -316,28 +316,22 @@ def slopes(own: tuple[Floats, Floats], neighbors: Sequence[tuple[tuple[Floats, F
 
     ``(k_next - k_last) / (place_next - place_last)``, where there is no neighbor with the block itself in its place
 
-    Args:
-        own: the block's (row, column) and its PSF (k, k).
-        neighbors: for each axis the next and the last block's, or None.
+    `own` is the block's (row, column) and its PSF (k, k), `neighbors` for each axis the next and the last block's.
     """
-    found = []
+    found = np.zeros((2, *own[1].shape))
     for axis, (after, before) in enumerate(neighbors):
         (later, one), (earlier, other) = after or own, before or own
-        distance = later[axis] - earlier[axis]
-        found.append((one - other) / distance if distance > 0 else np.zeros_like(own[1]))
-    return np.stack(found)
+        if (distance := later[axis] - earlier[axis]) > 0:
+            found[axis] = (one - other) / distance
+    return found
 
 
 def change(sharp: npt.NDArray[np.float32], tilt: Floats, down: npt.NDArray[Any], across: npt.NDArray[Any]) -> Floats:
-    """(h, w) what a PSF's linear change away from a place adds to a block.
+    """(h, w) what a PSF's linear change away from a place, `tilt` of `slopes`, adds to a block.
 
     ``v(n) = down(n) (slope_down * sharp)(n) + across(n) (slope_across * sharp)(n)``
 
-    Args:
-        sharp: (h + k - 1, w + k - 1) the sharp correspondence.
-        tilt: (2, k, k) of `slopes`.
-        down: (h,) pixels from the place where the change is 0.
-        across: (w,) likewise.
+    `down` (h,) and `across` (w,) are pixels from the place where the change is 0.
     """
     steps = fftconvolve(sharp[None].astype(np.float64), tilt, mode="valid", axes=(1, 2))
     return np.asarray(down[:, None] * steps[0] + across * steps[1])

@@ -11,8 +11,7 @@ from numpy.polynomial import polynomial
 
 from dirtypixels.calibrate import diagnostics as limits
 from dirtypixels.calibrate.diagnostics import Diagnostic, Kind
-from dirtypixels.calibrate.psf import registration
-from dirtypixels.calibrate.psf.alignment import Alignment
+from dirtypixels.calibrate.psf.alignment import Alignment, window_centers, window_px
 from dirtypixels.calibrate.psf.chart import BernoulliChart
 from dirtypixels.calibrate.psf.corner_grid import opencv
 from dirtypixels.calibrate.psf.coverage import window_fractions
@@ -212,10 +211,10 @@ def _window_levels(
     noise: FlatNoise,
 ) -> Levels:
     """Means over windows all over the chart, and the white share that the sharp chart, blurred alike, has there."""
-    half = registration.window_px(alignment.size) // 2
+    half = window_px(alignment.size) // 2
     blur = max(alignment.blur_px / np.sqrt(2), 0.3)
     reach = np.arange(-half - int(4 * blur) - 2, half + int(4 * blur) + 3)
-    centers = registration.window_centers(alignment.size, alignment.mapping, chart, max(alignment.size) / 18)
+    centers = window_centers(alignment.size, alignment.mapping, chart, max(alignment.size) / 18)
 
     def samples(lines: slice, middle: int) -> npt.NDArray[np.int64]:
         """Full-resolution lines of the plane that lie in a window."""
