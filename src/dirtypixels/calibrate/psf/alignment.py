@@ -93,9 +93,7 @@ class Alignment:
     diagnostics: tuple[Diagnostic, ...]
 
 
-def align(
-    image: npt.NDArray[Any], chart: BernoulliChart, *, saturation: float = 1.0, partial: bool = False
-) -> Alignment:
+def align(image: npt.NDArray[Any], chart: BernoulliChart, *, partial: bool = False) -> Alignment:
     """Find out where a chart lies in its picture, to a few hundredths of a pixel.
 
     The markers give a first map. Windows all over the frame are then registered with the sharp chart blurred alike, and
@@ -103,9 +101,8 @@ def align(
     taken up by a smooth spline, if windows that it was not fitted to agree.
 
     Args:
-        image: (H, W) linear light at full resolution (for a mosaic: `raw.mosaic.full_green`), black about 0.
+        image: (H, W) linear light at full resolution (for a mosaic: `raw.mosaic.full_green`), black about 0, white 1.
         chart: the chart that was photographed.
-        saturation: the value of `image` at which the sensor saturates.
         partial: take a chart that is cut off by the frame.
 
     Raises:
@@ -114,7 +111,7 @@ def align(
             `find_markers`; or it is out of focus beyond `MOST_BLUR_PX`, or too noisy for the pattern to be seen.
         RuntimeError: OpenCV is not installed.
     """
-    markers = find_markers(image, chart, saturation=saturation, partial=partial)
+    markers = find_markers(image, chart, partial=partial)
     picture = np.ascontiguousarray(image, dtype=np.float32)
     size = (picture.shape[0], picture.shape[1])
     current = mappings.fit(markers.chart, markers.image, size)
@@ -138,16 +135,9 @@ def align(
         shifts = measured(current, 0.0, 1.0)
         current = _with_rest(current, shifts, chart, needed=True)[0]
     left = shifts.against(current)
-    rms = left.rms_px
-    return Alignment(
-        size=size,
-        mapping=current,
-        markers=markers,
-        rms_px=rms,
-        shifts=left,
-        blur_px=float(np.median(np.hypot(*left.blur.T))),
-        diagnostics=markers.diagnostics + diagnostics + _judged(rms),
-    )
+    blur_px = float(np.median(np.hypot(*left.blur.T)))
+    diagnostics = markers.diagnostics + diagnostics + _judged(left.rms_px)
+    return Alignment(size, current, markers, left.rms_px, left, blur_px, diagnostics)
 
 
 def _trusted(shifts: Shifts) -> Shifts:
@@ -188,7 +178,6 @@ def _with_rest(
     """The map with a spline for what it leaves, if that predicts windows which the spline has not seen."""
     base = replace(current, rest=None)
     left = shifts.against(base)
-    before = left.rms_px
 
     def spline(which: Shifts) -> Rest:
         return Rest(which.chart, which.shift, _weights(which) ** 2, chart.shape, max(chart.shape) / 8)
@@ -197,13 +186,13 @@ def _with_rest(
         half = np.arange(len(left.error)) % 2 == 0
         missed = [left[~one].shift - spline(left[one])(left[~one].chart) for one in (half, ~half)]
         after = float(np.sqrt((np.concatenate(missed) ** 2).sum(1).mean()))
-        if before < _WORTH_A_REST_PX or after > 0.7 * before:
+        if left.rms_px < _WORTH_A_REST_PX or after > 0.7 * left.rms_px:
             return base, ()
     rest = spline(left)
     most = float(np.hypot(*rest(left.chart).T).max())
     message = (
-        f"perspective and lens polynomial leave {before:.3f} px rms, up to {most:.2f} px, that varies smoothly; it is "
-        "corrected. The chart is not flat, or the lens distorts in an unusual way"
+        f"perspective and lens polynomial leave {left.rms_px:.3f} px rms, up to {most:.2f} px, that varies smoothly; "
+        "it is corrected. The chart is not flat, or the lens distorts in an unusual way"
     )
     severity: Severity = "warning" if most > 0.5 else "note"
     return replace(base, rest=rest), (Diagnostic("not-flat", severity, message),)

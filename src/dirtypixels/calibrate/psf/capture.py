@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -118,7 +118,7 @@ class ChartCapture:
         for name, one in fields.items():
             known = {f.kind for f in diagnostics}
             new = [f for f in one.diagnostics if f.kind not in known]
-            diagnostics += [Diagnostic(f.kind, f.severity, f"plane {name}: {f.message}") for f in new]
+            diagnostics += [replace(f, message=f"plane {name}: {f.message}") for f in new]
         clipped = signal >= CLIPPED
         _on_scale(signal, frame.cfa, fields)
         return cls(chart, frame.cfa, signal, clipped, alignment, fields, tuple(diagnostics))
@@ -172,7 +172,7 @@ def check_pattern(
     found = []
     for row, column in np.ndindex(2, 2):
         places = (slice(row, None, 2), slice(column, None, 2))
-        patches = patch_levels(signal, alignment, chart, places, np.inf)[0]
+        patches = patch_levels(signal, alignment, chart, places)[0]
         if not {0.0, 1.0} <= set(patches.share):
             return
         black, white = (patches.share == share for share in (0, 1))

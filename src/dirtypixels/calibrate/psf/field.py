@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -166,21 +167,31 @@ def psf_field(
         if progress is not None:
             progress(round(_STEPS * done), _STEPS * total)
 
-    captures = []
+    captures, diagnostics = [], []
     for number, frame in enumerate(frames):
         report(number)
+        whose = f"{frame.name}: " if len(frames) > 1 else ""
         try:
             captures.append(ChartCapture.of(frame, chart, partial=partial))
         except ValueError as error:
-            if len(frames) == 1:
-                raise
-            raise ValueError(f"{frame.name}: {error}") from error
+            raise ValueError(f"{whose}{error}") from error
+        diagnostics += [replace(one, message=whose + one.message) for one in captures[-1].diagnostics]
     # Six standard deviations of nearly the widest blur to each side.
     widest = max(float(np.percentile(one.alignment.shifts.blur.max(1), 90)) for one in captures)
     wanted = max(2 * math.ceil(6 * widest) + 1, SIZES[0])
     side = min(wanted, SIZES[1]) if size is None else int(size)
-    grid = grid or Blocks.for_size((height, width), side, step, _snr_db(captures))
-    _check_samples(grid, side, step)
+    if grid is None:
+        # 20 log10 of white less black over the noise, of the darkest plane of all captures together
+        worst = min(plane.snr_db for one in captures for plane in one.flat_fields.values())
+        snr_db = worst + 20 * math.log10(2) + 10 * math.log10(len(captures))
+        grid = Blocks.for_size((height, width), side, step, snr_db)
+    rows, columns = grid.of((0, 0))
+    samples = ((rows.stop - rows.start) // step) * ((columns.stop - columns.start) // step)
+    if samples < 4 * side**2:
+        raise ValueError(
+            f"size and blocks must leave 4 samples of each color for each of the PSF's {side} x {side} taps; found "
+            f"{samples} samples in each of {grid.rows} x {grid.columns} blocks. Use fewer blocks or a smaller size"
+        )
 
     def estimated(grid: Blocks, begin: int, centroids: Floats | None = None) -> Estimates:
         return estimate(
@@ -199,11 +210,6 @@ def psf_field(
             f"capture gives no PSF that can be trusted in any of {grid.rows} x {grid.columns} blocks; the first has "
             f"{reasons[0, 0]}"
         )
-    diagnostics = [
-        one if len(frames) == 1 else Diagnostic(one.kind, one.severity, f"{frame.name}: {one.message}")
-        for frame, capture_ in zip(frames, captures, strict=True)
-        for one in capture_.diagnostics
-    ]
     diagnostics += block_diagnostics(found.quality, reasons, found.psfs)
     if size is None and wanted > side:
         message = (
@@ -296,12 +302,6 @@ def _frames(capture: Capture | Sequence[Capture]) -> list[Frame]:
     return frames
 
 
-def _snr_db(captures: Sequence[ChartCapture]) -> float:
-    """20 log10 of white less black over the noise, of the darkest plane of all captures together."""
-    worst = min(plane.snr_db for one in captures for plane in one.flat_fields.values())
-    return worst + 20 * math.log10(2) + 10 * math.log10(len(captures))
-
-
 def _finer(grid: Blocks, size: int, step: int, found: Estimates) -> Blocks:
     """Finer blocks where the PSF's change within and between these is more than their noise."""
     known = np.asarray(np.isfinite(found.quality.noise).all(-1))
@@ -311,16 +311,6 @@ def _finer(grid: Blocks, size: int, step: int, found: Estimates) -> Blocks:
     apart = math.sqrt(8 / 15) * between(filled(found.psfs, known), found.quality.error)
     change = np.hypot(found.quality.change, apart)[known]
     return grid.refined(size, step, float(np.median(found.quality.noise[known])), float(np.median(change)))
-
-
-def _check_samples(grid: Blocks, size: int, step: int) -> None:
-    rows, columns = grid.of((0, 0))
-    samples = ((rows.stop - rows.start) // step) * ((columns.stop - columns.start) // step)
-    if samples < 4 * size**2:
-        raise ValueError(
-            f"size and blocks must leave 4 samples of each color for each of the PSF's {size} x {size} taps; found "
-            f"{samples} samples in each of {grid.rows} x {grid.columns} blocks. Use fewer blocks or a smaller size"
-        )
 
 
 def _source(

@@ -97,8 +97,6 @@ def flat_field(
     alignment: Alignment,
     chart: BernoulliChart,
     where: tuple[slice, slice] = (slice(None), slice(None)),
-    *,
-    saturation: float = 1.0,
 ) -> FlatField:
     """Black and white maps from a frame, or from one plane of a mosaic.
 
@@ -110,16 +108,15 @@ def flat_field(
     Nothing is said of the black level that was subtracted, except where black is no print's: PSFs do not depend on it.
 
     Args:
-        signal: (H, W) linear light of the frame, finite.
+        signal: (H, W) linear light of the frame, finite; the white level is 1.
         alignment: of the frame.
         chart: the chart.
         where: rows and columns of the plane, as `raw.frames.plane_slices` gives them.
-        saturation: the value at which the signal is clipped.
 
     Raises:
         ValueError: too few patches are in the frame, or its white is not brighter than its black in all of them.
     """
-    patches, noise, clipped = patch_levels(signal, alignment, chart, where, saturation)
+    patches, noise, clipped = patch_levels(signal, alignment, chart, where)
     count = min(int((patches.share == 0).sum()), int((patches.share == 1).sum()))
     if count < 6:
         raise ValueError(f"signal must show at least 6 black and 6 white patches of the chart; found {count}")
@@ -146,16 +143,12 @@ def flat_field(
     missed = (levels.value - b - levels.share * (w - b)) ** 2 - levels.error**2
     residual = float(np.sqrt(max(missed.mean(), 0.0))) / step
     typical = float(np.median(b)), float(np.median(w))
-    found = _diagnostics(*typical, lit, clipped, bend, residual, snr, saturation)
+    found = _diagnostics(*typical, lit, clipped, bend, residual, snr)
     return FlatField(alignment.size, *maps, noise, typical, snr, bend, residual, found)
 
 
 def patch_levels(
-    signal: npt.NDArray[Any],
-    alignment: Alignment,
-    chart: BernoulliChart,
-    where: tuple[slice, slice],
-    saturation: float,
+    signal: npt.NDArray[Any], alignment: Alignment, chart: BernoulliChart, where: tuple[slice, slice]
 ) -> tuple[Levels, FlatNoise, float]:
     """Levels of the squares' insides in a plane, the noise in them, and the clipped share of white pixels."""
     values = signal[where]
@@ -185,7 +178,7 @@ def patch_levels(
         spread = part.var(ddof=1) / (1 - 2 / (9 * (part.size - 1))) ** 3
         found.append((*middle, part.mean(), color, part.size, spread))
         if color:
-            clipped.append((part >= CLIPPED * saturation).mean())
+            clipped.append((part >= CLIPPED).mean())
     table = np.array(found).reshape(-1, 6)
     value, share, size, variance = table[:, 2:].T
     noise = _flat_noise(value, variance, share)
@@ -204,11 +197,7 @@ def _flat_noise(level: Floats, variance: Floats, color: Floats) -> FlatNoise:
 
 
 def _window_levels(
-    signal: npt.NDArray[Any],
-    alignment: Alignment,
-    chart: BernoulliChart,
-    where: tuple[slice, slice],
-    noise: FlatNoise,
+    signal: npt.NDArray[Any], alignment: Alignment, chart: BernoulliChart, where: tuple[slice, slice], noise: FlatNoise
 ) -> Levels:
     """Means over windows all over the chart, and the white share that the sharp chart, blurred alike, has there."""
     half = window_px(alignment.size) // 2
@@ -273,14 +262,14 @@ def _units(places: Floats, size: tuple[int, int]) -> tuple[Floats, Floats]:
 
 
 def _diagnostics(
-    black: float, white: float, lit: float, clipped: float, bend: float, residual: float, snr: float, saturation: float
+    black: float, white: float, lit: float, clipped: float, bend: float, residual: float, snr: float
 ) -> tuple[Diagnostic, ...]:
-    share, dark = (white - black) / saturation, black / max(white, 1e-12)
+    share, dark = white - black, black / max(white, 1e-12)
     judged: tuple[tuple[Kind, bool, bool, str], ...] = (
         (
             "saturated", clipped > limits.SATURATED_WARNING, clipped > limits.SATURATED_FAILURE,
-            f"{100 * clipped:.2g} % of the white patches' pixels are saturated (at {saturation:g}), so white is "
-            "brighter than measured. Expose so that white stays below 90 % of saturation",
+            f"{100 * clipped:.2g} % of the white patches' pixels are saturated, so white is brighter than measured. "
+            "Expose so that white stays below 90 % of saturation",
         ),
         (
             "too-dark", share < limits.TOO_DARK_WARNING, share < limits.TOO_DARK_FAILURE,

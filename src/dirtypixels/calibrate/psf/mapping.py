@@ -102,8 +102,7 @@ class Rest:
         chart: (N, 2) chart coordinates of measured displacements.
         displacement: (N, 2) in pixels.
         weight: (N,) weights, >= 0.
-        shape: (height, width) of the chart in cells.
-        spacing: distance of knots in cells.
+        shape: (height, width) of the chart in cells, as is the distance of knots, `spacing`.
     """
 
     def __init__(

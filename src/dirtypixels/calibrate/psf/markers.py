@@ -57,8 +57,7 @@ _NO_TEXTURE = 0.015
 """Contrast of the noise, as a share of the markers' own, below which it is blurred away; sharp pictures have 0.1."""
 
 _MOST_SATURATED = 0.25
-"""Share of the white squares at saturation from which on the picture is refused; below it, `tone` reports them."""
-
+"""Share of the white squares at saturation from which on the picture is refused; `flat_field` reports fewer."""
 
 _Picture = npt.NDArray[np.float32]
 
@@ -82,19 +81,16 @@ class Markers:
     diagnostics: tuple[Diagnostic, ...] = ()
 
 
-def find_markers(
-    image: npt.NDArray[Any], chart: BernoulliChart, *, saturation: float = 1.0, partial: bool = False
-) -> Markers:
+def find_markers(image: npt.NDArray[Any], chart: BernoulliChart, *, partial: bool = False) -> Markers:
     """Find the chart's markers in a picture of linear light.
 
     X-corners are looked for at several sizes; those that form a grid are laid onto the chart by the polarity of the
     markers, and the noise between them confirms it. A chart turned by 90, 180 or 270 degrees is recognized and noted.
 
     Args:
-        image: (H, W) linear light at full resolution, e.g. green interpolated at the places of red and blue; in any
-            unit in which black is about 0.
+        image: (H, W) linear light at full resolution, e.g. green interpolated at the places of red and blue; black
+            is about 0, and the sensor saturates at 1.
         chart: the chart that was photographed.
-        saturation: the value of `image` at which the sensor saturates.
         partial: take a chart that is cut off by the frame, as long as at least nine markers are within.
 
     Raises:
@@ -104,10 +100,15 @@ def find_markers(
         RuntimeError: OpenCV is not installed.
     """
     picture = _checked_image(image)
-    _check_exposure(picture, saturation)
+    dark, bright = (float(v) for v in np.percentile(picture[::4, ::4], (2, 98)))
+    if bright - dark < 0.02:
+        raise ValueError(
+            f"image is too dark or without contrast: 96 % of its pixels lie between {dark:.4g} and {bright:.4g}, and "
+            "it saturates at 1. Expose longer"
+        )
     found = _best(picture, chart)
     if found is None or not (found.correlation > LEAST_CORRELATION or found.grid.plausible):
-        raise _no_chart(picture, chart, saturation)
+        raise _no_chart(picture, chart)
     _check_correspondence(picture, chart, found)
     scale = float(np.median(found.mapping.cell_px(chart.markers[found.numbers])))
     if not POSSIBLE_CELL_PX[0] <= scale <= POSSIBLE_CELL_PX[1]:
@@ -116,7 +117,7 @@ def find_markers(
             f"px can be measured, {USABLE_CELL_PX[0]:g} to {USABLE_CELL_PX[1]:g} px is good. "
             + ("Move nearer or use a chart of fewer cells" if scale < 1 else "Move back or use a chart of more cells")
         )
-    _check_white(picture, chart, found, saturation)
+    _check_white(picture, chart, found)
     # Half the side of the window in which a marker is measured: well within its squares even when turned.
     half = float(np.clip(0.55 * chart.square * scale, 4.0, 20.0))
     index, points = _completed(picture, chart, found, half)
@@ -207,41 +208,29 @@ def _visible(
     return np.asarray(inside & (step > 0.25 * usual) & (np.maximum(abs(a - d), abs(b - c)) < 0.6 * step))
 
 
-def _check_exposure(picture: _Picture, saturation: float) -> None:
-    """Raise ValueError where no chart could be found for lack of light."""
-    if not saturation > 0:
-        raise ValueError(f"saturation must be above 0; found {saturation:g}")
-    dark, bright = (float(v) for v in np.percentile(picture[::4, ::4], (2, 98)))
-    if bright - dark < 0.02 * saturation:
-        raise ValueError(
-            f"image is too dark or without contrast: 96 % of its pixels lie between {dark:.4g} and {bright:.4g}, and "
-            f"it saturates at {saturation:g}. Expose longer"
-        )
-
-
-def _check_white(picture: _Picture, chart: BernoulliChart, found: Correspondence, saturation: float) -> None:
+def _check_white(picture: _Picture, chart: BernoulliChart, found: Correspondence) -> None:
     """Raise ValueError where the chart's white is overexposed, as the middles of its white squares show."""
     boxes, colors = chart.patches()
     inside = within(found.mapping.to_image((boxes[:, :2] + boxes[:, 2:]) / 2), picture, -0.5) & (colors == 1)
     levels = square_levels(picture, chart, found.mapping, np.arange(len(chart.markers)), 0).ravel()[inside]
-    full = float((levels >= 0.999 * saturation).mean()) if levels.size else 0.0
+    full = float((levels >= 0.999).mean()) if levels.size else 0.0
     if full > _MOST_SATURATED:
         raise ValueError(
-            f"image is overexposed: {100 * full:.0f} % of the chart's white is at saturation ({saturation:g}). "
+            f"image is overexposed: {100 * full:.0f} % of the chart's white is at saturation (1). "
             "Expose so that white stays below 90 % of it"
         )
 
 
-def _no_chart(picture: _Picture, chart: BernoulliChart, saturation: float) -> ValueError:
+def _no_chart(picture: _Picture, chart: BernoulliChart) -> ValueError:
     """What to raise where there is no grid of markers."""
     message = (
         f"image shows no chart: no grid of {_LEAST_MARKERS} or more checkerboard markers was found. The chart must "
         f"fill most of the frame, {chart.columns + 1} x {chart.rows + 1} markers, upright within 20 degrees, in focus, "
         "well lit and not too noisy"
     )
-    full = float((picture >= 0.999 * saturation).mean())
+    full = float((picture >= 0.999).mean())
     if full > _MOST_SATURATED:
-        message += f"; {100 * full:.0f} % of the pixels are at saturation ({saturation:g}), so it may be overexposed"
+        message += f"; {100 * full:.0f} % of the pixels are at saturation (1), so it may be overexposed"
     return ValueError(message)
 
 
