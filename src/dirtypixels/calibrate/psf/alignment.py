@@ -261,21 +261,21 @@ def window_shifts(
 
     Args:
         picture: (H, W) linear light.
-        chart: the chart.
-        mapping: where the chart is thought to be.
-        centers: (N, 2) whole pixels.
+        chart, mapping: where the chart is thought to be.
+        centers: (N, 2) whole pixels; half a window or more inside the picture.
         blur: standard deviation of the Gaussian in pixels.
         smooth: standard deviation of a further Gaussian over both pictures, which widens the reach to larger shifts.
     """
     cv2 = opencv()
     width = float(np.hypot(blur, smooth))
     margin = int(np.ceil(4 * width)) + 2
-    height, across = picture.shape
-    half = window_px((height, across)) // 2
+    half = window_px((picture.shape[0], picture.shape[1])) // 2
     reach = np.arange(-half - margin, half + margin + 1)
     inner = slice(margin, -margin)
     ramp_y, ramp_x = np.mgrid[-half : half + 1, -half : half + 1].reshape(2, -1) / half
     far = 2 * int(np.ceil(2.5 * width)) + 1
+    if smooth:
+        picture = cv2.GaussianBlur(picture, (0, 0), smooth, borderType=cv2.BORDER_REPLICATE)
 
     def one(center: Points, sharp: Points) -> tuple[float, ...]:
         x, y = round(float(center[0])), round(float(center[1]))
@@ -284,19 +284,12 @@ def window_shifts(
         used = unknown[inner, inner].ravel() == 0
         if used.sum() < 200:
             return (np.nan,) * 8
-        sharp = np.nan_to_num(sharp, nan=1.0)
-        model = cv2.GaussianBlur(sharp, (0, 0), width) if width > 0 else sharp
+        model = cv2.GaussianBlur(np.nan_to_num(sharp, nan=1.0), (0, 0), width)
         down, right = (np.gradient(model, axis=axis) for axis in (0, 1))
         xy = np.gradient(right, axis=0)
         # second differences, wrong at the border, which the margin holds
         xx, yy = (np.roll(model, 1, axis) + np.roll(model, -1, axis) - 2 * model for axis in (1, 0))
-        rows = np.clip(y + reach, 0, height - 1)
-        columns = np.clip(x + reach, 0, across - 1)
-        seen = picture[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-        if smooth:
-            seen = cv2.GaussianBlur(seen, (0, 0), smooth, borderType=cv2.BORDER_REPLICATE)
-        top, left = y - half - rows[0], x - half - columns[0]
-        values = seen[top : top + 2 * half + 1, left : left + 2 * half + 1].astype(np.float64).ravel()[used]
+        values = picture[y - half : y + half + 1, x - half : x + half + 1].astype(np.float64).ravel()[used]
         b, *slopes = (a[inner, inner].ravel()[used] for a in (model, right, down, xx, yy, xy))
         across_x, down_y = ramp_x[used], ramp_y[used]
         design = np.stack([b, *slopes, across_x, down_y, across_x * b, down_y * b])

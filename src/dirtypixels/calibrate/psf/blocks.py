@@ -12,9 +12,10 @@ from dirtypixels.calibrate.psf.mapping import hats
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
-MOST_ROWS, MOST_COLUMNS = 9, 12
+MOST = 9, 12
+"""Rows and columns of blocks where the PSF changes slowly."""
 
-FINEST_ROWS, FINEST_COLUMNS = 12, 16
+FINEST = 12, 16
 """Where the PSF changes so fast that smaller blocks are worth their noise."""
 
 _FEWEST = 16.0
@@ -52,9 +53,7 @@ class Blocks:
             snr_db: of the chart in its darkest color: 20 log10 of white less black over the noise.
         """
         side = step * size * float(np.sqrt(np.clip(64 * 10 ** ((28 - snr_db) / 10), 64, 160)))
-        rows = int(np.clip(round(frame[0] / side), 3, MOST_ROWS))
-        columns = int(np.clip(round(frame[1] / side), 3, MOST_COLUMNS))
-        return cls(frame, rows, columns)
+        return cls(frame, *(int(np.clip(round(n / side), 3, most)) for n, most in zip(frame, MOST, strict=True)))
 
     def refined(self, size: int, step: int, noise: float, misfit: float) -> Blocks:
         """Blocks in which noise and the change of the PSF within a block weigh alike.
@@ -72,13 +71,9 @@ class Blocks:
         if more < _WORTH_MORE:
             return self
         least = step * size * _FEWEST**0.5
-        rows, columns = (
-            max(count, min(round(count * more**0.5), most, int(length / least)))
-            for count, most, length in zip(
-                (self.rows, self.columns), (FINEST_ROWS, FINEST_COLUMNS), self.frame, strict=True
-            )
-        )
-        return Blocks(self.frame, rows, columns)
+        sides = zip((self.rows, self.columns), FINEST, self.frame, strict=True)
+        counts = (max(n, min(round(n * more**0.5), most, int(length / least))) for n, most, length in sides)
+        return Blocks(self.frame, *counts)
 
     def __post_init__(self) -> None:
         for name, count, length in (("rows", self.rows, self.frame[0]), ("columns", self.columns, self.frame[1])):

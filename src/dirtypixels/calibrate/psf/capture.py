@@ -89,10 +89,7 @@ class ChartCapture:
     def of(cls, frame: Frame, chart: BernoulliChart, *, partial: bool = False) -> ChartCapture:
         """Align a frame with its chart and find out how bright black and white of the chart are in each plane.
 
-        Args:
-            frame: the capture.
-            chart: that it shows.
-            partial: take a chart that the frame cuts off.
+        `partial` takes a chart that the frame cuts off.
 
         Raises:
             ValueError: a level is not known; the picture shows another mosaic than the cfa, as far as `check_pattern`

@@ -38,8 +38,7 @@ def white_fraction(
     lost or counted twice. The more an edge slopes, the more steps it gets.
 
     Args:
-        chart: the chart.
-        mapping: where it lies.
+        chart, mapping: what lies where.
         rows: (h,) rows of pixels, increasing, evenly spaced.
         columns: (w,) columns of pixels, increasing, evenly spaced.
         aperture: side of a pixel's light-sensitive square in pixels, > 0.
@@ -63,13 +62,8 @@ def window_fractions(
 ) -> Iterator[_Array]:
     """`white_fraction` of small windows, one after the other: pixels at center + reach both ways, each (n, n).
 
-    The map is inverted for all windows at once, which costs far less than one by one.
-
-    Args:
-        chart: the chart.
-        mapping: where it lies.
-        centers: (N, 2) middles (x, y), whole pixels.
-        reach: (n,) steps from the middle, increasing by 1.
+    The map is inverted for all windows at once, which costs far less than one by one. Centers (N, 2) are whole pixels
+    (x, y), `reach` (n,) steps from there, increasing by 1.
     """
     grids = [_Grid(y + reach, x + reach, 1.0) for x, y in centers]
     table = _summed_area(chart)

@@ -144,13 +144,8 @@ def estimate(
 ) -> Estimates:
     """The PSFs of each block, see `field.psf_field`.
 
-    Args:
-        captures: of one camera.
-        grid: the blocks.
-        size: of the PSFs, odd.
-        aperture: of a pixel, in pixels.
-        centroids: (R, C, 2) about where the PSFs' centroids are; None for the middle.
-        progress: called with the share of the work that is done.
+    `centroids` (R, C, 2) says about where the PSFs' centroids are, None for the middle; `progress` is called with the
+    share of the work that is done.
     """
     done = 0.0
     places = list(np.ndindex(grid.rows, grid.columns))

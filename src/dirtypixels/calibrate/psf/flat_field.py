@@ -109,8 +109,7 @@ def flat_field(
 
     Args:
         signal: (H, W) linear light of the frame, finite; the white level is 1.
-        alignment: of the frame.
-        chart: the chart.
+        alignment, chart: of the frame.
         where: rows and columns of the plane, as `raw.frames.plane_slices` gives them.
 
     Raises:

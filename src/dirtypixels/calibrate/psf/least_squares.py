@@ -194,13 +194,8 @@ def nonnegative(matrix: Floats, vector: Floats, start: Bools | None = None) -> t
     Entries are exchanged between the set of free ones and the set of those at 0 until the conditions of Karush, Kuhn
     and Tucker hold: ``x >= 0, matrix x - vector >= 0, x (matrix x - vector) = 0``; exact up to rounding.
 
-    Args:
-        matrix: (K, K), symmetric, positive definite.
-        vector: (K,).
-        start: (K,) the entries thought to be above 0; None for all.
-
-    Returns:
-        x (K,); which entries are free (K,); the lower Cholesky factor of the matrix of those.
+    `start` (K,) are the entries thought to be above 0, None for all. Returned are x (K,); which entries are free (K,);
+    the lower Cholesky factor of the matrix of those.
 
     Raises:
         ValueError: the matrix is not positive definite.
@@ -273,14 +268,14 @@ def _expected(psf: Floats, covariance: Floats) -> tuple[Floats, Floats]:
     """Local mean squares of the differences over the posterior, down (size + 1, size) and across (size, size + 1)."""
     size = len(psf)
 
-    def down(values: Floats, both: Floats, taps: npt.NDArray[Any]) -> Floats:
-        variance = np.pad(np.diag(both)[taps], ((1, 1), (0, 0)))
+    def down(values: Floats, taps: npt.NDArray[Any]) -> Floats:
+        variance = np.pad(np.diag(covariance)[taps], ((1, 1), (0, 0)))
         squares = np.diff(np.pad(values, ((1, 1), (0, 0))), axis=0) ** 2 + variance[1:] + variance[:-1]
-        squares[1:-1] -= 2 * both[taps[1:], taps[:-1]]
+        squares[1:-1] -= 2 * covariance[taps[1:], taps[:-1]]
         return np.asarray(gaussian_filter(np.maximum(squares, 0.0), WINDOW, mode="constant"))
 
     taps = np.arange(size * size).reshape(size, size)
-    found = down(psf, covariance, taps), down(psf.T, covariance, taps.T).T
+    found = down(psf, taps), down(psf.T, taps.T).T
     floor = FLOOR**2 * max(float(f.max()) for f in found)
     return found[0] + floor, found[1] + floor
 
