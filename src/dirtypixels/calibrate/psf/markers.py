@@ -269,46 +269,40 @@ def _check_correspondence(picture: _Picture, chart: BernoulliChart, found: Corre
 
 
 def _unclear(picture: _Picture, chart: BernoulliChart, found: Correspondence, most_noise: float) -> str:
-    """Why nothing is seen clearly in a picture; empty where that has other reasons."""
-    texture, noise = _contrast(picture, chart, found)
-    if noise > most_noise:
-        return (
-            f"image is too noisy, a pixel's noise is about {100 * noise:.0f} % of the step from black to white. "
-            "Average several frames, or use more light at a lower ISO"
-        )
-    if texture < _NO_TEXTURE:
-        return (
-            f"image is out of focus, the pattern between the markers is blurred to {100 * texture:.1f} % of their "
-            "contrast. Focus on the chart"
-        )
-    return ""
-
-
-def _contrast(picture: _Picture, chart: BernoulliChart, found: Correspondence) -> tuple[float, float]:
-    """Standard deviations, as shares of the markers' step from black to white: of the noise cells, and of a pixel.
+    """Why nothing is seen clearly in a picture; empty where that has other reasons.
 
     ``noise = sqrt(pi / 2) / 6 mean |L * picture|``, L a Laplacian that edges and slopes do not excite
 
     Its taps are 2 pixels apart, because neighbors in a green that was interpolated are no measurements of their own.
-    The cells' deviation about their surroundings, less what the noise makes of it, is 0.1 in a sharp picture, and a
-    tenth of that far out of focus.
+    The noise cells' deviation about their surroundings, less what the noise makes of it, over the markers' step
+    from black to white is 0.1 in a sharp picture, and a tenth of that far out of focus.
 
     Source: Immerkaer, "Fast noise variance estimation", 1996.
     """
-    cv2 = opencv()
     near = chart.markers[found.numbers]
     high, places, _ = noise_cells(found.mapping, picture, chart, near)
     column, row = places.round().astype(int).T
     deviation = float(high[row, column].std())
     bend = np.zeros((5, 5), np.float32)
     bend[::2, ::2] = np.outer((1, -2, 1), (1, -2, 1))
-    bent = np.abs(cv2.filter2D(picture, -1, bend, borderType=cv2.BORDER_REFLECT))
+    bent = np.abs(opencv().filter2D(picture, -1, bend, borderType=opencv().BORDER_REFLECT))
     half = max(1, int(0.2 * chart.square * float(np.median(found.mapping.cell_px(near)))))
     level, noise = (square_levels(values, chart, found.mapping, found.numbers, half) for values in (picture, bent))
     a, b, c, d = level.T
     step = max(float(np.median(np.abs(a + d - b - c) / 2)), 1e-12)
     spread = float(np.median(noise)) * np.sqrt(np.pi / 2) / 6
-    return float(np.sqrt(max(deviation**2 - spread**2, 0.0))) / step, spread / step
+    if spread > most_noise * step:
+        return (
+            f"image is too noisy, a pixel's noise is about {100 * spread / step:.0f} % of the step from black to "
+            "white. Average several frames, or use more light at a lower ISO"
+        )
+    texture = float(np.sqrt(max(deviation**2 - spread**2, 0.0))) / step
+    if texture < _NO_TEXTURE:
+        return (
+            f"image is out of focus, the pattern between the markers is blurred to {100 * texture:.1f} % of their "
+            "contrast. Focus on the chart"
+        )
+    return ""
 
 
 def _completeness(
