@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from dirtypixels.calibrate.psf.blocks import Blocks, between
+from dirtypixels.calibrate.psf.blocks import Blocks, between, filled
 from dirtypixels.camera import PsfField
 
 
@@ -91,6 +91,40 @@ def test_what_goes_on_stays_a_psf() -> None:
     nodes = Blocks((64, 64), 2, 2).nodes(psfs)
     assert nodes.min() == 0
     np.testing.assert_allclose(nodes.sum((-2, -1)), 1)
+
+
+class TestFilled:
+    def test_the_trusted_stay(self) -> None:
+        values = np.random.default_rng(0).random((3, 4, 2))
+        np.testing.assert_array_equal(filled(values, np.ones((3, 4), dtype=bool)), values)
+
+    def test_inverse_squares_of_the_distances_to_the_nearest_four(self) -> None:
+        values = np.random.default_rng(0).random((3, 3))
+        trusted = np.ones((3, 3), dtype=bool)
+        trusted[1, 1] = False
+        found = filled(values, trusted)
+        assert found[1, 1] == pytest.approx((values[0, 1] + values[1, 0] + values[1, 2] + values[2, 1]) / 4)
+        trusted[0, 0] = trusted[0, 1] = False
+        # From (0, 0): at distance 1 (1, 0); squares of distance 4, 4, 5, 5, ...; all as near as the fourth count.
+        near = [((1, 0), 1), ((0, 2), 4), ((2, 0), 4), ((1, 2), 5), ((2, 1), 5)]
+        expected = sum(values[place] / d for place, d in near) / sum(1 / d for _, d in near)
+        assert filled(values, trusted)[0, 0] == pytest.approx(expected)
+
+    def test_means_of_psfs_are_psfs(self) -> None:
+        psfs = np.random.default_rng(0).random((2, 3, 1, 5, 5))
+        psfs /= psfs.sum((-2, -1), keepdims=True)
+        trusted = np.array([[True, False, False], [False, True, False]])
+        found = filled(psfs, trusted)
+        np.testing.assert_allclose(found.sum((-2, -1)), 1.0)
+        assert (found >= 0).all()
+
+    def test_what_is_unknown_is_not_looked_at(self) -> None:
+        values = np.array([[1.0, np.nan]])
+        np.testing.assert_array_equal(filled(values, np.isfinite(values)), [[1.0, 1.0]])
+
+    def test_raises_where_nothing_is_known(self) -> None:
+        with pytest.raises(ValueError, match="at least one block"):
+            filled(np.zeros((2, 2)), np.zeros((2, 2), dtype=bool))
 
 
 class TestBetween:

@@ -16,12 +16,13 @@ from scipy.ndimage import convolve
 from dirtypixels.calibrate.psf.blocks import Blocks
 from dirtypixels.calibrate.psf.capture import ChartCapture
 from dirtypixels.calibrate.psf.chart import BernoulliChart
-from dirtypixels.calibrate.psf.estimates import centroid, estimate
-from dirtypixels.calibrate.psf.field import MeasuredField, psf_field
+from dirtypixels.calibrate.psf.estimates import Quality, centroid, estimate
+from dirtypixels.calibrate.psf.field import MeasuredField, block_diagnostics, psf_field
 from dirtypixels.calibrate.psf.mapping import scale_of
 from dirtypixels.calibrate.simulate import ChartCamera, Pose
 from dirtypixels.camera import Camera, NoiseLevel, ProfileFile
 from dirtypixels.raw import Frame, write_frames
+from tests.calibrate.psf.test_estimates import good
 
 pytest.importorskip("cv2")
 
@@ -252,6 +253,76 @@ class TestTrust:
         assert "lie on the chart" in field.reasons[0, 0]
         assert not field.passed
         assert "blocks cannot be trusted" in field.reason
+
+
+def point(*shape: int) -> Any:
+    psfs = np.zeros((*shape, 5, 5))
+    psfs[..., 2, 2] = 1.0
+    return psfs
+
+
+class TestBlockDiagnostics:
+    def kinds(self, quality: Quality, psfs: Any | None = None) -> dict[str, tuple[str, str]]:
+        found = block_diagnostics(quality, quality.reasons(), point(3, 4, 3) if psfs is None else psfs)
+        return {f.kind: (f.severity, f.message) for f in found}
+
+    def test_only_the_error_where_all_is_well(self) -> None:
+        found = self.kinds(good())
+        assert found.keys() == {"psf-error"}
+        assert found["psf-error"][0] == "note"
+        assert "median 3.0 %, worst of a trusted block 3.0 %" in found["psf-error"][1]
+
+    def test_few_untrusted_blocks_warn_and_are_named(self) -> None:
+        quality = good()
+        quality.failed[0, 3] = "only 10 % of it lie on the chart"
+        severity, message = self.kinds(quality)["untrusted-blocks"]
+        assert severity == "warning"
+        assert "1 of 12 blocks" in message
+        assert "(1, 4) only 10 % of it lie on the chart" in message
+
+    def test_many_untrusted_blocks_fail(self) -> None:
+        quality = good()
+        quality.failed[:2] = "no light"
+        severity, message = self.kinds(quality)["untrusted-blocks"]
+        assert severity == "failure"
+        assert message.endswith("and 2 more")
+
+    def test_noise_warns(self) -> None:
+        quality = good()
+        quality.noise[:] = 0.1
+        found = self.kinds(quality)
+        assert found["psf-error"][0] == "warning"
+        assert "psf-changes" not in found
+
+    def test_a_field_that_changes_fast_warns(self) -> None:
+        quality = good()
+        quality.misfit[:] = 0.1
+        severity, message = self.kinds(quality)["psf-changes"]
+        assert severity == "warning"
+        assert "10 % of the chart's contrast" in message
+        assert quality.error[0, 0, 0] == pytest.approx(0.05)
+
+    def test_a_field_that_bends_between_blocks_warns(self) -> None:
+        psfs = point(3, 5, 3)
+        psfs[:, ::2] = np.roll(psfs[:, ::2], 1, -1)  # every second column of blocks is another
+        severity, message = self.kinds(good(3, 5), psfs)["psf-between"]
+        assert severity == "warning"
+        # D = 2 (1, -1) in two taps: |D| = 2 sqrt(2), less 6 * 0.03^2 of noise
+        assert f"may be off by another {100 * np.sqrt(8 - 6 * 0.03**2) / 8:.0f} %" in message
+
+    def test_psfs_cut_off_warn(self) -> None:
+        psfs = point(3, 4, 3)
+        psfs[1, 1, 0] = 0.04
+        severity, message = self.kinds(good(), psfs)["psf-cut-off"]
+        assert severity == "warning"
+        assert "1 blocks" in message
+        assert "64 %" in message
+        assert "size of 13" in message
+
+    def test_a_field_without_trust(self) -> None:
+        quality = good()
+        quality.failed[:] = "no light"
+        assert self.kinds(quality)["untrusted-blocks"][0] == "failure"
 
 
 class TestRaises:

@@ -10,9 +10,9 @@ from PIL import Image
 
 from dirtypixels.calibrate.diagnostics import Diagnostic
 from dirtypixels.calibrate.psf.blocks import Blocks
+from dirtypixels.calibrate.psf.estimates import Quality
 from dirtypixels.calibrate.psf.field import MeasuredField
 from dirtypixels.calibrate.psf.plots import plot_quality
-from dirtypixels.calibrate.psf.quality import Quality
 
 
 def field(channels: int, untrusted: bool, diagnostics: tuple[Diagnostic, ...] = ()) -> MeasuredField:

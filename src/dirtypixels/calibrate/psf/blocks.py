@@ -1,4 +1,4 @@
-"""The frame in blocks: where they lie, and the nodes of a PSF field made from their middles."""
+"""The frame in blocks: where they lie, what stands in for those without a PSF, and the nodes made of all."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ import numpy.typing as npt
 from dirtypixels.calibrate.psf.mapping import hats
 
 Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
 
-MOST_ROWS, MOST_COLUMNS = 9, 12
+MOST = 9, 12
+"""Rows and columns of blocks where the PSF changes slowly."""
 
-FINEST_ROWS, FINEST_COLUMNS = 12, 16
+FINEST = 12, 16
 """Where the PSF changes so fast that smaller blocks are worth their noise."""
 
 _FEWEST = 16.0
@@ -51,9 +53,7 @@ class Blocks:
             snr_db: of the chart in its darkest color: 20 log10 of white less black over the noise.
         """
         side = step * size * float(np.sqrt(np.clip(64 * 10 ** ((28 - snr_db) / 10), 64, 160)))
-        rows = int(np.clip(round(frame[0] / side), 3, MOST_ROWS))
-        columns = int(np.clip(round(frame[1] / side), 3, MOST_COLUMNS))
-        return cls(frame, rows, columns)
+        return cls(frame, *(int(np.clip(round(n / side), 3, most)) for n, most in zip(frame, MOST, strict=True)))
 
     def refined(self, size: int, step: int, noise: float, misfit: float) -> Blocks:
         """Blocks in which noise and the change of the PSF within a block weigh alike.
@@ -71,13 +71,9 @@ class Blocks:
         if more < _WORTH_MORE:
             return self
         least = step * size * _FEWEST**0.5
-        rows, columns = (
-            max(count, min(round(count * more**0.5), most, int(length / least)))
-            for count, most, length in zip(
-                (self.rows, self.columns), (FINEST_ROWS, FINEST_COLUMNS), self.frame, strict=True
-            )
-        )
-        return Blocks(self.frame, rows, columns)
+        sides = zip((self.rows, self.columns), FINEST, self.frame, strict=True)
+        counts = (max(n, min(round(n * more**0.5), most, int(length / least))) for n, most, length in sides)
+        return Blocks(self.frame, *counts)
 
     def __post_init__(self) -> None:
         for name, count, length in (("rows", self.rows, self.frame[0]), ("columns", self.columns, self.frame[1])):
@@ -131,6 +127,32 @@ class Blocks:
             psfs, unsure = np.moveaxis(found, 0, axis), np.moveaxis(off, 0, axis)
         psfs = np.maximum(psfs, 0.0)
         return np.asarray(psfs / psfs.sum((-2, -1), keepdims=True))
+
+
+def filled(values: Floats, trusted: Bools) -> Floats:
+    """What is known of blocks, with the others filled from their neighbors.
+
+    ``v = sum_i v_i / d_i^2 / sum_i 1 / d_i^2`` over the 4 nearest trusted blocks (and all as near as the fourth), d the
+    distance in blocks. A mean of PSFs is a PSF again: >= 0, sum 1.
+
+    Args:
+        values: (R, C, ...).
+        trusted: (R, C), at least one True.
+
+    Raises:
+        ValueError: no block is trusted.
+    """
+    if not trusted.any():
+        raise ValueError("trusted must be True for at least one block; found none")
+    found = np.array(values)
+    known = np.argwhere(trusted)
+    for place in np.argwhere(~trusted):
+        distance = ((known - place) ** 2).sum(1).astype(float)
+        near = distance <= np.sort(distance)[:4][-1]
+        weights = 1 / distance[near]
+        parts = values[tuple(known[near].T)]
+        found[tuple(place)] = np.tensordot(weights / weights.sum(), parts, 1)
+    return found
 
 
 def between(psfs: Floats, error: Floats) -> Floats:

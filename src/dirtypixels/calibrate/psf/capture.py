@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -13,12 +13,10 @@ from dirtypixels.calibrate.diagnostics import Diagnostic
 from dirtypixels.calibrate.psf.alignment import Alignment, align
 from dirtypixels.calibrate.psf.chart import BernoulliChart
 from dirtypixels.calibrate.psf.coverage import white_fraction
-from dirtypixels.calibrate.psf.diagnosis import darkness
-from dirtypixels.calibrate.psf.flat_field import CLIPPED, FlatField, flat_field
-from dirtypixels.calibrate.psf.mapping import Mapping
-from dirtypixels.calibrate.psf.pattern import check_pattern
+from dirtypixels.calibrate.psf.flat_field import CLIPPED, FlatField, flat_field, patch_levels
+from dirtypixels.calibrate.psf.mapping import ToChart
 from dirtypixels.raw.frames import Frame, plane_slices
-from dirtypixels.raw.mosaic import full_green
+from dirtypixels.raw.mosaic import check_cfa, full_green
 
 Block = tuple[slice, slice]
 Signal = npt.NDArray[np.float32]
@@ -28,6 +26,12 @@ COLORS = {"R": 0, "G": 1, "B": 2, "Y": 0}
 
 _STRIP = 256
 """Rows of a plane that are put on the chart's scale at once, as the maps of it are of double precision."""
+
+_NEUTRAL = 0.15
+"""By how much of itself the reflectance of printed black differs between colors."""
+
+_INK = 0.04
+"""Reflectance of black over that of paper that is counted with at least."""
 
 
 class Piece(NamedTuple):
@@ -85,10 +89,7 @@ class ChartCapture:
     def of(cls, frame: Frame, chart: BernoulliChart, *, partial: bool = False) -> ChartCapture:
         """Align a frame with its chart and find out how bright black and white of the chart are in each plane.
 
-        Args:
-            frame: the capture.
-            chart: that it shows.
-            partial: take a chart that the frame cuts off.
+        `partial` takes a chart that the frame cuts off.
 
         Raises:
             ValueError: a level is not known; the picture shows another mosaic than the cfa, as far as `check_pattern`
@@ -114,12 +115,12 @@ class ChartCapture:
         for name, one in fields.items():
             known = {f.kind for f in diagnostics}
             new = [f for f in one.diagnostics if f.kind not in known]
-            diagnostics += [Diagnostic(f.kind, f.severity, f"plane {name}: {f.message}") for f in new]
+            diagnostics += [replace(f, message=f"plane {name}: {f.message}") for f in new]
         clipped = signal >= CLIPPED
         _on_scale(signal, frame.cfa, fields)
         return cls(chart, frame.cfa, signal, clipped, alignment, fields, tuple(diagnostics))
 
-    def piece(self, block: Block, size: int, mapping: Mapping, aperture: float) -> Piece | None:
+    def piece(self, block: Block, size: int, mapping: ToChart, aperture: float) -> Piece | None:
         """The block's sharp correspondence where the whole of each PSF lies on the chart; None where that is nowhere.
 
         Light of the pixels beyond the block comes into it, so the correspondence begins half a PSF outside, beyond the
@@ -156,6 +157,72 @@ class ChartCapture:
             (black,), (white,) = one.at([place[::-1]])
             found.append(float(one.noise.variance((black + white) / 2) / (white - black) ** 2))
         return found
+
+
+def check_pattern(
+    signal: npt.NDArray[Any], cfa: str | None, alignment: Alignment, chart: BernoulliChart, name: str
+) -> None:
+    """Raise ValueError where the steps from black to white of the chart's squares show another mosaic than `cfa`.
+
+    See `raw.mosaic.check_cfa`; `name` is the frame's, for the message.
+    """
+    found = []
+    for row, column in np.ndindex(2, 2):
+        places = (slice(row, None, 2), slice(column, None, 2))
+        patches = patch_levels(signal, alignment, chart, places)[0]
+        if not {0.0, 1.0} <= set(patches.share):
+            return
+        black, white = (patches.share == share for share in (0, 1))
+        # A median of n figures varies by sqrt(pi / 2) of what their mean does.
+        error = np.sqrt(np.pi / 2 * sum((patches.error[which] ** 2).mean() / which.sum() for which in (black, white)))
+        found.append((np.median(patches.value[white]) - np.median(patches.value[black]), error))
+    steps, errors = np.array(found).T
+    if not steps.min() > 0:  # no contrast, of which others speak
+        return
+    seen = (
+        "from black to white the chart's squares step by "
+        f"{', '.join(f'{step:.3f}' for step in steps)} of the white level at the four places of the 2 x 2 pattern"
+    )
+    check_cfa(cfa, steps[None], errors[None], name, seen)
+
+
+def darkness(black: dict[str, float], white: dict[str, float], step_dn: float) -> tuple[Diagnostic, ...]:
+    """A warning where the chart's black does not fall to 0 with its white from one color of the sensor to another.
+
+    ``black_c = offset (1 - r) + r white_c``, r the reflectance of black ink over that of paper
+
+    Ink and the glare of an even surround are gray: of the light of each color, black has the same share. A black level
+    that is wrong adds as much to every color. So the line through the colors meets 0 at the offset. It cannot be
+    told on a monochrome sensor, nor where the colors are about as bright as each other, nor if it is below what
+    ink that is not quite gray would make (some 3 % of the white level). PSFs do not depend on it.
+
+    `black` and `white` are the signals of the chart in each plane, `step_dn` DN from the stated black level to the
+    white level.
+    """
+    colors: dict[str, list[str]] = {}
+    for plane in black:
+        colors.setdefault(plane[0], []).append(plane)
+    if len(colors) < 3:
+        return ()
+    b, w = (np.array([np.mean([of[p] for p in planes]) for planes in colors.values()]) for of in (black, white))
+    away = w - w.mean()
+    spread = float(away @ away)
+    if not spread > 0:
+        return ()
+    # Weights of the colors in the least-squares line's value at white = 0, and its slope.
+    weights = 1 / len(w) - w.mean() * away / spread
+    start, slope = float(weights @ b), float(away @ b) / spread
+    error = float(np.linalg.norm(weights * _NEUTRAL * np.maximum(b - start, _INK * w)))
+    if abs(start) < 2 * error or not slope < 0.5:
+        return ()
+    offset = start / (1 - slope)
+    seen = ", ".join(f"{name} {x:.3f} and {y:.3f}" for name, x, y in zip(colors, b, w, strict=True))
+    message = (
+        f"the stated black level seems to be {abs(offset) * step_dn:.0f} DN too {'low' if offset > 0 else 'high'} "
+        f"(or there is colored glare on the chart): its black and white have a signal of {seen}, and a line "
+        f"through them begins at {start:.3f}. PSFs do not depend on the level; what a profile says of it does"
+    )
+    return (Diagnostic("black-offset", "warning", message),)
 
 
 def _on_scale(signal: Signal, cfa: str | None, fields: dict[str, FlatField]) -> None:

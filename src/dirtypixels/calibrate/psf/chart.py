@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
@@ -171,14 +172,9 @@ class BernoulliChart:
 
     def patches(self) -> tuple[_Array, npt.NDArray[np.uint8]]:
         """The flat black and white squares: (N, 4) of x0, y0, x1, y1 in chart coordinates, and (N,) of 0 or 1."""
-        s = float(self.square)
-        boxes, values = [], []
-        for (x, y), way in zip(self.markers, self.polarity.ravel(), strict=True):
-            for right, below in ((0, 0), (1, 0), (0, 1), (1, 1)):
-                left, top = x - s + s * right, y - s + s * below
-                boxes.append((left, top, left + s, top + s))
-                values.append(int((right == below) != (way > 0)))
-        return np.array(boxes), np.array(values, np.uint8)
+        corners = self.markers[:, None] + self.square * np.array([(-1.0, -1.0), (0, -1), (-1, 0), (0, 0)])
+        white = np.array([False, True, True, False]) != (self.polarity.reshape(-1, 1) < 0)
+        return np.concatenate([corners, corners + self.square], 2).reshape(-1, 4), white.ravel().astype(np.uint8)
 
     def cell_px(self, width: int, height: int) -> float:
         """Pixels per cell when the whole chart just fits a frame of width x height pixels; see `USABLE_CELL_PX`."""
@@ -207,14 +203,13 @@ def _bits(seed: int, count: int) -> npt.NDArray[np.uint8]:
 
 def _polarity(rows: int, columns: int) -> npt.NDArray[np.int8]:
     """The first code in a fixed sequence that differs enough from all its turned and mirrored versions."""
-    seed = 0
-    while True:
-        code = (2 * _bits(1_000_003 + seed, rows * columns).astype(np.int8) - 1).reshape(rows, columns)
+    for seed in itertools.count(1_000_003):
+        code = (2 * _bits(seed, rows * columns).astype(np.int8) - 1).reshape(rows, columns)
         balanced = abs(int(code.sum())) <= max(2, rows * columns // 6)
         if balanced and _orientation_distance(code) >= rows * columns / 4:
-            code.setflags(write=False)
-            return code
-        seed += 1
+            break
+    code.setflags(write=False)
+    return code
 
 
 def seen_polarity(code: npt.NDArray[np.int8], quarters: int, mirrored: bool) -> npt.NDArray[np.int8]:
@@ -227,13 +222,9 @@ def seen_polarity(code: npt.NDArray[np.int8], quarters: int, mirrored: bool) -> 
 
 def _orientation_distance(code: npt.NDArray[np.int8]) -> int:
     """The least number of markers in which a code differs from itself seen turned or mirrored."""
-    least = code.size
-    for quarters in range(4):
-        for mirrored in (False, True):
-            seen = seen_polarity(code, quarters, mirrored)
-            if (quarters or mirrored) and seen.shape == code.shape:
-                least = min(least, int((seen != code).sum()))
-    return least
+    ways = [(quarters, mirrored) for quarters in range(4) for mirrored in (False, True)][1:]
+    seen = [seen_polarity(code, *way) for way in ways]
+    return min(int((one != code).sum()) for one in seen if one.shape == code.shape)
 
 
 def _whole(name: str, value: object, least: int) -> None:

@@ -70,19 +70,14 @@ def within(points: Points, image: _Picture, edge: float = 0.0) -> npt.NDArray[np
 
 
 def find_corners(image: _Picture, square_px: float) -> tuple[Points, Points]:
-    """Places where two dark and two bright squares meet.
+    """Places (N, 2) to about a pixel of the reduced picture where two dark and two bright squares meet, best first.
 
     With a, b, c, d the means of the four quarters around a pixel (a and d on one diagonal),
     ``score = |a + d - b - c| / 2 - max(|a - d|, |b - c|)``, over the local mean. Noise, edges and the corner of a
     single square score low, because one diagonal of theirs is not of one brightness.
 
-    Args:
-        image: (H, W) linear light.
-        square_px: the quarters' side in pixels, at most the squares' own.
-
-    Returns:
-        (N, 2) places (x, y) to about a pixel of the reduced picture, best first; (N,) signed scores, negative where the
-        top left quarter is dark.
+    `square_px` is the quarters' side, at most the squares' own. With the places come signed scores (N,), negative where
+    the top left quarter is dark.
     """
     cv2 = opencv()
     factor = max(1, int(square_px / _TEMPLATE))
@@ -94,36 +89,27 @@ def find_corners(image: _Picture, square_px: float) -> tuple[Points, Points]:
     # Even box: OpenCV puts the anchor right of the middle, so quarter (0, 0) is the box that ends left of the corner.
     mean = cv2.boxFilter(small, -1, (size, size), anchor=(size // 2, size // 2), borderType=cv2.BORDER_REPLICATE)
     half = size // 2
-
-    def moved(dy: int, dx: int) -> _Array:
-        return np.asarray(cv2.copyMakeBorder(mean, half, half, half, half, cv2.BORDER_REPLICATE))[
-            half + dy * half : half + dy * half + height, half + dx * half : half + dx * half + width
-        ]
-
-    a, b, c, d = moved(-1, -1), moved(-1, 1), moved(1, -1), moved(1, 1)
+    padded = cv2.copyMakeBorder(mean, half, half, half, half, cv2.BORDER_REPLICATE)
+    a, b, c, d = (padded[i : i + height, j : j + width] for i in (0, size) for j in (0, size))
     signed = (a + d - b - c) / 2
     score = np.abs(signed) - np.maximum(np.abs(a - d), np.abs(b - c))
     around = cv2.blur(small, (6 * size + 1, 6 * size + 1), borderType=cv2.BORDER_REFLECT)
     score = score / np.maximum(np.abs(around), 1e-3 * float(np.abs(around).max()) + 1e-12)
     highest = cv2.dilate(score, np.ones((2 * half + 1, 2 * half + 1), np.uint8))
     y, x = np.nonzero((score == highest) & (score > 0.08))
-    if not len(x):
-        return np.zeros((0, 2)), np.zeros(0)
     values = score[y, x]
     order = np.argsort(-values)[:5000]
     # Noise makes weak corners by the thousand. Markers are within a factor of two of each other, vignetting aside.
-    order = order[values[order] > 0.4 * values[order[min(4, len(order) - 1)]]]
+    order = order[values[order] > 0.4 * values[order[:5]].min(initial=np.inf)]
     # A corner between reduced pixels i - 1 and i lies at i - 0.5; a reduced pixel i covers factor * i ... + factor - 1.
     places = np.stack([x[order], y[order]], 1).astype(np.float64)
-    full = places * factor - 0.5
-    return full, values[order] * np.sign(signed[y, x][order])
+    return places * factor - 0.5, values[order] * np.sign(signed[y, x][order])
 
 
 def refine(image: _Picture, points: Points, half_px: float) -> Points:
-    """X-corners to a fraction of a pixel: where the gradients around are at right angles to the way to them.
+    """X-corners (N, 2) to a fraction of a pixel: where the gradients around are at right angles to the way to them.
 
-    Returns:
-        (N, 2); NaN where a place moved by more than half the window or the window leaves the picture.
+    NaN where a place moved by more than half the window or the window leaves the picture.
 
     Source: Foerstner, Guelch 1987 (the corner as the point of least squares); OpenCV's cornerSubPix.
     """
@@ -144,12 +130,8 @@ def refine(image: _Picture, points: Points, half_px: float) -> Points:
 def grow(points: Points, scores: Points, pitch: tuple[float, float]) -> CornerGrid | None:
     """The largest grid among points: from one point and two steps, each next one is sought where it should be.
 
-    Steps are taken over from the nearest point that is already in, so that perspective and distortion may bend it.
-
-    Args:
-        points: (N, 2), best first.
-        scores: (N,) signed.
-        pitch: least and largest length of a step in pixels.
+    Steps, between `pitch` pixels long at first, are taken over from the nearest point that is already in, so that
+    perspective and distortion may bend the grid. Points and scores are those of `find_corners`.
     """
     from scipy.spatial import cKDTree
 
@@ -169,20 +151,16 @@ def grow(points: Points, scores: Points, pitch: tuple[float, float]) -> CornerGr
         for i in right[:4]:
             for j in down[:4]:
                 cross = steps[i][0] * steps[j][1] - steps[i][1] * steps[j][0]
-                alike = 0.6 < lengths[i] / lengths[j] < 1.67 and cross > 0.8 * lengths[i] * lengths[j]
-                if alike:
-                    found = _grown(points, tree, seed, steps[i], steps[j])
-                    best = max(best, found, key=len)
+                if 0.6 < lengths[i] / lengths[j] < 1.67 and cross > 0.8 * lengths[i] * lengths[j]:
+                    best = max(best, _grown(points, tree, seed, steps[i], steps[j]), key=len)
     if len(best) < 4:
         return None
     places = np.array(list(best))
     first = places.min(0)
-    shape = tuple(places.max(0) - first + 1)
+    shape, at, which = tuple(places.max(0) - first + 1), tuple((places - first).T), list(best.values())
     grid, polarity = np.full((*shape, 2), np.nan), np.zeros(shape, np.int8)
-    for (row, column), k in best.items():
-        grid[row - first[0], column - first[1]] = points[k]
-        polarity[row - first[0], column - first[1]] = -1 if scores[k] > 0 else 1
-    return CornerGrid(grid, polarity, float(np.median(np.abs(scores[list(best.values())]))))
+    grid[at], polarity[at] = points[which], np.where(scores[which] > 0, -1, 1)
+    return CornerGrid(grid, polarity, float(np.median(np.abs(scores[which]))))
 
 
 def _grown(points: Points, tree: Any, seed: int, right: Points, down: Points) -> dict[tuple[int, int], int]:
@@ -218,8 +196,7 @@ class Candidate:
         index: (R, C) number of the marker at each corner of the grid, -1 for none.
         agrees: (R, C) whether a corner's polarity is that marker's.
         agreement: share of the grid's corners of which it is.
-        quarters: quarter turns, counter-clockwise, of the chart in the picture.
-        mirrored: whether the chart is seen mirrored.
+        quarters, mirrored: how the chart is seen in the picture, see `turned`.
     """
 
     index: npt.NDArray[np.int64]
@@ -231,13 +208,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Correspondence(Candidate):
-    """A candidate that was looked at.
-
-    Args:
-        grid: the corners.
-        mapping: the map from chart to picture that follows.
-        correlation: of the picture with the chart's noise, see `noise_correlation`.
-    """
+    """A candidate that was looked at: the map that follows, and its `noise_correlation`."""
 
     grid: CornerGrid
     mapping: Mapping
@@ -258,7 +229,7 @@ def candidates(grid: CornerGrid, chart: BernoulliChart) -> list[Candidate]:
     for quarters in range(4):
         for mirrored in (False, True):
             # Corners beyond the chart, found in what stands around it, are left out; most must be within.
-            around = ((rows, rows), (columns, columns))
+            around = ((rows,) * 2, (columns,) * 2)
             code = np.pad(seen_polarity(chart.polarity, quarters, mirrored), around)
             index = np.pad(turned(numbers, quarters, mirrored), around, constant_values=-1)
             for row in range(code.shape[0] - rows + 1):
@@ -267,10 +238,8 @@ def candidates(grid: CornerGrid, chart: BernoulliChart) -> list[Candidate]:
                     inside = seen & (index[there] >= 0)
                     if int(inside.sum()) >= max(4, 0.8 * grid.count):
                         agrees = inside & (code[there] == grid.polarity)
-                        agreement = float(agrees.sum()) / grid.count
-                        found.append(
-                            Candidate(np.where(inside, index[there], -1), agrees, agreement, quarters, mirrored)
-                        )
+                        share = float(agrees.sum()) / grid.count
+                        found.append(Candidate(np.where(inside, index[there], -1), agrees, share, quarters, mirrored))
     return sorted(found, key=lambda one: -one.agreement)
 
 
@@ -287,13 +256,7 @@ def correspond(candidate: Candidate, grid: CornerGrid, image: _Picture, chart: B
 def noise_cells(
     mapping: Mapping, image: _Picture, chart: BernoulliChart, near: Points
 ) -> tuple[_Picture, Points, Points]:
-    """Cells of the chart's noise, as the picture shows them.
-
-    Args:
-        mapping: map from chart to picture.
-        image: (H, W).
-        chart: the chart.
-        near: (N, 2) chart points; cells are taken from the rectangle around them.
+    """Cells of the chart's noise from the rectangle around chart points `near` (N, 2), as the picture shows them.
 
     Returns:
         (H, W) picture less the means around its pixels; (n, 2) middles of cells in it; (n,) 1/2 for white, -1/2 for
@@ -328,12 +291,8 @@ def noise_correlation(high: _Picture, places: Points, signs: Points) -> float:
 def square_levels(image: _Picture, chart: BernoulliChart, mapping: Mapping, numbers: Any, half: int) -> _Array:
     """(N, 4) means in the middles of markers' squares: top left, top right, bottom left, bottom right.
 
-    Args:
-        image: (H, W).
-        chart: the chart.
-        mapping: map from chart to picture.
-        numbers: (N,) of the markers.
-        half: half the side of what is averaged, in pixels; beyond the picture its border goes on.
+    `numbers` (N,) are the markers', `half` is half the side in pixels of what is averaged; beyond the picture its
+    border goes on.
     """
     middles = chart.markers[numbers][:, None] + chart.square / 2 * np.array([[-1, -1], [1, -1], [-1, 1], [1, 1]])
     mean = opencv().blur(image, (2 * half + 1, 2 * half + 1), borderType=opencv().BORDER_REPLICATE)

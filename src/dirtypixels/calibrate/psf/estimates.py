@@ -1,11 +1,12 @@
-"""PSFs of all blocks and colors from captures that are aligned."""
+"""PSFs of all blocks and colors from captures that are aligned, and how far each can be trusted."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,10 +14,9 @@ import numpy.typing as npt
 import torch
 from scipy.signal import fftconvolve
 
-from dirtypixels.calibrate.diagnostics import BLOCK_CLIPPED, BLOCK_INSIDE, BLOCK_RESIDUAL
-from dirtypixels.calibrate.psf.blocks import Blocks
+from dirtypixels.calibrate import diagnostics as limits
+from dirtypixels.calibrate.psf.blocks import Blocks, filled
 from dirtypixels.calibrate.psf.capture import ChartCapture, Piece
-from dirtypixels.calibrate.psf.coverage import processors
 from dirtypixels.calibrate.psf.least_squares import (
     Estimate,
     Normal,
@@ -26,8 +26,7 @@ from dirtypixels.calibrate.psf.least_squares import (
     solve,
     unpacked,
 )
-from dirtypixels.calibrate.psf.mapping import displaced
-from dirtypixels.calibrate.psf.quality import Quality, filled
+from dirtypixels.calibrate.psf.mapping import Displaced
 
 Floats = npt.NDArray[np.float64]
 Place = tuple[int, int]
@@ -46,7 +45,60 @@ LOOKS, FAR_PX = 3, 0.1
 """How often the centroid of a block is looked for that lies farther from the middle than so many pixels; once less
 where it is about known from larger blocks."""
 
+MISFIT_SHARE = 0.4
+"""How much of what noise and PSF do not explain becomes an error of the PSF. Measured with fields that change fast:
+0.25 to 0.5 (benchmarks/psf_calibration.py, the lenses of the bundled profiles)."""
+
 GREEN = ("Gr", "Gb", "Y")
+
+
+@dataclass(frozen=True, eq=False)
+class Quality:
+    """How good the PSF of each block is; NaN where there is none.
+
+    Args:
+        noise: (R, C, channels) predicted relative l2 error by noise: that of the posterior (see `Estimate`) and, where
+            the chart does not fill the block, half of what was extrapolated to its middle.
+        misfit: (R, C, channels) what neither PSF nor noise explains of the samples, over their standard deviation: the
+            PSF changes within the block in another way than its neighbors tell, or something moved.
+        residual: (R, C, channels) rms of measured - fitted, over the noise expected.
+        failed: (R, C) why the captures give no PSF to rely on, or "".
+    """
+
+    noise: Floats
+    misfit: Floats
+    residual: Floats
+    failed: npt.NDArray[np.object_]
+
+    @property
+    def change(self) -> Floats:
+        """(R, C, channels) predicted relative l2 error by what is not explained, the PSF's change within the block."""
+        return np.asarray(MISFIT_SHARE * self.misfit)
+
+    @property
+    def error(self) -> Floats:
+        """(R, C, channels) predicted relative l2 error of the PSF."""
+        return np.asarray(np.hypot(self.noise, self.change))
+
+    def reasons(self) -> npt.NDArray[np.object_]:
+        """(R, C) why a block is not to be trusted, in a few words; "" for one that is."""
+        usual = np.nanmedian(self.residual, axis=(0, 1), keepdims=True)
+        with np.errstate(invalid="ignore"):
+            # Where light and lens leave hardly more than the noise, three times of it may still be small.
+            odd = np.any(self.residual > limits.BLOCK_RESIDUAL * np.maximum(usual, 1.0), axis=-1)
+        found = self.failed.copy()
+        for place in np.ndindex(found.shape):
+            if found[place]:
+                continue
+            if odd[place]:
+                worst = float(np.nanmax(self.residual[place] / usual[0, 0]))
+                found[place] = f"{worst:.0f} times the usual residual: something covers the chart or moved"
+            elif self.error[place].max() > limits.BLOCK_ERROR:
+                worst = int(self.error[place].argmax())
+                noisy = self.noise[place][worst] > self.change[place][worst]
+                cause = "too noisy" if noisy else "it changes too fast for so large a block, or something moved"
+                found[place] = f"a predicted error of {100 * float(self.error[place][worst]):.0f} %: {cause}"
+        return found
 
 
 class Estimates(NamedTuple):
@@ -72,7 +124,6 @@ class _Block:
         middle: of the pieces, (row, column) in the frame: the place that PSFs belong to that are solved alone.
         matrices: of the normal equations, packed, with the number of samples.
         found: PSFs.
-        extrapolated: by how much the PSF in the block's middle differs from that in the pieces' middle, relative.
         failed: why there is no PSF, or "".
     """
 
@@ -80,7 +131,6 @@ class _Block:
     middle: Floats = field(default_factory=lambda: np.zeros(2))
     matrices: dict[int, tuple[npt.NDArray[np.float32], int]] = field(default_factory=dict)
     found: dict[int, Estimate] = field(default_factory=dict)
-    extrapolated: dict[int, float] = field(default_factory=dict)
     failed: str = ""
 
 
@@ -94,13 +144,8 @@ def estimate(
 ) -> Estimates:
     """The PSFs of each block, see `field.psf_field`.
 
-    Args:
-        captures: of one camera.
-        grid: the blocks.
-        size: of the PSFs, odd.
-        aperture: of a pixel, in pixels.
-        centroids: (R, C, 2) about where the PSFs' centroids are; None for the middle.
-        progress: called with the share of the work that is done.
+    `centroids` (R, C, 2) says about where the PSFs' centroids are, None for the middle; `progress` is called with the
+    share of the work that is done.
     """
     done = 0.0
     places = list(np.ndindex(grid.rows, grid.columns))
@@ -120,7 +165,7 @@ def estimate(
             return results
 
         def solver(shifts: Floats, planes: tuple[str, ...] | None = None) -> Callable[[Place], _Block]:
-            maps = [displaced(one.alignment.mapping, *grid.middles, -shifts) for one in captures]
+            maps = [Displaced(one.alignment.mapping, *grid.middles, -shifts) for one in captures]
 
             def solved(place: Place) -> _Block:
                 pieces = []
@@ -155,9 +200,10 @@ def _threads() -> Iterator[ThreadPoolExecutor]:
     from threadpoolctl import threadpool_limits  # of the extra `calibrate`, as OpenCV, without which nothing comes here
 
     before = torch.get_num_threads()
+    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     with (
         threadpool_limits(1, user_api="blas"),
-        ThreadPoolExecutor(processors(), initializer=torch.set_num_threads, initargs=(1,)) as pool,
+        ThreadPoolExecutor(min(4, processors), initializer=torch.set_num_threads, initargs=(1,)) as pool,
     ):
         try:
             yield pool
@@ -188,7 +234,7 @@ def _usable(blocks: dict[Place, _Block]) -> set[Place]:
     found = {place for place, block in blocks.items() if not block.failed}
     for channel in {channel for place in found for channel in blocks[place].found}:
         of = {place: blocks[place].found[channel] for place in found}
-        most = BLOCK_RESIDUAL * float(np.median([one.noise for one in of.values()] or [0.0]))
+        most = limits.BLOCK_RESIDUAL * float(np.median([one.noise for one in of.values()] or [0.0]))
         found = {place for place, one in of.items() if one.error < USABLE_ERROR and one.noise < most}
     return found
 
@@ -255,8 +301,8 @@ def _solved_with_neighbors(
             solved.failed = str(error)
             continue
         aside = np.tensordot(np.subtract(middle, block.middle), tilts[channel], 1)
-        solved.found[channel] = found
-        solved.extrapolated[channel] = float(np.linalg.norm(aside) / np.linalg.norm(found.psf))
+        extrapolated = float(np.linalg.norm(aside) / np.linalg.norm(found.psf))
+        solved.found[channel] = replace(found, error=float(np.hypot(found.error, EXTRAPOLATED * extrapolated)))
     return solved
 
 
@@ -265,28 +311,22 @@ def slopes(own: tuple[Floats, Floats], neighbors: Sequence[tuple[tuple[Floats, F
 
     ``(k_next - k_last) / (place_next - place_last)``, where there is no neighbor with the block itself in its place
 
-    Args:
-        own: the block's (row, column) and its PSF (k, k).
-        neighbors: for each axis the next and the last block's, or None.
+    `own` is the block's (row, column) and its PSF (k, k), `neighbors` for each axis the next and the last block's.
     """
-    found = []
+    found = np.zeros((2, *own[1].shape))
     for axis, (after, before) in enumerate(neighbors):
         (later, one), (earlier, other) = after or own, before or own
-        distance = later[axis] - earlier[axis]
-        found.append((one - other) / distance if distance > 0 else np.zeros_like(own[1]))
-    return np.stack(found)
+        if (distance := later[axis] - earlier[axis]) > 0:
+            found[axis] = (one - other) / distance
+    return found
 
 
 def change(sharp: npt.NDArray[np.float32], tilt: Floats, down: npt.NDArray[Any], across: npt.NDArray[Any]) -> Floats:
-    """(h, w) what a PSF's linear change away from a place adds to a block.
+    """(h, w) what a PSF's linear change away from a place, `tilt` of `slopes`, adds to a block.
 
     ``v(n) = down(n) (slope_down * sharp)(n) + across(n) (slope_across * sharp)(n)``
 
-    Args:
-        sharp: (h + k - 1, w + k - 1) the sharp correspondence.
-        tilt: (2, k, k) of `slopes`.
-        down: (h,) pixels from the place where the change is 0.
-        across: (w,) likewise.
+    `down` (h,) and `across` (w,) are pixels from the place where the change is 0.
     """
     steps = fftconvolve(sharp[None].astype(np.float64), tilt, mode="valid", axes=(1, 2))
     return np.asarray(down[:, None] * steps[0] + across * steps[1])
@@ -304,16 +344,15 @@ def _assembled(
         clip = [one.clipped[grid.of(place)] for one in captures]
         clipped = max(float(one.mean()) for one in clip)
         inside = max((float(np.prod(piece.shape)) / clip[0].size for _, piece in block.pieces), default=0.0)
-        if inside < BLOCK_INSIDE:
+        if inside < limits.BLOCK_INSIDE:
             failed[place] = f"only {100 * inside:.0f} % of it lie on the chart"
-        elif clipped > BLOCK_CLIPPED:
+        elif clipped > limits.BLOCK_CLIPPED:
             failed[place] = f"{100 * clipped:.1f} % of it are saturated"
         else:
             failed[place] = block.failed
         for channel, one in block.found.items():
             at = (*place, channel)
-            psfs[at] = one.psf
-            error[at] = np.hypot(one.error, EXTRAPOLATED * block.extrapolated[channel])
+            psfs[at], error[at] = one.psf, one.error
             expected = np.sqrt(
                 np.mean([v for shot, _ in block.pieces for v in shot.noise_variances(channel, grid.middle(place))])
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from dirtypixels.calibrate.diagnostics import Diagnostic, verdict
-from dirtypixels.calibrate.psf.blocks import Blocks, between
+from dirtypixels.calibrate import diagnostics as limits
+from dirtypixels.calibrate.diagnostics import Diagnostic, Kind, verdict
+from dirtypixels.calibrate.psf.blocks import Blocks, between, filled
 from dirtypixels.calibrate.psf.capture import ChartCapture
 from dirtypixels.calibrate.psf.chart import BernoulliChart
-from dirtypixels.calibrate.psf.estimates import Estimates, estimate
+from dirtypixels.calibrate.psf.estimates import MISFIT_SHARE, Estimates, Quality, estimate
 from dirtypixels.calibrate.psf.mapping import hats
-from dirtypixels.calibrate.psf.quality import Quality, block_diagnostics, filled
 from dirtypixels.camera import PsfField
 from dirtypixels.raw.agreement import check_same_camera, check_same_lens
 from dirtypixels.raw.folders import read_frames
@@ -56,7 +57,7 @@ class MeasuredField(PsfField):
     Example:
         >>> import numpy as np
         >>> from dirtypixels.calibrate.psf.blocks import Blocks
-        >>> from dirtypixels.calibrate.psf.quality import Quality
+        >>> from dirtypixels.calibrate.psf.estimates import Quality
         >>> one, fine = np.ones((2, 3, 1)), np.full((2, 3), "")
         >>> spots, grid = np.ones((2, 3, 1, 5, 5)) / 25, Blocks((200, 300), 2, 3)
         >>> quality = Quality(noise=0.02 * one, misfit=0 * one, residual=one, failed=fine)
@@ -166,21 +167,31 @@ def psf_field(
         if progress is not None:
             progress(round(_STEPS * done), _STEPS * total)
 
-    captures = []
+    captures, diagnostics = [], []
     for number, frame in enumerate(frames):
         report(number)
+        whose = f"{frame.name}: " if len(frames) > 1 else ""
         try:
             captures.append(ChartCapture.of(frame, chart, partial=partial))
         except ValueError as error:
-            if len(frames) == 1:
-                raise
-            raise ValueError(f"{frame.name}: {error}") from error
+            raise ValueError(f"{whose}{error}") from error
+        diagnostics += [replace(one, message=whose + one.message) for one in captures[-1].diagnostics]
     # Six standard deviations of nearly the widest blur to each side.
     widest = max(float(np.percentile(one.alignment.shifts.blur.max(1), 90)) for one in captures)
     wanted = max(2 * math.ceil(6 * widest) + 1, SIZES[0])
     side = min(wanted, SIZES[1]) if size is None else int(size)
-    grid = grid or Blocks.for_size((height, width), side, step, _snr_db(captures))
-    _check_samples(grid, side, step)
+    if grid is None:
+        # 20 log10 of white less black over the noise, of the darkest plane of all captures together
+        worst = min(plane.snr_db for one in captures for plane in one.flat_fields.values())
+        snr_db = worst + 20 * math.log10(2) + 10 * math.log10(len(captures))
+        grid = Blocks.for_size((height, width), side, step, snr_db)
+    rows, columns = grid.of((0, 0))
+    samples = ((rows.stop - rows.start) // step) * ((columns.stop - columns.start) // step)
+    if samples < 4 * side**2:
+        raise ValueError(
+            f"size and blocks must leave 4 samples of each color for each of the PSF's {side} x {side} taps; found "
+            f"{samples} samples in each of {grid.rows} x {grid.columns} blocks. Use fewer blocks or a smaller size"
+        )
 
     def estimated(grid: Blocks, begin: int, centroids: Floats | None = None) -> Estimates:
         return estimate(
@@ -199,11 +210,6 @@ def psf_field(
             f"capture gives no PSF that can be trusted in any of {grid.rows} x {grid.columns} blocks; the first has "
             f"{reasons[0, 0]}"
         )
-    diagnostics = [
-        one if len(frames) == 1 else Diagnostic(one.kind, one.severity, f"{frame.name}: {one.message}")
-        for frame, capture_ in zip(frames, captures, strict=True)
-        for one in capture_.diagnostics
-    ]
     diagnostics += block_diagnostics(found.quality, reasons, found.psfs)
     if size is None and wanted > side:
         message = (
@@ -222,6 +228,59 @@ def psf_field(
         _source(frames, chart, grid, side, aperture, trusted),
         pitch_um,
     )
+
+
+def block_diagnostics(quality: Quality, reasons: npt.NDArray[np.object_], psfs: Floats) -> list[Diagnostic]:
+    """What the blocks say together.
+
+    Args:
+        quality: of the blocks.
+        reasons: (R, C), of `Quality.reasons`.
+        psfs: (R, C, channels, k, k) before any was filled.
+    """
+    trusted = np.asarray(reasons == "")
+    found = []
+    if bad := int((~trusted).sum()):
+        listed = "; ".join(f"({i + 1}, {j + 1}) {reasons[i, j]}" for i, j in np.argwhere(~trusted)[:6])
+        more = f"; and {bad - 6} more" if bad > 6 else ""
+        message = (
+            f"{bad} of {trusted.size} blocks cannot be trusted and were filled from their neighbors: "
+            f"(row, column) {listed}{more}"
+        )
+        failed = bad > limits.UNTRUSTED_FAILURE * trusted.size
+        found.append(Diagnostic("untrusted-blocks", "failure" if failed else "warning", message))
+    if not trusted.any():
+        return found
+    error, misfit = (each[trusted].max(-1) for each in (quality.error, quality.misfit))
+    message = (
+        f"predicted relative error of the PSFs: median {100 * np.median(error):.1f} %, worst of a trusted block "
+        f"{100 * error.max():.1f} %"
+    )
+    found.append(Diagnostic("psf-error", "warning" if np.median(error) > limits.PSF_ERROR else "note", message))
+    apart = between(filled(psfs, trusted), np.where(trusted[..., None], quality.error, np.nan)).max(-1)
+    rim = 1 - psfs[trusted][..., 1:-1, 1:-1].sum((-2, -1)).min(-1)
+    size, cut = psfs.shape[-1], int((rim > limits.PSF_CUT_OFF).sum())
+    judged: tuple[tuple[Kind, bool, str], ...] = (
+        (
+            "psf-changes", MISFIT_SHARE * np.median(misfit) > limits.PSF_CHANGES,
+            f"{100 * np.median(misfit):.0f} % of the chart's contrast are neither noise nor what the PSFs explain: "
+            "they change fast over the field (more blocks follow it, several captures make up for the noise of small "
+            "ones), or something moved",
+        ),
+        (
+            "psf-between", np.median(apart) > limits.PSF_BETWEEN,
+            "between the blocks, where PSFs are interpolated, they may be off by another "
+            f"{100 * np.median(apart):.0f} % (median; up to {100 * apart.max():.0f} %), as they change fast from block "
+            "to block; more blocks follow them better",
+        ),
+        (
+            "psf-cut-off", cut > 0,
+            f"{cut} blocks have more than {100 * limits.PSF_CUT_OFF:.0f} % of their light in the outermost taps (up to "
+            f"{100 * rim.max():.0f} %): PSFs are larger than {size} x {size} pixels; measure with a size of {size + 8} "
+            "or more",
+        ),
+    )  # fmt: skip
+    return found + [Diagnostic(kind, "warning", message) for kind, told, message in judged if told]
 
 
 def _frames(capture: Capture | Sequence[Capture]) -> list[Frame]:
@@ -243,12 +302,6 @@ def _frames(capture: Capture | Sequence[Capture]) -> list[Frame]:
     return frames
 
 
-def _snr_db(captures: Sequence[ChartCapture]) -> float:
-    """20 log10 of white less black over the noise, of the darkest plane of all captures together."""
-    worst = min(plane.snr_db for one in captures for plane in one.flat_fields.values())
-    return worst + 20 * math.log10(2) + 10 * math.log10(len(captures))
-
-
 def _finer(grid: Blocks, size: int, step: int, found: Estimates) -> Blocks:
     """Finer blocks where the PSF's change within and between these is more than their noise."""
     known = np.asarray(np.isfinite(found.quality.noise).all(-1))
@@ -258,16 +311,6 @@ def _finer(grid: Blocks, size: int, step: int, found: Estimates) -> Blocks:
     apart = math.sqrt(8 / 15) * between(filled(found.psfs, known), found.quality.error)
     change = np.hypot(found.quality.change, apart)[known]
     return grid.refined(size, step, float(np.median(found.quality.noise[known])), float(np.median(change)))
-
-
-def _check_samples(grid: Blocks, size: int, step: int) -> None:
-    rows, columns = grid.of((0, 0))
-    samples = ((rows.stop - rows.start) // step) * ((columns.stop - columns.start) // step)
-    if samples < 4 * size**2:
-        raise ValueError(
-            f"size and blocks must leave 4 samples of each color for each of the PSF's {size} x {size} taps; found "
-            f"{samples} samples in each of {grid.rows} x {grid.columns} blocks. Use fewer blocks or a smaller size"
-        )
 
 
 def _source(

@@ -11,8 +11,7 @@ from numpy.polynomial import polynomial
 
 from dirtypixels.calibrate import diagnostics as limits
 from dirtypixels.calibrate.diagnostics import Diagnostic, Kind
-from dirtypixels.calibrate.psf import registration
-from dirtypixels.calibrate.psf.alignment import Alignment
+from dirtypixels.calibrate.psf.alignment import Alignment, window_centers, window_px
 from dirtypixels.calibrate.psf.chart import BernoulliChart
 from dirtypixels.calibrate.psf.corner_grid import opencv
 from dirtypixels.calibrate.psf.coverage import window_fractions
@@ -98,8 +97,6 @@ def flat_field(
     alignment: Alignment,
     chart: BernoulliChart,
     where: tuple[slice, slice] = (slice(None), slice(None)),
-    *,
-    saturation: float = 1.0,
 ) -> FlatField:
     """Black and white maps from a frame, or from one plane of a mosaic.
 
@@ -111,22 +108,18 @@ def flat_field(
     Nothing is said of the black level that was subtracted, except where black is no print's: PSFs do not depend on it.
 
     Args:
-        signal: (H, W) linear light of the frame, finite.
-        alignment: of the frame.
-        chart: the chart.
+        signal: (H, W) linear light of the frame, finite; the white level is 1.
+        alignment, chart: of the frame.
         where: rows and columns of the plane, as `raw.frames.plane_slices` gives them.
-        saturation: the value at which the signal is clipped.
 
     Raises:
         ValueError: too few patches are in the frame, or its white is not brighter than its black in all of them.
     """
-    values = signal[where]
-    down, across = (np.arange(length)[lines] for length, lines in zip(signal.shape, where, strict=True))
-    patches, noise, clipped = patch_levels(values, alignment, chart, down, across, saturation)
+    patches, noise, clipped = patch_levels(signal, alignment, chart, where)
     count = min(int((patches.share == 0).sum()), int((patches.share == 1).sum()))
     if count < 6:
         raise ValueError(f"signal must show at least 6 black and 6 white patches of the chart; found {count}")
-    windows = _window_levels(values, alignment, chart, down, across, noise)
+    windows = _window_levels(signal, alignment, chart, where, noise)
     maps = _fitted(patches, alignment.size)
     b, w = _at(maps, windows.places, alignment.size)
     bend = float(np.median((windows.value - b) / (w - b) - windows.share)) if len(b) else 0.0
@@ -149,36 +142,34 @@ def flat_field(
     missed = (levels.value - b - levels.share * (w - b)) ** 2 - levels.error**2
     residual = float(np.sqrt(max(missed.mean(), 0.0))) / step
     typical = float(np.median(b)), float(np.median(w))
-    found = _diagnostics(*typical, lit, clipped, bend, residual, snr, saturation)
+    found = _diagnostics(*typical, lit, clipped, bend, residual, snr)
     return FlatField(alignment.size, *maps, noise, typical, snr, bend, residual, found)
 
 
 def patch_levels(
-    values: npt.NDArray[Any],
-    alignment: Alignment,
-    chart: BernoulliChart,
-    down: npt.NDArray[Any],
-    across: npt.NDArray[Any],
-    saturation: float,
+    signal: npt.NDArray[Any], alignment: Alignment, chart: BernoulliChart, where: tuple[slice, slice]
 ) -> tuple[Levels, FlatNoise, float]:
-    """Levels of the squares' insides, the noise in them, and the clipped share of white pixels."""
+    """Levels of the squares' insides in a plane, the noise in them, and the clipped share of white pixels."""
+    values = signal[where]
+    (top, down), (left, across) = ((lines.start or 0, lines.step or 1) for lines in where)
     boxes, colors = chart.patches()
     seen = np.isin(np.arange(len(boxes)) // 4, alignment.markers.index)
     boxes, colors = boxes[seen], colors[seen]
-    middles = alignment.to_image((boxes[:, :2] + boxes[:, 2:]) / 2)
-    right = alignment.to_image(np.stack([boxes[:, 2], boxes[:, 1:4:2].mean(1)], 1)) - middles
-    below = alignment.to_image(np.stack([boxes[:, 0:3:2].mean(1), boxes[:, 3]], 1)) - middles
+    middle_x, middle_y = (boxes[:, :2] + boxes[:, 2:]).T / 2
+    middles, right, below = (
+        alignment.mapping.to_image(np.stack(places, 1))
+        for places in ((middle_x, middle_y), (boxes[:, 2], middle_y), (middle_x, boxes[:, 3]))
+    )
     found, clipped = [], []
-    row_step, column_step = down[1] - down[0], across[1] - across[0]
-    for middle, u, v, color in zip(middles, right, below, colors, strict=True):
+    for middle, u, v, color in zip(middles, right - middles, below - middles, colors, strict=True):
         side = 2 * min(np.hypot(*u), np.hypot(*v))
         inset = min(PSF_REACH_PX, 0.35 * side)
         # A square of pixels inside the turned square: its half side is the turned one's over cos + sin of the angle.
         turn = (abs(u[0]) + abs(u[1])) / np.hypot(*u)
         half = (side / 2 - inset) / turn
-        i0, i1 = (int(np.ceil((middle[1] + s * half - down[0]) / row_step)) for s in (-1, 1))
-        j0, j1 = (int(np.ceil((middle[0] + s * half - across[0]) / column_step)) for s in (-1, 1))
-        inside = i0 >= 0 and j0 >= 0 and i1 <= len(down) and j1 <= len(across)
+        i0, i1 = (int(np.ceil((middle[1] + s * half - top) / down)) for s in (-1, 1))
+        j0, j1 = (int(np.ceil((middle[0] + s * half - left) / across)) for s in (-1, 1))
+        inside = min(i0, j0) >= 0 and i1 <= values.shape[0] and j1 <= values.shape[1]
         if not inside or (i1 - i0) * (j1 - j0) < 4:
             continue
         part = values[i0:i1, j0:j1].astype(np.float64)
@@ -186,7 +177,7 @@ def patch_levels(
         spread = part.var(ddof=1) / (1 - 2 / (9 * (part.size - 1))) ** 3
         found.append((*middle, part.mean(), color, part.size, spread))
         if color:
-            clipped.append((part >= CLIPPED * saturation).mean())
+            clipped.append((part >= CLIPPED).mean())
     table = np.array(found).reshape(-1, 6)
     value, share, size, variance = table[:, 2:].T
     noise = _flat_noise(value, variance, share)
@@ -205,32 +196,28 @@ def _flat_noise(level: Floats, variance: Floats, color: Floats) -> FlatNoise:
 
 
 def _window_levels(
-    values: npt.NDArray[Any],
-    alignment: Alignment,
-    chart: BernoulliChart,
-    down: npt.NDArray[Any],
-    across: npt.NDArray[Any],
-    noise: FlatNoise,
+    signal: npt.NDArray[Any], alignment: Alignment, chart: BernoulliChart, where: tuple[slice, slice], noise: FlatNoise
 ) -> Levels:
     """Means over windows all over the chart, and the white share that the sharp chart, blurred alike, has there."""
-    cv2 = opencv()
-    half = registration.window_px(alignment.size) // 2
+    half = window_px(alignment.size) // 2
     blur = max(alignment.blur_px / np.sqrt(2), 0.3)
     reach = np.arange(-half - int(4 * blur) - 2, half + int(4 * blur) + 3)
-    centers = registration.window_centers(alignment.size, alignment.mapping, chart, max(alignment.size) / 18)
+    centers = window_centers(alignment.size, alignment.mapping, chart, max(alignment.size) / 18)
 
-    def within(lines: npt.NDArray[Any], middle: int) -> slice:
-        first, step = int(lines[0]), int(lines[1] - lines[0])
-        return slice(-(-(middle - half - first) // step), -(-(middle + half - first) // step))
+    def samples(lines: slice, middle: int) -> npt.NDArray[np.int64]:
+        """Full-resolution lines of the plane that lie in a window."""
+        first, step = lines.start or 0, lines.step or 1
+        return np.arange(middle - half + (first - middle + half) % step, middle + half, step)
 
     found = []
     for center, fraction in zip(centers, window_fractions(chart, alignment.mapping, centers, reach), strict=True):
         x, y = round(float(center[0])), round(float(center[1]))
-        soft = cv2.GaussianBlur(np.nan_to_num(fraction, nan=1.0), (0, 0), blur)
-        i, j = within(down, y), within(across, x)
-        share = soft[np.ix_(down[i] - y - reach[0], across[j] - x - reach[0])].mean()
-        mean = float(values[i, j].mean())
-        found.append((x, y, mean, share, np.sqrt(noise.variance(mean) / values[i, j].size)))
+        soft = opencv().GaussianBlur(np.nan_to_num(fraction, nan=1.0), (0, 0), blur)
+        rows, columns = samples(where[0], y), samples(where[1], x)
+        values = signal[np.ix_(rows, columns)]
+        share = soft[np.ix_(rows - y - reach[0], columns - x - reach[0])].mean()
+        mean = float(values.mean())
+        found.append((x, y, mean, share, np.sqrt(noise.variance(mean) / values.size)))
     table = np.array(found).reshape(-1, 5)
     return Levels(table[:, :2], *table[:, 2:].T)
 
@@ -274,14 +261,14 @@ def _units(places: Floats, size: tuple[int, int]) -> tuple[Floats, Floats]:
 
 
 def _diagnostics(
-    black: float, white: float, lit: float, clipped: float, bend: float, residual: float, snr: float, saturation: float
+    black: float, white: float, lit: float, clipped: float, bend: float, residual: float, snr: float
 ) -> tuple[Diagnostic, ...]:
-    share, dark = (white - black) / saturation, black / max(white, 1e-12)
+    share, dark = white - black, black / max(white, 1e-12)
     judged: tuple[tuple[Kind, bool, bool, str], ...] = (
         (
             "saturated", clipped > limits.SATURATED_WARNING, clipped > limits.SATURATED_FAILURE,
-            f"{100 * clipped:.2g} % of the white patches' pixels are saturated (at {saturation:g}), so white is "
-            "brighter than measured. Expose so that white stays below 90 % of saturation",
+            f"{100 * clipped:.2g} % of the white patches' pixels are saturated, so white is brighter than measured. "
+            "Expose so that white stays below 90 % of saturation",
         ),
         (
             "too-dark", share < limits.TOO_DARK_WARNING, share < limits.TOO_DARK_FAILURE,

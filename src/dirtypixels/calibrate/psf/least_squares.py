@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.fft
 import torch
+from numpy.lib.stride_tricks import sliding_window_view
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
@@ -32,8 +33,7 @@ class Normal:
 
     ``sum_n (y(n) - o - sum_m k(m) x(n - m))^2 = energy - 2 <k, vector> + <k, matrix k>``, least over the offset o
 
-    An offset of its own for each summand takes up what a wrong black level leaves. Sums of two are those of the
-    samples of both.
+    An offset of its own for each summand takes up what a wrong black level leaves.
 
     Args:
         matrix: (K, K), K = size^2, the taps k(m) in reading order.
@@ -72,11 +72,7 @@ def unpacked(values: npt.NDArray[np.float32]) -> Floats:
 
 
 def normal_equations(
-    sharp: npt.ArrayLike,
-    measured: npt.ArrayLike,
-    size: int,
-    place: tuple[int, int] = (0, 0),
-    step: int = 1,
+    sharp: npt.ArrayLike, measured: npt.ArrayLike, size: int, place: tuple[int, int] = (0, 0), step: int = 1
 ) -> Normal:
     """Normal equations of `measured(n) = o + sum_m k(m) sharp(n - m)`, over the samples of one color.
 
@@ -164,16 +160,14 @@ def solve(normal: Normal, rounds: int = 2, start: Estimate | None = None) -> Est
             f"normal must hold at least {2 * size**2} samples for a PSF of {size} x {size}; found {normal.count}"
         )
     taps, variance = _unconstrained(normal)
-    if start is None:
-        free = taps > 0
-        expected = (np.full((size + 1, size), size**-2.0), np.full((size, size + 1), size**-2.0))
-    else:
-        free, expected = start.free, start.expected
+    even = np.full((size + 1, size), size**-2.0)
+    free, expected = (taps > 0, (even, even.T)) if start is None else (start.free, start.expected)
     held = variance / GAIN_ERROR**2
     vector = normal.vector + held
     for more in range(rounds, -1, -1):
         taps, free, factor = nonnegative(_with_prior(normal.matrix, expected, variance, held), vector, free)
-        covariance = _covariance(factor, free, variance)
+        covariance = np.zeros_like(normal.matrix)  # taps at 0 have none
+        covariance[np.ix_(free, free)] = variance * torch.cholesky_inverse(factor).numpy()
         if more:
             expected = _expected(taps.reshape(size, size), covariance)
     left = normal.residual(taps)
@@ -200,13 +194,8 @@ def nonnegative(matrix: Floats, vector: Floats, start: Bools | None = None) -> t
     Entries are exchanged between the set of free ones and the set of those at 0 until the conditions of Karush, Kuhn
     and Tucker hold: ``x >= 0, matrix x - vector >= 0, x (matrix x - vector) = 0``; exact up to rounding.
 
-    Args:
-        matrix: (K, K), symmetric, positive definite.
-        vector: (K,).
-        start: (K,) the entries thought to be above 0; None for all.
-
-    Returns:
-        x (K,); which entries are free (K,); the lower Cholesky factor of the matrix of those.
+    `start` (K,) are the entries thought to be above 0, None for all. Returned are x (K,); which entries are free (K,);
+    the lower Cholesky factor of the matrix of those.
 
     Raises:
         ValueError: the matrix is not positive definite.
@@ -249,8 +238,7 @@ def _factor(matrix: npt.NDArray[Any]) -> Tensor:
 
 
 def _solved(factor: Tensor, vector: Floats) -> Floats:
-    found: Floats = torch.cholesky_solve(torch.from_numpy(np.array(vector))[:, None], factor)[:, 0].numpy()
-    return found
+    return np.asarray(torch.cholesky_solve(torch.from_numpy(np.array(vector))[:, None], factor)[:, 0].numpy())
 
 
 def _unconstrained(normal: Normal) -> tuple[Floats, float]:
@@ -276,26 +264,18 @@ def _with_prior(matrix: npt.NDArray[Any], expected: tuple[Floats, Floats], varia
     return np.asarray(found, dtype=np.float64)
 
 
-def _covariance(factor: Tensor, free: Bools, variance: float) -> Floats:
-    """(K, K) of the taps; those at 0 have none."""
-    found = np.zeros((len(free), len(free)))
-    found[np.ix_(free, free)] = variance * torch.cholesky_inverse(factor).numpy()
-    return found
-
-
 def _expected(psf: Floats, covariance: Floats) -> tuple[Floats, Floats]:
     """Local mean squares of the differences over the posterior, down (size + 1, size) and across (size, size + 1)."""
-    found = []
     size = len(psf)
-    # The same for both directions, once with the taps in the order of columns.
-    turned = covariance.reshape((size,) * 4).transpose(1, 0, 3, 2).reshape(size * size, -1)
-    for axis, values, both in ((0, psf, covariance), (1, psf.T, turned)):
-        rows = np.arange(size * size).reshape(size, size)
-        variance = np.pad(np.diag(both).reshape(size, size), ((1, 1), (0, 0)))
+
+    def down(values: Floats, taps: npt.NDArray[Any]) -> Floats:
+        variance = np.pad(np.diag(covariance)[taps], ((1, 1), (0, 0)))
         squares = np.diff(np.pad(values, ((1, 1), (0, 0))), axis=0) ** 2 + variance[1:] + variance[:-1]
-        squares[1:-1] -= 2 * both[rows[1:], rows[:-1]]
-        local = gaussian_filter(np.maximum(squares, 0.0), WINDOW, mode="constant")
-        found.append(local if axis == 0 else local.T)
+        squares[1:-1] -= 2 * covariance[taps[1:], taps[:-1]]
+        return np.asarray(gaussian_filter(np.maximum(squares, 0.0), WINDOW, mode="constant"))
+
+    taps = np.arange(size * size).reshape(size, size)
+    found = down(psf, taps), down(psf.T, taps.T).T
     floor = FLOOR**2 * max(float(f.max()) for f in found)
     return found[0] + floor, found[1] + floor
 
@@ -314,17 +294,12 @@ def _checked(
     return x - x.mean(), y - y.mean()
 
 
-def _windows(x: Floats, shape: tuple[int, ...], size: int, place: tuple[int, int], step: int) -> npt.NDArray[Any]:
-    """(size, size, h', w') view: [c, d] is what the samples see of x through a window that begins at (c, d)."""
-    reach = [step * (n - 1) + 1 for n in shape]
-    view = np.lib.stride_tricks.sliding_window_view(x[place[0] :, place[1] :], reach)
-    return view[:size, :size, ::step, ::step]
-
-
 def _gram(x: Floats, shape: tuple[int, ...], size: int, place: tuple[int, int], step: int) -> Floats:
-    """(K, K) inner products of all windows of `_windows`."""
+    """(K, K) inner products of what the samples see of x through all windows."""
     k, s = size, min(step, size)
-    (h, w), windows = shape, _windows(x, shape, size, place, step)
+    (h, w), reach = shape, [step * (n - 1) + 1 for n in shape]
+    # (k, k, h', w') view: [c, d] is what is seen through the window that begins at (c, d)
+    windows = sliding_window_view(x[place[0] :, place[1] :], reach)[:k, :k, ::step, ::step]
     # Windows that begin in the first rows, with all others.
     first = np.empty((s, k, k, k))
     corner = [windows[i, j] for i in range(s) for j in range(s)]
@@ -349,15 +324,10 @@ def _gram(x: Floats, shape: tuple[int, ...], size: int, place: tuple[int, int], 
 
 def _line(x: Floats, size: int, place: tuple[int, int], step: int, axis: int, at: int, length: int) -> Floats:
     """The line of samples at `at` along an axis, through every window that still has it; (rows, columns, length)."""
-    counts = [size, size]
-    counts[axis] = size - step
-    starts = [place[0], place[1]]
-    starts[axis] += at
     reach = step * (length - 1) + 1
-    stops = [start + count for start, count in zip(starts, counts, strict=True)]
-    stops[1 - axis] += reach - 1
-    part = x[starts[0] : stops[0], starts[1] : stops[1]]
-    return np.lib.stride_tricks.sliding_window_view(part, reach, 1 - axis)[..., ::step]
+    across, along = place[axis] + at, place[1 - axis]
+    part = np.moveaxis(x, axis, 0)[across : across + size - step, along : along + size + reach - 1]
+    return sliding_window_view(np.moveaxis(part, 0, axis), reach, 1 - axis)[..., ::step]
 
 
 def _inner(one: Floats, other: Floats) -> Floats:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -11,13 +11,19 @@ from scipy.interpolate import BSpline
 from scipy.optimize import least_squares
 
 Points = npt.NDArray[np.float64]
-_Array = npt.NDArray[Any]
 
 _POINTS_NEEDED = ((30, 7), (16, 4), (10, 1))
 """From how many points on so many distortion coefficients are fitted, in the order of `_ORDER`."""
 
 _ORDER = (0, 1, 3, 4, 2, 5, 6)
 """k1, k2, p1, p2, k3, cx, cy: k3 and the center need many points."""
+
+
+class ToChart(Protocol):
+    """What leads from the picture to the chart."""
+
+    def to_chart(self, points: npt.ArrayLike) -> Points:
+        """(N, 2) pixels (x, y) to chart coordinates; NaN where no point of the chart's plane is seen."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,10 +91,6 @@ class Mapping:
         b, d = ((self.to_image(points + below) - self.to_image(points - below)) / 2e-3).T
         return a, b, c, d
 
-    def shifted(self, rest: Rest | None) -> Mapping:
-        """The same map with another rest."""
-        return replace(self, rest=rest)
-
 
 class Rest:
     """A smooth displacement over the chart: a cubic tensor B-spline, about one knot per `spacing` cells.
@@ -100,41 +102,36 @@ class Rest:
         chart: (N, 2) chart coordinates of measured displacements.
         displacement: (N, 2) in pixels.
         weight: (N,) weights, >= 0.
-        shape: (height, width) of the chart in cells.
-        spacing: distance of knots in cells.
+        shape: (height, width) of the chart in cells, as is the distance of knots, `spacing`.
     """
 
     def __init__(
         self, chart: Points, displacement: Points, weight: Points, shape: tuple[int, int], spacing: float
     ) -> None:
-        self._knots = tuple(_knots(length, spacing) for length in (shape[1], shape[0]))
-        self._last = (float(shape[1]), float(shape[0]))
+        inner = [np.linspace(0.0, side, max(1, round(side / spacing)) + 1) for side in (shape[1], shape[0])]
+        self._knots = [np.pad(knots, 3, mode="edge") for knots in inner]
         across, down = self._weights(chart)
         columns, rows = across.shape[1], down.shape[1]
         design = (across[:, :, None] * down[:, None, :]).reshape(len(chart), -1)
-        bend = _second_differences(columns, rows)
+        bends = [d.T @ d for d in (np.diff(np.eye(n), 2, axis=0) for n in (columns, rows))]
+        bend = np.kron(bends[0], np.eye(rows)) + np.kron(np.eye(columns), bends[1])
         weighted = design * weight[:, None]
         normal = design.T @ weighted + 1e-5 * weight.sum() / (columns * rows) * bend
-        self._coefficients = np.linalg.solve(
-            normal + 1e-12 * np.trace(normal) * np.eye(len(normal)), weighted.T @ displacement
-        )
-        self._coefficients = self._coefficients.reshape(columns, rows, 2)
+        found = np.linalg.solve(normal + 1e-12 * np.trace(normal) * np.eye(len(normal)), weighted.T @ displacement)
+        self._coefficients = found.reshape(columns, rows, 2)
 
     def __call__(self, points: Points) -> Points:
         across, down = self._weights(points)
         return np.stack([((across @ self._coefficients[..., i]) * down).sum(1) for i in (0, 1)], 1)
 
-    def _weights(self, points: Points) -> tuple[Points, Points]:
-        weights = []
-        for axis in (0, 1):
-            # Beyond the chart the displacement of its edge goes on; NaN (a point behind the camera) counts as an edge.
-            at = np.clip(np.nan_to_num(points[:, axis]), 0.0, self._last[axis])
-            weights.append(BSpline.design_matrix(at, self._knots[axis], 3).toarray())
-        return weights[0], weights[1]
+    def _weights(self, points: Points) -> list[Points]:
+        # Beyond the chart the displacement of its edge goes on; NaN (a point behind the camera) counts as an edge.
+        places = (np.clip(np.nan_to_num(at), 0.0, k[-1]) for at, k in zip(points.T, self._knots, strict=True))
+        return [BSpline.design_matrix(at, k, 3).toarray() for at, k in zip(places, self._knots, strict=True)]
 
 
 @dataclass(frozen=True, eq=False)
-class Displaced(Mapping):
+class Displaced:
     """A map that shows at pixel p what the plain one shows at ``p + shift(p)``, bilinear between the middles of blocks.
 
     That is how PSFs are moved onto their centroids c, without interpolating them: for shift = -c the sharp
@@ -147,26 +144,16 @@ class Displaced(Mapping):
         shifts: (R, C, 2) shift (x, y) in pixels in each middle; beyond the outermost it stays the same.
     """
 
-    plain: Mapping = field(kw_only=True)
-    rows: Points = field(kw_only=True)
-    columns: Points = field(kw_only=True)
-    shifts: Points = field(kw_only=True)
+    plain: Mapping
+    rows: Points
+    columns: Points
+    shifts: Points
 
     def to_chart(self, points: npt.ArrayLike) -> Points:
         """(N, 2) pixels (x, y) to chart coordinates; NaN where no point of the chart's plane is seen."""
         found = as_points(points)
         down, across = hats(self.rows, found[:, 1]), hats(self.columns, found[:, 0])
         return self.plain.to_chart(found + np.einsum("nr,nc,rcd->nd", down, across, self.shifts))
-
-    def to_image(self, points: npt.ArrayLike) -> Points:
-        """Not there: nothing here needs it, and the plain map's would be another one's inverse."""
-        raise NotImplementedError("a displaced map leads from the picture to the chart only")
-
-
-def displaced(mapping: Mapping, rows: Points, columns: Points, shifts: Points) -> Displaced:
-    """A map moved aside, see `Displaced`."""
-    parts = (mapping.size, mapping.homography, mapping.distortion, mapping.rest)
-    return Displaced(*parts, plain=mapping, rows=rows, columns=columns, shifts=shifts)
 
 
 def hats(nodes: Points, at: Points) -> Points:
@@ -259,12 +246,10 @@ def scale_of(size: tuple[int, int]) -> float:
 
 
 def _project(points: Points, matrix: Points) -> Points:
-    x, y = points.T
     with np.errstate(divide="ignore", invalid="ignore"):
-        w = matrix[2, 0] * x + matrix[2, 1] * y + matrix[2, 2]
-        w = np.where(w * np.sign(matrix[2, 2] or 1.0) > 0, w, np.nan)
-        found = np.stack([matrix[0] @ [x, y, np.ones_like(x)], matrix[1] @ [x, y, np.ones_like(x)]], 1) / w[:, None]
-    return np.asarray(found, dtype=np.float64)
+        found = points @ matrix[:, :2].T + matrix[:, 2]
+        depth = found[:, 2:]
+        return np.asarray(found[:, :2] / np.where(depth * np.sign(matrix[2, 2] or 1.0) > 0, depth, np.nan))
 
 
 def _forward(points: Points, homography: Points, distortion: Points) -> Points:
@@ -279,30 +264,8 @@ def _forward(points: Points, homography: Points, distortion: Points) -> Points:
 
 def _direct_homography(source: Points, target: Points) -> Points:
     """The homography of least algebraic error (direct linear transform); Hartley, Zisserman 2004, algorithm 4.1."""
-    x, y = source.T
-    u, v = target.T
-    one, none = np.ones_like(x), np.zeros_like(x)
-    rows = np.concatenate(
-        [
-            np.stack([x, y, one, none, none, none, -u * x, -u * y, -u], 1),
-            np.stack([none, none, none, x, y, one, -v * x, -v * y, -v], 1),
-        ]
-    )
+    points = np.column_stack([source, np.ones(len(source))])
+    none = np.zeros_like(points)
+    rows = np.block([[points, none, -target[:, :1] * points], [none, points, -target[:, 1:] * points]])
     found = np.linalg.svd(rows)[2][-1].reshape(3, 3)
     return np.asarray(found / found[2, 2], dtype=np.float64)
-
-
-def _knots(length: int, spacing: float) -> Points:
-    count = max(1, round(length / spacing))
-    inner = np.linspace(0.0, length, count + 1)
-    return np.concatenate([[0.0] * 3, inner, [float(length)] * 3])
-
-
-def _second_differences(columns: int, rows: int) -> Points:
-    def along(n: int) -> Points:
-        if n < 3:
-            return np.zeros((n, n))
-        d = np.diff(np.eye(n), 2, axis=0)
-        return np.asarray(d.T @ d, dtype=np.float64)
-
-    return np.kron(along(columns), np.eye(rows)) + np.kron(np.eye(columns), along(rows))

@@ -34,7 +34,7 @@ def plot_quality(field: MeasuredField, path: Path | str) -> None:
     Example:
         >>> import tempfile
         >>> from dirtypixels.calibrate.psf.blocks import Blocks
-        >>> from dirtypixels.calibrate.psf.quality import Quality
+        >>> from dirtypixels.calibrate.psf.estimates import Quality
         >>> one, fine = np.ones((2, 3, 1)), np.full((2, 3), "")
         >>> spots, grid = np.ones((2, 3, 1, 5, 5)) / 25, Blocks((200, 300), 2, 3)
         >>> quality = Quality(noise=0.02 * one, misfit=0 * one, residual=one, failed=fine)
