@@ -52,6 +52,38 @@ _MEASURED = {
 _CONFIRMED = {"dark frames": "as stated, confirmed by dark frames", "intercept": "as stated, confirmed by exposures"}
 
 
+class ImportedCurve(NoiseCurve):
+    """A `NoiseCurve` of somebody else, with where it comes from and what is to be known of it.
+
+    Args:
+        name: the camera, as the source names it; None where it does not.
+        iso: (N,) gains, > 0, increasing.
+        alpha: (N,), (N, 1) or (N, 3) Poisson scale, in units of the signal; 3 are red, green, blue.
+        sigma: Gaussian standard deviation, likewise.
+        source: what was read, how it was measured and what was made of it, for the profile.
+        diagnostics: what was left out or cannot be trusted.
+
+    Raises:
+        ValueError: as `NoiseCurve`.
+
+    >>> found = ImportedCurve("Maker One", [100, 200], [1e-4, 2e-4], [1e-3, 2e-3], "A page on the web.")
+    >>> found.at_iso(400).alpha
+    0.0004
+    """
+
+    def __init__(
+        self,
+        name: str | None,
+        iso: npt.ArrayLike,
+        alpha: npt.ArrayLike,
+        sigma: npt.ArrayLike,
+        source: str,
+        diagnostics: tuple[Diagnostic, ...] = (),
+    ) -> None:
+        super().__init__(iso, alpha, sigma)
+        self.name, self.source, self.diagnostics = name, source, diagnostics
+
+
 def record(
     method: str,
     diagnostics: Iterable[Diagnostic],

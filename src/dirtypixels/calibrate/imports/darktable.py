@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from dirtypixels import checks
 from dirtypixels.calibrate.diagnostics import Diagnostic
-from dirtypixels.calibrate.imports.curve import ImportedCurve
+from dirtypixels.calibrate.profile import ImportedCurve
 from dirtypixels.raw.agreement import plain_name
 
 FILE = "noiseprofiles.json"

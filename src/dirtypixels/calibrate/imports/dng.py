@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dirtypixels.calibrate.diagnostics import Diagnostic
-from dirtypixels.calibrate.imports.curve import ImportedCurve
+from dirtypixels.calibrate.profile import ImportedCurve
 from dirtypixels.raw.folders import find_captures
 from dirtypixels.raw.metadata import DNG_VERSION, Tags, read_tags, stated_by
 
