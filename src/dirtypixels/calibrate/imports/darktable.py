@@ -96,29 +96,26 @@ def installed() -> Path:
         FileNotFoundError: they are in none of the places where darktable's packages put them.
     """
     places = _places()
-    found = next((place for place in places if place.is_file()), None)
-    if found is None:
-        raise FileNotFoundError(
-            f"found no {FILE} of darktable: install darktable, or give the path (--file); looked for "
-            f"{', '.join(map(str, places))}"
-        )
-    return found
+    for place in places:
+        if place.is_file():
+            return place
+    raise FileNotFoundError(
+        f"found no {FILE} of darktable: install darktable, or give the path (--file); looked for "
+        f"{', '.join(map(str, places))}"
+    )
 
 
 def _places() -> list[Path]:
     below = Path("share", "darktable", FILE)
-    flatpak = Path("app", "org.darktable.Darktable", "current", "active", "files") / below
-    program = shutil.which("darktable")
-    roots = [Path(program).resolve().parents[1] / below] if program else []
-    roots += [Path(root) / below for root in ("/usr", "/usr/local", "/opt/darktable", "/opt/homebrew", "/opt/local")]
+    flatpak = Path("app/org.darktable.Darktable/current/active/files")
+    mac = Path("darktable.app/Contents/Resources")
+    program, windows = shutil.which("darktable"), os.environ.get("PROGRAMFILES")
+    roots = [Path(program).resolve().parents[1]] if program else []
+    roots += [Path(root) for root in ("/usr", "/usr/local", "/opt/darktable", "/opt/homebrew", "/opt/local")]
     roots += [Path("/var/lib/flatpak") / flatpak, Path.home() / ".local/share/flatpak" / flatpak]
-    roots += [Path("/snap/darktable/current/usr") / below]
-    roots += [
-        base / "darktable.app/Contents/Resources" / below
-        for base in (Path("/Applications"), Path.home() / "Applications")
-    ]
-    roots += [Path(os.environ[name]) / "darktable" / below for name in ("ProgramFiles",) if name in os.environ]
-    return list(dict.fromkeys(roots))
+    roots += [Path("/snap/darktable/current/usr"), Path("/Applications") / mac, Path.home() / "Applications" / mac]
+    roots += [Path(windows) / "darktable"] if windows else []
+    return [root / below for root in dict.fromkeys(roots)]
 
 
 def _read(file: Path) -> dict[str, list[dict[str, Any]]]:

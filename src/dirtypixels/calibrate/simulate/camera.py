@@ -13,7 +13,7 @@ import torch
 from dirtypixels import checks
 from dirtypixels.blur import FieldBlur
 from dirtypixels.calibrate.simulate.geometry import CellIntegral, Pose, View, pixel_corners
-from dirtypixels.calibrate.simulate.sensor import Sensor, channel_of
+from dirtypixels.calibrate.simulate.sensor import Sensor, channel_of, of_channel
 from dirtypixels.camera import Camera, NoiseLevel, ProfileFile
 from dirtypixels.raw.frames import Frame
 
@@ -68,12 +68,10 @@ class ChartCamera:
     ) -> None:
         if len(color) != 3 or not all(math.isfinite(c) and c > 0 for c in color):
             raise ValueError(f"color must be three numbers above 0; found {color}")
-        levels = 2**bits / 16 if black is None else black
         if not 0 <= vignetting < 1:
             raise ValueError(f"vignetting must be in [0, 1); found {vignetting}")
-        self.sensor = Sensor(
-            height, width, cfa=cfa, bits=bits, black=levels, white=white, prnu=prnu, hot=hot, seed=seed
-        )
+        black = 2**bits / 16 if black is None else black
+        self.sensor = Sensor(height, width, cfa=cfa, bits=bits, black=black, white=white, prnu=prnu, hot=hot, seed=seed)
         self.camera, self.height, self.width = camera, height, width
         self.focal, self.distortion, self.color, self.vignetting = focal, distortion, color, vignetting
         self._psfs = None if camera.optics is None else camera.optics.psfs
@@ -137,6 +135,7 @@ class ChartCamera:
             snr_db: in place of the noise at `iso`, see `noise`.
             exposure_s: what the frame says of its exposure time.
 
+
         Raises:
             ValueError: a figure is out of range.
         """
@@ -168,11 +167,9 @@ class ChartCamera:
             rows = range(start, min(start + _ROWS_AT_ONCE, self.height + above))
             sharp[rows.start + above : rows.stop + above] = cells.means(view.to_chart(pixel_corners(rows, columns)))
         light = np.empty((self.height, self.width))
-        for channel in {channel_of(name) for name in self.sensor.planes()}:
-            blurred = self._blurred(sharp, channel)
-            for name, where in self.sensor.planes().items():
-                if channel_of(name) == channel:
-                    light[where] = blurred[where]
+        blurred = {channel: self._blurred(sharp, channel) for channel in map(channel_of, self.sensor.planes())}
+        for name, where in self.sensor.planes().items():
+            light[where] = blurred[channel_of(name)][where]
         light *= exposure * self.falloff()
         return self.colored(light)
 
@@ -187,15 +184,8 @@ class ChartCamera:
     ) -> Frame:
         """Measure light (H, W), mosaicked, white level 1, with the noise at `iso` or the one given."""
         values = self.sensor.digitize(light, self.noise(iso) if noise is None else noise, generator)
-        return Frame(
-            values,
-            cfa=self.sensor.cfa,
-            black=self.sensor.black,
-            white=self.sensor.white,
-            iso=float(iso),
-            exposure_s=exposure_s,
-            camera=self.camera.name,
-        )
+        cfa, black, white = self.sensor.cfa, self.sensor.black, self.sensor.white
+        return Frame(values, cfa, black, white, iso=float(iso), exposure_s=exposure_s, camera=self.camera.name)
 
     def noise(
         self,
@@ -224,7 +214,7 @@ class ChartCamera:
         if snr_db is None:
             return level
         checks.in_range("snr_db", snr_db)
-        alpha, sigma = (float(np.broadcast_to(np.asarray(v), (3,))[1]) for v in level)
+        alpha, sigma = (of_channel(figure, "G") for figure in level)
         variance = alpha * exposure * self.color[1] * sum(paper) / 2 + sigma**2
         if variance <= 0:
             raise ValueError(f"snr_db needs a camera with noise; camera {self.camera.name!r} has none at ISO {iso:g}")
@@ -244,11 +234,13 @@ class ChartCamera:
         """
         if self._psfs is None:
             raise ValueError("this camera has no PSF field: its lens is sharp")
-        down, across = (
-            _node_weights(range(size)[part], size, nodes)
-            for part, size, nodes in ((rows, self.height, len(self._psfs)), (columns, self.width, self._psfs.shape[1]))
-        )
-        return np.asarray(np.einsum("r,c,rckij->kij", down, across, self._psfs.double().numpy()))
+        weights = []  # of each node of the field, by linear interpolation
+        for part, size, nodes in zip((rows, columns), (self.height, self.width), self._psfs.shape[:2], strict=True):
+            if not (pixels := range(size)[part]):
+                raise ValueError("rows and columns must hold at least one pixel")
+            at = (np.asarray(pixels) + 0.5) / size * (nodes - 1)
+            weights.append(np.maximum(0.0, 1 - np.abs(at - np.arange(nodes)[:, None])).mean(1))
+        return np.asarray(np.einsum("r,c,rckij->kij", *weights, self._psfs.double().numpy()))
 
     def falloff(self) -> Floats:
         """(H, W), the light that vignetting leaves: 1 in the center.
@@ -280,14 +272,6 @@ class ChartCamera:
         return np.asarray(np.maximum(found, 0.0, out=found))
 
 
-def _node_weights(pixels: range, size: int, nodes: int) -> Floats:
-    """Mean weight of each node of a field over some of its frame's pixels, by linear interpolation."""
-    if not pixels:
-        raise ValueError("rows and columns must hold at least one pixel")
-    at = (np.asarray(pixels) + 0.5) / size * (nodes - 1)
-    return np.asarray(np.maximum(0.0, 1 - np.abs(at - np.arange(nodes)[:, None])).mean(1))
-
-
 def realistic_camera(
     camera: Camera | str | Path | None = None, height: int = 480, width: int = 640, **known: Any
 ) -> ChartCamera:
@@ -303,9 +287,7 @@ def realistic_camera(
     Raises:
         ValueError: there is no such profile, it has no noise figures, or an argument is out of range.
     """
-    if camera is None:
-        camera = example_camera()
-    profile = camera if isinstance(camera, Camera) else Camera.load(camera)
+    profile = example_camera() if camera is None else camera if isinstance(camera, Camera) else Camera.load(camera)
     faults: dict[str, Any] = {
         "distortion": (-0.04, 0.01),
         "vignetting": 0.3,

@@ -56,11 +56,11 @@ class Sensor:
             raise ValueError(f"bits must be from 1 to 16; found {bits}")
         self.height, self.width, self.cfa, self.bits, self.seed = height, width, cfa, bits, seed
         self.white = float(2**bits - 1 if white is None else white)
-        four = tuple(np.broadcast_to(np.asarray(black, dtype=float), (4,)).tolist())
-        self.black: tuple[float, float, float, float] = (four[0], four[1], four[2], four[3])
-        if cfa is None and len(set(four)) > 1:
-            raise ValueError(f"black must be one number for a monochrome sensor; found {four}")
-        if not 0 <= min(four) <= max(four) < self.white <= 2**bits - 1:
+        self.black: tuple[float, float, float, float]
+        self.black = tuple(np.broadcast_to(np.asarray(black, dtype=float), (4,)).tolist())  # type: ignore[assignment]
+        if cfa is None and len(set(self.black)) > 1:
+            raise ValueError(f"black must be one number for a monochrome sensor; found {self.black}")
+        if not 0 <= min(self.black) <= max(self.black) < self.white <= 2**bits - 1:
             raise ValueError(
                 f"black must be at least 0 and below white, which is at most {2**bits - 1}; "
                 f"found black {black}, white {self.white:g}"
@@ -74,7 +74,6 @@ class Sensor:
         return plane_slices(self.cfa)
 
     def black_of(self, plane: str) -> float:
-        """Black level of a plane, DN."""
         rows, columns = self.planes()[plane]
         return self.black[2 * (rows.start or 0) + (columns.start or 0)]
 
@@ -112,8 +111,6 @@ class Sensor:
     @cached_property
     def gains(self) -> Floats:
         """(H, W), the pixels' gains: 1 on average, standard deviation `prnu`."""
-        if not self.prnu:
-            return np.ones((self.height, self.width))
         drawn = np.random.default_rng((self.seed, 0)).standard_normal((self.height, self.width))
         return np.asarray(np.maximum(1 + self.prnu * drawn, 0.0))
 
@@ -129,8 +126,7 @@ class Sensor:
 
 def of_channel(figure: Any, plane: str) -> float:
     """A plane's figure: the one number, or of (3,) its color's; green's where there is no color."""
-    values = np.asarray(figure, dtype=float)
-    return float(values if values.ndim == 0 else values[channel_of(plane)])
+    return float(np.broadcast_to(np.asarray(figure, dtype=float), (3,))[channel_of(plane)])
 
 
 def channel_of(plane: str) -> int:
