@@ -1,13 +1,13 @@
-"""What a calibration's errors cost the task: models trained with a measured profile, judged on the camera itself.
+"""What a calibration's errors cost the task: models trained with a measured profile, evaluated on the camera itself.
 
     python benchmarks/calibrated_camera.py RECIPE --camera NAME --measured PROFILE -o FOLDER [--conditions NAME ...]
     python benchmarks/calibrated_camera.py --join FILE ... -o FOLDER
 
 Everybody who trains for a real camera trains on captures simulated from its measured profile, and runs the model on
 captures of the camera. Here both are known: for each condition of the recipe the classifier and the joint model are
-trained once with the camera's own profile and once with the measured one, equal in all else. All are judged on the same
-captures of the camera, which carry the noise figures and the PSF of the profile that the model was trained with, as
-raw files would. The difference is paired. In FOLDER: `calibrated_camera.md` and `.json`, and the trained models.
+trained once with the camera's own profile and once with the measured one, equal in all else. All are evaluated on the
+same captures of the camera, which carry the noise figures and the PSF of the profile that the model was trained with,
+as raw files would. The difference is paired. In FOLDER: `calibrated_camera.md` and `.json`, and the trained models.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ from dirtypixels.data.captures import Capture, Captures, loader
 from dirtypixels.files import write_text
 from dirtypixels.observation import Observation
 from dirtypixels.recipe import Condition, Recipe, load_recipe
-from dirtypixels.study.judge import Verdicts, judge
+from dirtypixels.study.experiment import Experiment
+from dirtypixels.study.predictions import Predictions, predict
 from dirtypixels.study.results import hardware, versions
 from dirtypixels.study.statistics import paired_difference, wilson
-from dirtypixels.study.workshop import Workshop
 
 
 class SeenAs(Captures):
@@ -56,18 +56,18 @@ class SeenAs(Captures):
         return capture._replace(observation=replace(seen, **parts))
 
 
-def judged(workshop: Workshop, condition: Condition, camera: Camera, workers: int) -> dict[str, Verdicts]:
+def evaluated(experiment: Experiment, condition: Condition, camera: Camera, workers: int) -> dict[str, Predictions]:
     """Both trained models on captures of the camera, by the name of the method."""
-    own = workshop.captures(condition)
+    own = experiment.captures(condition)
     captures = SeenAs(
-        own.photos, camera, condition.lux, own.seed, position=condition.position, transfer=workshop.recipe.transfer
+        own.photos, camera, condition.lux, own.seed, position=condition.position, transfer=experiment.recipe.transfer
     )
-    captures.known = workshop.camera
+    captures.known = experiment.camera
     kept = Kept(captures, workers)
     result = {}
     for name in ("finetuned", "joint"):
-        model = getattr(workshop, name)(condition).to(workshop.device)
-        result[name] = judge(kept, model.image, model.head, batch=256)
+        model = getattr(experiment, name)(condition).to(experiment.device)
+        result[name] = predict(kept, model.image, model.head, batch=256)
     return result
 
 
@@ -97,15 +97,15 @@ def rows(recipe: Recipe, args: argparse.Namespace, console: Console) -> list[dic
     for condition in recipe.conditions:
         if condition.is_clean or (args.conditions and condition.name not in args.conditions):
             continue
-        answers = {}
+        predictions = {}
         for kind, profile in (("own", args.camera), ("measured", str(args.measured))):
-            workshop = Workshop(recipe.model_copy(update={"camera": profile}), args.out / kind, console)
-            answers[kind] = judged(workshop, condition, camera, recipe.finetuning.workers)
+            experiment = Experiment(recipe.model_copy(update={"camera": profile}), args.out / kind, console)
+            predictions[kind] = evaluated(experiment, condition, camera, recipe.finetuning.workers)
         for name in ("finetuned", "joint"):
-            own, measured = (answers[kind][name].top1 for kind in ("own", "measured"))
-            lost = paired_difference(torch.from_numpy(measured), torch.from_numpy(own), "own profile")
+            own, measured = (predictions[kind][name].right for kind in ("own", "measured"))
+            lost = paired_difference(measured, own, "own profile")
             gains = [
-                paired_difference(*(torch.from_numpy(answers[kind][n].top1) for n in (name, "finetuned"))).model_dump()
+                paired_difference(*(predictions[kind][n].right for n in (name, "finetuned"))).model_dump()
                 for kind in ("own", "measured")
             ]
             result.append(
@@ -154,7 +154,7 @@ def table(contents: list[dict[str, Any]]) -> str:
     named = ", ".join(f"{name} {version}" for name, version in first["versions"].items())
     lines += [
         "",
-        f"{first['rows'][0]['count']} judged photographs of {first['study']!r}, {first['network']}, "
+        f"{first['rows'][0]['count']} evaluated photographs of {first['study']!r}, {first['network']}, "
         f"{first['epochs']} epochs; {first['hardware']}; {named}.",
         "",
     ]

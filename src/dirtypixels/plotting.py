@@ -12,6 +12,9 @@ from dirtypixels import files
 INK = "#222222"
 GRAY = "#555555"
 DPI = 200
+# Okabe and Ito's palette, told apart with every kind of color vision.
+BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
+YELLOW, BLUE, VERMILION, PURPLE = "#F0E442", "#0072B2", "#D55E00", "#CC79A7"
 
 
 def dress(axes: Any, percent: bool = False) -> None:

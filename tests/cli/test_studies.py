@@ -83,7 +83,7 @@ def runs(folder: Path, said: dict[str, Any], command: Callable[..., Any]) -> tup
 
 
 def written(folder: Path) -> dict[str, int]:
-    found = [*folder.glob("units/*"), *folder.glob("models/*/*"), *folder.glob("cells/*")]
+    found = [*folder.glob("units/*"), *folder.glob("models/*/*"), *folder.glob("predictions/*/*")]
     return {p.relative_to(folder).as_posix(): p.stat().st_mtime_ns for p in found}
 
 
@@ -123,8 +123,8 @@ def test_train_makes_the_models_from_the_units_that_are_there(
 def test_study_goes_on_from_what_is_there(runs: tuple[Any, dict[str, int], dict[str, int]]) -> None:
     found, before, after = runs
     assert {name: after[name] for name in before} == before
-    cells = ("clean.pretrained", "6lux.pretrained", "6lux.unit", "6lux.finetuned", "6lux.joint")
-    assert after.keys() - before.keys() == {f"cells/{name}.npz" for name in cells}
+    made = ("pretrained/clean", "pretrained/6lux", "6lux-unit/6lux", "6lux-finetuned/6lux", "6lux-joint/6lux")
+    assert after.keys() - before.keys() == {f"predictions/{name}.npz" for name in made}
     assert "L-BFGS" not in found.out
     assert "training" not in found.out
 

@@ -257,3 +257,14 @@ def test_a_unit_is_built_as_its_recipe_says() -> None:
     assert solver.state_dict()["iterations.0.prior.prox.weights.0"].shape == (9, 48)
     tied = build_unit(Unit(layers=3, tied=True)).solver
     assert (tied.layers, len(tied.iterations)) == (3, 1)
+
+
+def test_a_model_from_before_the_spelling_changed_loads(saved: Path) -> None:
+    content = json.loads((saved / "model.json").read_text())
+    content["unit"]["colour"] = content["unit"].pop("color")
+    content["recipe"] = {"finetuning": {"optimiser": "adamw"}, "deblur": {"colour": "merged"}}
+    (saved / "model.json").write_text(json.dumps(content))
+    found, said = load_model(saved)
+    assert torch.equal(logits(found), logits(model()))
+    assert said.unit == UNIT
+    assert said.recipe == {"finetuning": {"optimizer": "adamw"}, "deblur": {"color": "merged"}}

@@ -16,19 +16,19 @@ name: Lights
 conditions: [{name: clean, lux: null}]
 methods: [pretrained]
 data: {kind: signs, train: 20, test: 8}
-light: {range: [2, 200], specialists: [6], judged: [6, 60]}
+light: {range: [2, 200], specialists: [6], evaluated: [6, 60]}
 """
 
 
 def light(**changes: Any) -> Light:
-    return Light(**{"range": (2, 200), "specialists": (2, 20), "judged": (2, 6, 20), **changes})
+    return Light(**{"range": (2, 200), "specialists": (2, 20), "evaluated": (2, 6, 20), **changes})
 
 
 def test_a_recipe_may_ask_for_one_model_for_every_light(tmp_path: Path) -> None:
     file = tmp_path / "lights.yaml"
     file.write_text(RECIPE)
     found = load_recipe(file, ["light.features=4"]).light
-    assert found == Light(range=(2, 200), specialists=(6,), judged=(6, 60), features=4)
+    assert found == Light(range=(2, 200), specialists=(6,), evaluated=(6, 60), features=4)
 
 
 def test_held_out_photographs_need_a_count_of_training_ones(tmp_path: Path) -> None:
@@ -43,7 +43,10 @@ def test_held_out_photographs_need_a_count_of_training_ones(tmp_path: Path) -> N
     [
         ({"range": (200, 2)}, "must be two light levels, the lower one first; found [200.0, 2.0]"),
         ({"range": (2, 2)}, "the lower one first"),
-        ({"specialists": (2, 60)}, "judged must hold the lux of all specialists and of wrong_at; [60.0] are missing"),
+        (
+            {"specialists": (2, 60)},
+            "evaluated must hold the lux of all specialists and of wrong_at; [60.0] are missing",
+        ),
         ({"wrong_at": (7,)}, "[7.0] are missing"),
         ({"specialists": (2, 2)}, "must hold each value once; found [2.0, 2.0]"),
         ({"factors": (0.5, 2)}, "factors must hold 1, which the others are compared with; found [0.5, 2.0]"),

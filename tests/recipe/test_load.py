@@ -62,7 +62,7 @@ def test_what_is_not_said_has_a_default(file: Path) -> None:
     recipe = load_recipe(file)
     assert (recipe.seed, recipe.camera, recipe.transfer) == (0, "nexus-6p-rear", "linear")
     assert recipe.clean_training is None
-    assert recipe.data.judge == "val"
+    assert recipe.data.evaluate_on == "val"
     assert [c.is_clean for c in recipe.conditions] == [True, False]
 
 
@@ -148,9 +148,9 @@ def test_every_wrong_key_is_named(file: Path) -> None:
 
 
 def test_held_out_photographs_need_both_numbers(file: Path) -> None:
-    assert load_recipe(file, ["data.judge=held_out"]).data.judge == "held_out"
-    with pytest.raises(ValueError, match=r"data\.train and data\.test must be given to judge on held-out"):
-        load_recipe(file, ["data={kind: folder, root: x, judge: held_out, train: 5}"])
+    assert load_recipe(file, ["data.evaluate_on=held_out"]).data.evaluate_on == "held_out"
+    with pytest.raises(ValueError, match=r"data\.train and data\.test must be given to evaluate on held-out"):
+        load_recipe(file, ["data={kind: folder, root: x, evaluate_on: held_out, train: 5}"])
 
 
 def test_folders_are_relative_to_the_file(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,14 +11,15 @@ import pytest
 from matplotlib import _pylab_helpers
 from matplotlib.colors import to_rgb
 from PIL import Image
-from test_results import FOUR, synthetic_grid, synthetic_study
 
-from dirtypixels.study import figures, grid_figures, scatter
+from dirtypixels.study import figures, lines, scatter
+from dirtypixels.study.results import Cell
 from dirtypixels.study.styles import METHOD_COLORS
+from tests.study.synthetic import FOUR, synthetic_grid, synthetic_study
 
 DRAW = {
-    "bars": figures.accuracy_by_method, "scatter": scatter.psnr_against_accuracy, "heat": grid_figures.heat_map,
-    "lines": grid_figures.accuracy_over_light,
+    "bars": figures.accuracy_by_method, "scatter": scatter.psnr_against_accuracy, "heat": figures.heat_map,
+    "lines": lines.accuracy_over_grid,
 }  # fmt: skip
 
 
@@ -71,6 +72,50 @@ def test_the_curve_is_the_numbers_with_the_best_marked(tmp_path: Path, drawn: li
     assert drawn[0].axes[0].get_title(loc="left") == "start 20.00 dB, best 22.50 dB at 10"
 
 
+def shuffled() -> list[Cell]:
+    """The grid in another order: without noise first, the periphery before the center."""
+    return list(reversed(synthetic_grid()))
+
+
+def test_every_field_of_the_heat_map_has_its_value(tmp_path: Path, drawn: list[Any]) -> None:
+    figures.heat_map(synthetic_study(grid=shuffled()), tmp_path / "g.png")
+    for axes, field in zip(drawn[0].axes, ("top1", "top5"), strict=False):
+        across = [text.get_text() for text in axes.get_xticklabels()]
+        down = [text.get_text() for text in drawn[0].axes[0].get_yticklabels()]
+        assert across == ["periphery", "off-axis", "center", "no blur"]
+        assert down == ["no noise", "96 lux", "48 lux", "24 lux", "12 lux", "6 lux", "3 lux"]
+        written = {tuple(map(int, text.get_position())): text.get_text() for text in axes.texts}
+        image = axes.images[0]
+        for k, cell in enumerate(shuffled()):
+            value = cell.metrics[field].value
+            assert written[k % 4, k // 4] == f"{100 * value:.1f}"
+            assert float(image.get_array()[k // 4, k % 4]) == value
+    assert drawn[0].axes[0].images[0].get_clim() == drawn[0].axes[1].images[0].get_clim()
+
+
+def test_values_can_be_read_on_their_ground(tmp_path: Path, drawn: list[Any]) -> None:
+    figures.heat_map(synthetic_study(grid=synthetic_grid()), tmp_path / "g.png")
+
+    def luminance(color: Any) -> float:
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(color)]
+        return float(np.dot([0.2126, 0.7152, 0.0722], linear))
+
+    for axes in drawn[0].axes[:2]:
+        image = axes.images[0]
+        for text in axes.texts:
+            j, i = map(int, text.get_position())
+            ground = image.cmap(image.norm(image.get_array()[i, j]))[:3]
+            dark, light = sorted((luminance(text.get_color()), luminance(ground)))
+            assert (light + 0.05) / (dark + 0.05) > 4.5  # WCAG 2.2, contrast of text, level AA
+
+
+def test_a_field_that_was_not_evaluated_stays_empty(tmp_path: Path, drawn: list[Any]) -> None:
+    cells = synthetic_grid()
+    figures.heat_map(synthetic_study(grid=[cells[0], cells[5]]), tmp_path / "g.png")
+    assert len(drawn[0].axes[0].texts) == 2
+    assert np.isnan(np.asarray(drawn[0].axes[0].images[0].get_array().filled(np.nan))).sum() == 2
+
+
 @pytest.mark.parametrize("name", DRAW)
 def test_the_same_study_gives_the_same_bytes_and_leaves_matplotlib_alone(tmp_path: Path, name: str) -> None:
     before = dict(matplotlib.rcParams)
@@ -96,6 +141,7 @@ def test_a_method_without_a_color_gets_one_of_its_own(tmp_path: Path, drawn: lis
     ("draw", "message"),
     [
         (lambda path: figures.accuracy_by_method(synthetic_study(cells=[]), path), "at least one cell"),
+        (lambda path: figures.heat_map(synthetic_study(), path), "must hold a grid to draw; found none"),
         (lambda path: figures.pretraining_curve([], path), "curve must hold at least one"),
         (lambda path: figures.pretraining_curve([(0, 20.0), (1, float("inf"))], path), "curve must be finite"),
         (lambda path: figures.pretraining_curve([(1, 20.0), (1, 21.0)], path), "increasing iterations"),

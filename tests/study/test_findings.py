@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from test_results import FOUR, synthetic_study
 
 from dirtypixels.study import findings
 from dirtypixels.study.findings import quality_and_accuracy
 from dirtypixels.study.results import Study
+from tests.study.synthetic import FOUR, synthetic_study
 
 
 def plain(text: str) -> str:
@@ -96,13 +96,21 @@ def test_the_headline_is_made_of_its_parts() -> None:
 
 def with_psnr(study: Study, condition: str, method: str, value: float, reach: float = 0.1) -> Study:
     cells = [
-        c.model_copy(update={"psnr": c.psnr.model_copy(update={
-            "value": value, "low": value - reach, "high": value + reach})})
+        c.model_copy(update={"metrics": c.metrics | {"psnr": c.psnr.model_copy(update={
+            "value": value, "low": value - reach, "high": value + reach})}})
         if (c.condition, c.method) == (condition, method) and c.psnr
         else c
         for c in study.cells
     ]  # fmt: skip
     return study.model_copy(update={"cells": cells})
+
+
+def test_headline_names_each_unit() -> None:
+    found = plain(
+        findings.headline(synthetic_study(chances={"3lux": {"finetuned": 0.6, "joint:a": 0.75, "joint:b": 0.5}}))
+    )
+    assert "more photographs right than the fine-tuned classifier at 3 lux (a) (" in found
+    assert "fewer photographs right than the fine-tuned classifier at 3 lux (b) (" in found
 
 
 class TestQualityAndAccuracy:
@@ -148,7 +156,7 @@ class TestQualityAndAccuracy:
         whole = synthetic_study(chances={"3lux": {"bm3d": 0.4, "joint": 0.7}})
         few = synthetic_study(count=300, chances={"3lux": {"bm3d": 0.4, "joint": 0.7}})
         study = whole.model_copy(update={"cells": [few.cells[0], whole.cells[1]]})
-        assert "of BM3D (judged on the first 300 only);" in quality_and_accuracy(study)[1]
+        assert "of BM3D (evaluated on the first 300 only);" in quality_and_accuracy(study)[1]
 
     @pytest.mark.parametrize("methods", [{"bm3d": 0.5}, {"joint": 0.7}, {"unit": 0.5, "joint": 0.7}])
     def test_nothing_is_said_without_both_methods(self, methods: dict[str, float]) -> None:

@@ -6,24 +6,21 @@ import csv
 import io
 from pathlib import Path
 
-from test_results import FOUR, synthetic_grid, synthetic_study
-
-from dirtypixels.study import results
 from dirtypixels.study.markup import to_csv, to_latex, to_markdown
-from dirtypixels.study.paper import beside_paper
+from dirtypixels.study.paper import paper_table
 from dirtypixels.study.tables import Section, Table, grid_table, method_table
+from tests.study.synthetic import FOUR, synthetic_grid, synthetic_light, synthetic_study
 
 
 def test_markdown_has_as_many_cells_in_every_line(tmp_path: Path) -> None:
     study = synthetic_study(chances=FOUR)
-    text = to_markdown(study, tmp_path / "table.md")
+    text = to_markdown(method_table(study), tmp_path / "table.md")
     assert (tmp_path / "table.md").read_text(encoding="utf-8") == text
     lines = [line for line in text.splitlines() if line.startswith("|")]
     assert {line.count("|") for line in lines} == {6}
     assert len(lines) == 2 + 5 + sum(map(len, FOUR.values()))
     assert lines[2] == "| **clean** |  |  |  |  |"
-    assert to_markdown(method_table(study)) == text
-    assert "| Method | top-1 ours | top-1 paper | top-5 ours | top-5 paper |" in to_markdown(beside_paper(study))
+    assert "| Method | top-1 ours | top-1 paper | top-5 ours | top-5 paper |" in to_markdown(paper_table(study))
 
 
 def test_markdown_escapes_what_would_end_a_cell() -> None:
@@ -36,21 +33,28 @@ def test_a_section_without_a_heading_has_no_line_for_it() -> None:
     assert "textit" not in to_latex(table)
 
 
-def test_csv_gives_back_every_field_of_every_cell(tmp_path: Path) -> None:
-    cells = [*synthetic_study(chances=FOUR).cells, *synthetic_grid()]
+def test_csv_has_every_number_of_every_cell(tmp_path: Path) -> None:
+    light = synthetic_light(count=40, lights=(3.0, 6.0), specialists=(3.0,))
+    cells = [*synthetic_study(chances=FOUR).cells, *synthetic_grid(), *light.cells]
     text = to_csv(cells, tmp_path / "cells.csv")
     assert (tmp_path / "cells.csv").read_text(encoding="utf-8") == text
     rows = list(csv.DictReader(io.StringIO(text)))
     assert len(rows) == len(cells)
+
+    def same(text: str, value: object) -> bool:
+        return text == ("" if value is None else str(value))
+
     for row, cell in zip(rows, cells, strict=True):
-        again: dict[str, object] = {}
-        for field in results.Cell.model_fields:
-            parts = {name.removeprefix(f"{field}_"): row[name] for name in row if name.startswith(f"{field}_")}
-            if field in row:
-                again[field] = row[field] or None
-            else:
-                again[field] = parts if any(parts.values()) else None
-        assert results.Cell.model_validate(again) == cell
+        assert (row["method"], row["kind"]) == (cell.method, cell.model.kind)
+        assert all(same(row[name], getattr(cell, name)) for name in ("part", "condition", "lux", "position", "count"))
+        assert all(same(row[name], getattr(cell, name)) for name in ("seed", "alpha_factor", "temperature"))
+        for name in ("top1", "top5", "psnr", "calibration_error", "calibrated_error", "risk_area"):
+            found = cell.metrics.get(name)
+            assert all(same(row[f"{name}_{part}"], getattr(found, part, None)) for part in ("value", "low", "high"))
+        gap = cell.difference
+        parts = ("reference", "metric", "value", "low", "high", "p_value", "only_this_right", "only_reference_right")
+        assert all(same(row[f"difference_{part}"], getattr(gap, part, None)) for part in parts)
+    assert to_csv([]) == "part\n"
 
 
 def test_latex_is_balanced_and_escaped(tmp_path: Path) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from test_results import FOUR, synthetic_study
 
 from dirtypixels.study import tables
-from dirtypixels.study.paper import PAPER, PAPER_PRETRAINED, beside_paper
+from dirtypixels.study.paper import PAPER, PAPER_PRETRAINED, paper_table
+from tests.study.synthetic import FOUR, synthetic_study
 
 
 def test_the_papers_numbers_agree_with_what_its_text_says_of_them() -> None:
@@ -28,7 +28,7 @@ def test_the_papers_numbers_agree_with_what_its_text_says_of_them() -> None:
 
 def test_only_conditions_and_methods_of_both() -> None:
     study = synthetic_study(chances=FOUR)
-    table = beside_paper(study)
+    table = paper_table(study)
     assert table.groups == (("top-1", 2), ("top-5", 2))
     sections = {section.heading: {row[0]: row[1:] for row in section.rows} for section in table.sections}
     assert list(sections) == ["6 lux", "3 lux", "6 lux + off-axis", "6 lux + periphery"]
@@ -40,27 +40,27 @@ def test_only_conditions_and_methods_of_both() -> None:
     assert sections["3 lux"]["Joint"][1::2] == ("69.6 %", "89.3 %")
     assert sections["6 lux + periphery"]["Joint minus Fine-tuned"][1] == "+5.0"
     ours = next(c for c in study.cells if (c.condition, c.method) == ("3lux", "joint"))
-    assert sections["3 lux"]["Joint"][::2] == (tables.entry(ours.top1), tables.entry(ours.top5))
+    assert sections["3 lux"]["Joint"][::2] == (tables.entry(ours.top1), tables.entry(ours.metrics["top5"]))
     assert sections["3 lux"]["Joint minus Fine-tuned"][0] == tables.entry(ours.difference)
     assert "Inception-v4 on ImageNet at 299 px" in table.notes[0]
     assert len(table.notes) == 1
 
 
 def test_another_camera_and_other_psfs_are_named() -> None:
-    assert "semco with srgb" in beside_paper(synthetic_study(camera="semco", transfer="srgb")).notes[1]
-    notes = beside_paper(synthetic_study(chances=FOUR, optics="simulated from a design.")).notes
+    assert "semco with srgb" in paper_table(synthetic_study(camera="semco", transfer="srgb")).notes[1]
+    notes = paper_table(synthetic_study(chances=FOUR, optics="simulated from a design.")).notes
     assert notes[1].endswith("The PSFs of this study: simulated from a design.")
-    assert len(beside_paper(synthetic_study(optics="simulated from a design.")).notes) == 1
+    assert len(paper_table(synthetic_study(optics="simulated from a design.")).notes) == 1
 
 
 def test_seeds_are_averaged() -> None:
     study = synthetic_study(seeds=(0, 1))
-    table = beside_paper(study)
+    table = paper_table(study)
     values = [c.top1.value for c in study.cells if (c.condition, c.method) == ("6lux", "joint")]
     assert {row[0]: row for row in table.sections[0].rows}["Joint"][1] == f"{50 * sum(values):.1f} %"
     assert "mean over the seeds" in table.notes[-1]
 
 
 def test_it_is_empty_where_nothing_matches() -> None:
-    table = beside_paper(synthetic_study(chances={"clean": {"joint": 0.9}, "3lux": {"mine": 0.5}}))
+    table = paper_table(synthetic_study(chances={"clean": {"joint": 0.9}, "3lux": {"mine": 0.5}}))
     assert (table.rows, table.groups, table.columns) == ((), (), ("Method",))

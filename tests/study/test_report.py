@@ -8,12 +8,12 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from test_results import FOUR, synthetic_grid, synthetic_study
 
 from dirtypixels.study import figures, report
-from dirtypixels.study.findings import findings, quality_and_accuracy
+from dirtypixels.study.findings import findings, light_findings, quality_and_accuracy
 from dirtypixels.study.report import Shown
 from dirtypixels.study.results import Study
+from tests.study.synthetic import FOUR, synthetic_grid, synthetic_light, synthetic_study
 
 VOID = {"meta", "img", "br", "hr", "link", "input"}
 
@@ -129,7 +129,7 @@ def test_sections_without_content_are_left_out(tmp_path: Path) -> None:
     study = synthetic_study(chances={"clean": {"joint": 0.9}}, notes=[])
     report.write_report(study, [], tmp_path / "report.html")
     page = Page(tmp_path / "report.html")
-    absent = ("Figures", "Notes", "Beside", "Light and lens", "PSNR and accuracy", "Pretraining", "The lens")
+    absent = ("Figures", "Notes", "Compared", "Light and lens", "PSNR and accuracy", "Pretraining", "The lens")
     assert not [name for name in absent if name in page.text]
 
 
@@ -148,3 +148,30 @@ def test_what_is_no_png_is_refused_and_leaves_no_report(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         report.write_report(synthetic_study(), [Shown("curve", tmp_path / "none.png")], tmp_path / "report.html")
     assert not (tmp_path / "report.html").exists()
+
+
+class TestFiles:
+    def test_a_study_over_light_leaves_all_that_was_found(self, tmp_path: Path) -> None:
+        study = synthetic_light(count=60, lights=(3.0, 25.0), specialists=(3.0, 25.0))
+        report.write_figures_and_tables(study, tmp_path)
+        page = (tmp_path / "report.md").read_text(encoding="utf-8")
+        tables = report.tables_of(study)
+        assert set(tables) == {"light", "light-difference", "light-wrong", "light-cost", "light-confidence"}
+        for text in (*light_findings(study), *(table.caption for table in tables.values()), study.commands):
+            assert text in page
+        drawn = {"light-accuracy.png", "light-difference.png", "light-wrong.png", "light-risk.png"}
+        written = {"results.csv", "report.md", "report.html", *(f"{name}.tex" for name in tables)}
+        assert {file.name for file in tmp_path.iterdir()} == drawn | written
+        assert all(f"({name})" in page for name in drawn)
+        assert (tmp_path / "results.csv").read_text().count("\n") == 1 + len(study.cells)
+        html = Page(tmp_path / "report.html").text
+        assert all(" ".join(text.split()) in html for text in light_findings(study))
+
+    def test_what_has_nothing_to_show_is_not_drawn(self, tmp_path: Path) -> None:
+        study = synthetic_light(count=60, lights=(3.0,), specialists=(3.0, 25.0))
+        alone = [c.model_copy(update={"risk": None}) for c in study.part("light") if c.model.kind == "specialist"]
+        shown = report.draw(study.model_copy(update={"cells": alone}), tmp_path)
+        assert [one.path.name for one in shown] == ["light-accuracy.png"]
+
+    def test_every_table_of_methods_and_grid(self, tmp_path: Path) -> None:
+        assert list(report.tables_of(full_study())) == ["methods", "paper", "grid"]

@@ -1,4 +1,4 @@
-"""results.json: what it accepts, how it is written, and the synthetic study that the other tests of this room show."""
+"""results.json: what it accepts, and how it is written."""
 
 from __future__ import annotations
 
@@ -13,105 +13,9 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from dirtypixels.study import results, statistics
-from dirtypixels.study.results import Cell, Difference, Estimate, Study
-
-# Synthetic: invented chances of being right, for photographs that do not exist.
-CHANCES = {
-    "clean": {"pretrained": 0.91, "finetuned": 0.92, "joint": 0.921},
-    "6lux": {"pretrained": 0.59, "nlm": 0.52, "bm3d": 0.62, "unit": 0.485, "finetuned": 0.79, "joint": 0.815},
-    "3lux": {"pretrained": 0.35, "nlm": 0.27, "bm3d": 0.40, "unit": 0.29, "finetuned": 0.70, "joint": 0.755},
-}
-FOUR = {
-    **CHANCES,
-    "6lux+offaxis": {"pretrained": 0.47, "hqs": 0.44, "unit": 0.50, "finetuned": 0.75, "joint": 0.785},
-    "6lux+periphery": {"pretrained": 0.24, "hqs": 0.26, "unit": 0.33, "finetuned": 0.62, "joint": 0.675},
-}
-PSNRS = {
-    "6lux": {"pretrained": 18.0, "nlm": 23.4, "bm3d": 24.1, "unit": 22.9, "finetuned": 18.0, "joint": 20.6},
-    "3lux": {"pretrained": 15.0, "nlm": 20.9, "bm3d": 21.8, "unit": 20.5, "finetuned": 15.0, "joint": 17.9},
-    "6lux+offaxis": {"pretrained": 17.1, "hqs": 21.4, "unit": 22.3, "finetuned": 17.1, "joint": 17.0},
-    "6lux+periphery": {"pretrained": 16.2, "hqs": 18.9, "unit": 20.1, "finetuned": 16.2, "joint": 14.4},
-}
-LUX = {"clean": None, "6lux": 6.0, "3lux": 3.0}
-
-
-def synthetic_study(
-    count: int = 1000,
-    seeds: tuple[int, ...] = (0,),
-    chances: dict[str, dict[str, float]] | None = None,
-    **changes: object,
-) -> Study:
-    """A study like a real one, from a simulation: photographs of one difficulty for all methods, so paired."""
-    cells = []
-    for seed in seeds:
-        for condition, methods in (CHANCES if chances is None else chances).items():
-            draw = torch.Generator().manual_seed(seed)
-            difficulty = torch.rand(count, generator=draw)
-            right = {}
-            for method, chance in methods.items():
-                own = torch.rand(count, generator=draw)
-                right[method] = torch.where(own < 0.25, torch.rand(count, generator=draw), difficulty) < chance
-            for method, found in right.items():
-                psnr = PSNRS.get(condition, {}).get(method)
-                compared = method != "finetuned" and "finetuned" in right
-                among5 = found | (difficulty < 0.5 + methods[method] / 2)
-                values = None if psnr is None else psnr + 2 * torch.randn(count, generator=draw)
-                light, _, place = condition.partition("+")
-                cells.append(
-                    Cell(
-                        condition=condition,
-                        lux=LUX.get(light),
-                        position=place or None,
-                        method=method,
-                        seed=seed,
-                        count=count,
-                        top1=statistics.wilson(int(found.sum()), count),
-                        top5=statistics.wilson(int(among5.sum()), count),
-                        psnr=None if values is None else statistics.mean_interval(values),
-                        seconds_per_image=0.012,
-                        difference=statistics.paired_difference(found, right["finetuned"]) if compared else None,
-                    )
-                )
-    fields: dict[str, object] = {
-        "name": "synthetic study (invented numbers)",
-        "camera": "nexus-6p-rear",
-        "transfer": "linear",
-        "data": {"kind": "synthetic", "size": 112, "classes": ["road", "sign"], "train": 3000, "test": count},
-        "recipe": {"head": "tf_efficientnet_lite0", "optimizer": {"name": "adamw", "lr": 3e-4}, "epochs": 3},
-        "versions": {"python": "3.11.7", "torch": "2.15.0"},
-        "hardware": "2-core processor, 24 GiB, no GPU",
-        "commands": "dirtypixels study recipes/synthetic.yaml --set data.size=112 -o out",
-        "cells": cells,
-        "notes": ["Every number here is invented for a test."],
-    }
-    return Study(**{**fields, **changes})  # type: ignore[arg-type]
-
-
-def synthetic_grid(count: int = 500) -> list[Cell]:
-    """A grid of light x PSF in which both make the classifier worse; invented as the others."""
-    cells = []
-    for lux in (3.0, 6.0, 12.0, 24.0, 48.0, 96.0, None):
-        light = 1.0 if lux is None else lux / (lux + 4)
-        for place, blur in ((None, 0.0), ("center", 0.04), ("offaxis", 0.12), ("periphery", 0.4)):
-            right, among5 = int(count * 0.92 * light * (1 - blur)), int(count * (1 - 0.3 * (1 - light) - blur / 2))
-            name = "clean" if lux is None else f"{lux:g}lux"
-            cells.append(
-                Cell(
-                    condition=name if place is None else f"{name}+{place}",
-                    lux=lux,
-                    position=place,
-                    method="pretrained",
-                    seed=0,
-                    count=count,
-                    top1=statistics.wilson(right, count),
-                    top5=statistics.wilson(among5, count),
-                    psnr=None,
-                    seconds_per_image=0.01,
-                    difference=None,
-                )
-            )
-    return cells
+from dirtypixels.study import results
+from dirtypixels.study.results import TRUE_NOISE, Cell, Difference, Estimate, Model, RiskCurve
+from tests.study.synthetic import FOUR, light_cell, light_model, synthetic_grid, synthetic_light, synthetic_study
 
 
 def estimate(value: float = 0.5, low: float = 0.4, high: float = 0.6, unit: str = "fraction") -> Estimate:
@@ -128,10 +32,46 @@ def difference(**changes: object) -> Difference:
 
 def cell(**changes: object) -> Cell:
     fields: dict[str, object] = {
-        "condition": "3lux", "lux": 3.0, "method": "joint", "seed": 0, "count": 100, "top1": estimate(),
-        "top5": estimate(), "psnr": None, "seconds_per_image": None, "difference": difference(),
+        "condition": "3lux", "lux": 3.0, "model": Model(method="joint"), "seed": 0, "count": 100,
+        "metrics": {"top1": estimate(), "top5": estimate()}, "differences": (difference(),),
     }  # fmt: skip
     return Cell(**{**fields, **changes})  # type: ignore[arg-type]
+
+
+def told(alpha: float, **changes: object) -> Cell:
+    """A cell of the joint model that is told so many times the true alpha."""
+    gap = difference(reference=TRUE_NOISE)
+    return cell(**{"part": "wrong_noise", "alpha_factor": alpha, "differences": (gap,), **changes})
+
+
+def home(**changes: object) -> Cell:
+    return light_cell("specialist 3 lux", 3.0, 100, 50, **changes)  # type: ignore[arg-type]
+
+
+def curve(**changes: object) -> RiskCurve:
+    fields: dict[str, object] = {"threshold": (0.9, 0.4), "coverage": (0.5, 1.0), "risk": (0.0, 0.25)}
+    return RiskCurve(**{**fields, **changes})  # type: ignore[arg-type]
+
+
+LIGHT = synthetic_light(count=200, lights=(3.0, 25.0), specialists=(3.0, 25.0))
+
+
+def test_models_are_named_by_what_they_were_trained_for() -> None:
+    names = ["pretrained", "specialist 3 lux", "finetuned", "unconditioned", "conditioned", "ensemble"]
+    models = [light_model(name) for name in names]
+    assert [model.name for model in models] == names
+    assert [model.folder for model in models[:5]] == [
+        "pretrained", "3lux-joint", "2-200lux-finetuned", "2-200lux-joint", "2-200lux-conditioned",
+    ]  # fmt: skip
+    again = models[4].model_copy(update={"rounds": 2})
+    assert (again.name, again.folder) == ("conditioned, 2 rounds", "2-200lux-conditioned-2-rounds")
+    named = Model(method="joint", unit="merged", trained_for="3lux", trained_lux=3.0)
+    assert (named.key, named.folder) == ("joint:merged", "3lux-joint-merged")
+
+
+def test_home_is_the_specialists_own_light_only() -> None:
+    homes = [(c.model.name, c.lux) for c in LIGHT.part("light") if c.is_at_home]
+    assert homes == [("specialist 3 lux", 3.0), ("specialist 25 lux", 25.0)]
 
 
 def test_read_gives_what_was_written(tmp_path: Path) -> None:
@@ -141,15 +81,9 @@ def test_read_gives_what_was_written(tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir()] == ["results.json"]
 
 
-def test_what_was_written_before_there_were_positions_is_read(tmp_path: Path) -> None:
-    study = synthetic_study()
-    results.write(study, tmp_path / "results.json")
-    found = json.loads((tmp_path / "results.json").read_text())
-    del found["grid"], found["optics"]
-    for one in found["cells"]:
-        del one["position"]
-    (tmp_path / "results.json").write_text(json.dumps(found))
-    assert results.read(tmp_path / "results.json") == study
+def test_a_study_over_light_is_read_as_it_was_written(tmp_path: Path) -> None:
+    results.write(LIGHT, tmp_path / "results.json")
+    assert results.read(tmp_path / "results.json") == LIGHT
 
 
 def test_a_grid_is_read_as_it_was_written(tmp_path: Path) -> None:
@@ -157,16 +91,16 @@ def test_a_grid_is_read_as_it_was_written(tmp_path: Path) -> None:
     results.write(study, tmp_path / "results.json")
     again = results.read(tmp_path / "results.json")
     assert again == study
-    assert [c.position for c in again.grid[:4]] == [None, "center", "offaxis", "periphery"]
+    assert [c.position for c in again.part("grid")[:4]] == [None, "center", "offaxis", "periphery"]
 
 
 def test_the_file_holds_plain_numbers_of_full_precision(tmp_path: Path) -> None:
     study = synthetic_study()
     results.write(study, tmp_path / "results.json")
     found = json.loads((tmp_path / "results.json").read_text())
-    assert found["schema_version"] == 1
-    assert found["cells"][0]["top1"]["low"] == study.cells[0].top1.low
-    assert found["cells"][0]["psnr"] is None
+    assert found["schema_version"] == 2
+    assert found["cells"][0]["metrics"]["top1"]["low"] == study.cells[0].top1.low
+    assert "psnr" not in found["cells"][0]["metrics"]
 
 
 @pytest.mark.parametrize(
@@ -175,20 +109,68 @@ def test_the_file_holds_plain_numbers_of_full_precision(tmp_path: Path) -> None:
         (lambda: estimate(value=0.7), r"value must be in \[low, high\]; found 0.7"),
         (lambda: estimate(low=-0.1), r"a fraction must be in \[0, 1\]"),
         (lambda: estimate(value=float("nan")), "finite number"),
-        (lambda: estimate(unit="percent"), "'fraction' or 'dB'"),
+        (lambda: Estimate(value=0.5, low=0.4, unit="fraction"), "low and high must both be given or neither"),
         (lambda: difference(value=0.2), r"value must be in \[low, high\]"),
         (lambda: difference(p_value=1.2), "less than or equal to 1"),
-        (lambda: cell(psnr=estimate()), "psnr must have the unit 'dB'; found 'fraction'"),
-        (lambda: cell(top5=estimate(0.45)), "top5 must be at least top1; found 0.45 and 0.5"),
-        (lambda: cell(method="finetuned"), "difference.reference must be another method"),
-        (lambda: cell(count=200), r"difference.value must be .* = 0.025; found 0.05"),
+        (lambda: difference(low=-1.2), r"a difference of fractions must be in \[-1, 1\]"),
+        (
+            lambda: cell(metrics={"top1": estimate(), "psnr": estimate()}),
+            "psnr must have the unit 'dB'; found 'fraction'",
+        ),
+        (
+            lambda: cell(metrics={"top1": estimate(), "top5": estimate(0.45)}),
+            "top5 must be at least top1; found 0.45 and 0.5",
+        ),
+        (lambda: cell(model=Model(method="finetuned")), "reference must be another method"),
+        (lambda: cell(count=200), r"value must be .* = 0.025; found 0.05"),
         (lambda: cell(count=0), "greater than 0"),
         (lambda: cell(lux=0.0), "greater than 0"),
         (lambda: cell(color="red"), "Extra inputs are not permitted"),
-        (lambda: synthetic_study(cells=[cell(), cell()]), r"must differ .* found \('3lux', 'joint', 0\)"),
-        (lambda: synthetic_study(grid=[*synthetic_grid(), synthetic_grid()[0]]), r"grid must differ .*\(3.0, None\)"),
-        (lambda: synthetic_study(grid=[cell()]), r"grid must be of the method 'pretrained'; found \['joint'\]"),
-        (lambda: synthetic_study(schema_version=2), "Input should be 1"),
+        (
+            lambda: synthetic_study(cells=[cell(), cell()]),
+            r"cells must differ in \(part, model, condition, ",
+        ),
+        (lambda: synthetic_study(grid=[*synthetic_grid(), synthetic_grid()[0]]), "more than once"),
+        (
+            lambda: synthetic_study(grid=[cell(part="grid", differences=())]),
+            r"grid must be of the method 'pretrained'; found \['joint'\]",
+        ),
+        (lambda: synthetic_study(schema_version=1), "Input should be 2"),
+        (lambda: cell(metrics={}), "at least 1 item"),
+        (lambda: cell(differences=(difference(), difference())), r"differences must differ in \(metric, reference\)"),
+        (lambda: cell(differences=(difference(metric="miou"),)), "must be in a metric of the cell; found 'miou'"),
+        (lambda: cell(differences=(difference(reference=TRUE_NOISE),)), "'true noise' in wrong_noise, and only there"),
+        (lambda: told(1.0), "differences must be empty where both factors are 1"),
+        (lambda: told(2.0, differences=()), "differences must be empty where both factors are 1, and only there"),
+        (lambda: told(2.0, differences=(difference(),)), "reference must be 'true noise' in wrong_noise"),
+        (lambda: told(0.0), "greater than 0"),
+        (lambda: home(differences=(difference(reference="pretrained"),)), "empty for the specialist of 3.0 lux itself"),
+        (lambda: cell(temperature=0.0), "greater than 0"),
+        (lambda: Model(method="joint", trained_lux=(200.0, 2.0)), r"a range must rise; found \(200.0, 2.0\)"),
+        (lambda: Model(method="finetuned", trained_lux=-1.0), "trained_lux must be above 0.*found -1.0"),
+        (
+            lambda: Model(method="joint", trained_lux=3.0, conditioned=True),
+            "conditioned model must be joint, for a range",
+        ),
+        (lambda: Model(method="joint", networks=0), "greater than or equal to 1"),
+        (lambda: Model(method="joint", rounds=0), "greater than or equal to 1"),
+        (lambda: curve(risk=(0.1,)), r"threshold, coverage and risk must be of one length; found \[1, 2\]"),
+        (lambda: curve(threshold=(), coverage=(), risk=()), "at least 1 item"),
+        (lambda: curve(risk=(0.0, 1.5)), r"threshold, coverage and risk must be in \[0, 1\]"),
+        (lambda: curve(threshold=(0.4, 0.9)), "threshold must fall"),
+        (lambda: curve(coverage=(0.5, 0.9)), "coverage must rise to 1"),
+        (lambda: curve(coverage=(1.0, 1.0)), "coverage must rise to 1"),
+        (lambda: synthetic_light(count=20, cells=[*LIGHT.cells, LIGHT.cells[0]]), "cells must differ in"),
+        (
+            lambda: synthetic_light(count=20, cells=LIGHT.cells[:1]),
+            "must be the specialist of that light, evaluated there",
+        ),
+        (
+            lambda: synthetic_light(
+                cells=[home(), home(model=light_model("specialist 3 lux").model_copy(update={"rounds": 2}))]
+            ),
+            "specialists at their own light must differ in lux; found 3.0",
+        ),
         (lambda: synthetic_study(recipe={"lr": float("inf")}), "finite number"),
         (lambda: synthetic_study(recipe={"unit": object()}), "valid JSON value"),
     ],
@@ -206,14 +188,15 @@ def test_records_cannot_be_changed() -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b'{"schema_version": 1, "name": "cut o', "not valid JSON.*Unterminated string"),
+        (b'{"schema_version": 2, "name": "cut o', "not valid JSON.*Unterminated string"),
         (b"\xff\xfe\x00", "not valid JSON.*utf-8"),
         (b"", "not valid JSON"),
         (b"[1, 2]", "must hold a JSON object; found list"),
-        (b'{"schema_version": 7}', "must have schema_version 1.*found 7"),
-        (b"{}", "must have schema_version 1.*found None"),
+        (b'{"schema_version": 7}', "must have schema_version 2.*found 7"),
+        (b'{"schema_version": 1}', "must have schema_version 2.*found 1"),
+        (b"{}", "must have schema_version 2.*found None"),
         (b'{"schema_version": NaN}', "NaN is not a JSON number"),
-        (b'{"schema_version": 1, "name": "x"}', r"camera: Field required \(and 8 more\)"),
+        (b'{"schema_version": 2, "name": "x"}', r"camera: Field required \(and 8 more\)"),
     ],
 )
 def test_a_corrupt_file_is_named_with_its_fault(tmp_path: Path, content: bytes, message: str) -> None:
@@ -227,9 +210,9 @@ def test_a_corrupt_file_is_named_with_its_fault(tmp_path: Path, content: bytes, 
 def test_a_changed_number_is_found_where_it_is(tmp_path: Path) -> None:
     results.write(synthetic_study(), tmp_path / "results.json")
     found = json.loads((tmp_path / "results.json").read_text())
-    found["cells"][2]["top1"]["low"] = 0.99
+    found["cells"][2]["metrics"]["top1"]["low"] = 0.99
     (tmp_path / "results.json").write_text(json.dumps(found))
-    with pytest.raises(ValueError, match=r"cells\.2\.top1: .*value must be in \[low, high\]"):
+    with pytest.raises(ValueError, match=r"cells\.2\.metrics\.top1: .*value must be in \[low, high\]"):
         results.read(tmp_path / "results.json")
 
 

@@ -17,9 +17,10 @@ from PIL import Image
 
 from dirtypixels.recipe import Recipe
 from dirtypixels.study import results
-from dirtypixels.study.judge import Verdicts
 from dirtypixels.study.markup import to_csv, to_latex, to_markdown
+from dirtypixels.study.predictions import Predictions
 from dirtypixels.study.runner import plan, run
+from dirtypixels.study.tables import method_table
 
 COMMAND = Path(sys.executable).with_name("dirtypixels")
 # One thread: what the driver does is fork, and a fork keeps one thread only. No GPU: it would add in another order.
@@ -45,7 +46,7 @@ import json, os, signal, sys
 import dirtypixels.cli.studies
 import numpy
 from dirtypixels.cli.main import main
-from dirtypixels.study import judge, results, workshop
+from dirtypixels.study import experiment, predictions, results
 
 training, pretraining, models = (
     sys.modules[f"dirtypixels.{name}"] for name in ("train.finetune", "train.pretrain", "deploy.models")
@@ -76,11 +77,11 @@ MOMENTS = {
     "with half a checkpoint written": (training.lightning.Trainer, "save_checkpoint", 1, True, halve),
     "in the second epoch": (training.TaskTraining, "training_step", 4, False),
     "with half a model written": (models, "save_file", 1, True),
-    "before its checkpoint is removed": (workshop, "save_model", 1, True),
-    "while judging": (judge, "topk", 2, False),
-    "with half a cell written": (numpy, "savez", 1, True),
+    "before its checkpoint is removed": (experiment, "save_model", 1, True),
+    "while evaluating": (predictions, "psnr", 1, False),
+    "with half of the predictions written": (numpy, "savez", 1, True),
     "while pretraining": (pretraining, "write_atomically", 2, True),
-    "before the curve is drawn": (workshop, "pretraining_curve", 1, False),
+    "before the curve is drawn": (experiment, "pretraining_curve", 1, False),
     "before the results are written": (results, "write", 1, False),
 }
 log = os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -105,14 +106,14 @@ MOMENTS = [
     "in the second epoch",
     "with half a model written",
     "before its checkpoint is removed",
-    "while judging",
-    "with half a cell written",
+    "while evaluating",
+    "with half of the predictions written",
     "while pretraining",
     "before the curve is drawn",
     "in the first epoch",  # of the fine-tuning
     "before its checkpoint is removed",
     "in the second epoch",  # of the joint training
-    "with half a cell written",
+    "with half of the predictions written",
     "before the results are written",
 ]
 
@@ -129,7 +130,7 @@ class Studies:
 
 def finished_work(folder: Path) -> dict[Path, tuple[int, int]]:
     """Files that no later run may touch: when each was written, and which file it is."""
-    found = [*folder.glob("models/[!.]*/*"), *folder.glob("cells/[!.]*"), *folder.glob("units/*.json")]
+    found = [*folder.glob("models/[!.]*/*"), *folder.glob("predictions/*/[!.]*"), *folder.glob("units/*.json")]
     return {path: (path.stat().st_mtime_ns, path.stat().st_ino) for path in found}
 
 
@@ -173,14 +174,15 @@ class TestKilledStudy:
         for name in files:
             assert (studies.killed / name).read_bytes() == (studies.whole / name).read_bytes(), name
 
-    def test_every_photograph_got_the_same_verdict(self, studies: Studies) -> None:
-        cells = sorted(p.name for p in (studies.whole / "cells").iterdir())
-        assert cells == sorted(p.name for p in (studies.killed / "cells").glob("[!.]*"))
-        assert len(cells) == 6
-        for name in cells:
-            one, other = (Verdicts.load(folder / "cells" / name) for folder in (studies.whole, studies.killed))
-            for part in ("top1", "top5", "answer", "psnr"):
-                np.testing.assert_array_equal(getattr(one, part), getattr(other, part), err_msg=name)
+    def test_every_photograph_got_the_same_prediction(self, studies: Studies) -> None:
+        both = (studies.whole / "predictions", studies.killed / "predictions")
+        files, others = (sorted(p.relative_to(folder) for p in folder.glob("*/[!.]*")) for folder in both)
+        assert files == others
+        assert len(files) == 6
+        for name in files:
+            one, other = (Predictions.load(folder / name) for folder in both)
+            for part in ("logits", "labels", "psnr"):
+                np.testing.assert_array_equal(getattr(one, part), getattr(other, part), err_msg=str(name))
 
     def test_what_was_finished_was_never_touched_again(self, studies: Studies) -> None:
         last = studies.finished[-1]
@@ -189,11 +191,11 @@ class TestKilledStudy:
         assert len(last) == 3 * 2 + 6 + 1
 
     def test_every_moment_left_what_it_should(self, studies: Studies) -> None:
-        """The kills were where their names say: how many models, cells and units were finished after each."""
+        """The kills were where their names say: how many models, predictions and units were finished after each."""
         counts = [
-            tuple(len({p.relative_to(studies.killed).parts[1] for p in found if kind in p.parts}) for kind in kinds)
+            tuple(len({of(p.relative_to(studies.killed)) for p in found if kind in p.parts}) for kind, of in kinds)
             for found in studies.finished
-            for kinds in [("models", "cells", "units")]
+            for kinds in [[("models", lambda p: p.parts[1]), ("predictions", str), ("units", str)]]
         ]
         assert counts == [
             (0, 0, 0), (0, 0, 0), (0, 0, 0), (0, 0, 0),  # the first model
@@ -214,15 +216,15 @@ class TestFiles:
         for folder in (studies.whole, studies.killed):
             names = {p.name for p in folder.iterdir()}
             assert names >= {
-                "results.json", "table.md", "table.csv", "table.tex", "beside_paper.md", "accuracy.png", "psnr.png",
-                "report.html", "recipe.json", "models", "cells", "units", "checkpoints",
+                "results.json", "results.csv", "report.md", "report.html", "methods.tex", "paper.tex", "accuracy.png",
+                "psnr.png", "recipe.json", "models", "predictions", "units", "checkpoints",
             }  # fmt: skip
 
     def test_tables_are_those_of_the_results(self, studies: Studies) -> None:
         study = results.read(studies.whole / "results.json")
-        assert (studies.whole / "table.md").read_text() == to_markdown(study)
-        assert (studies.whole / "table.tex").read_text() == to_latex(study)
-        assert (studies.whole / "table.csv").read_text() == to_csv(study.cells)
+        assert to_markdown(method_table(study)) in (studies.whole / "report.md").read_text()
+        assert (studies.whole / "methods.tex").read_text() == to_latex(method_table(study))
+        assert (studies.whole / "results.csv").read_text() == to_csv(study.cells)
 
     def test_figures_can_be_opened(self, studies: Studies) -> None:
         figures = [*studies.whole.glob("*.png"), *studies.whole.glob("units/*.png")]
@@ -235,8 +237,8 @@ class TestFiles:
                 assert min(image.size) > 300
 
     def test_panels_show_what_the_joint_model_won(self, studies: Studies) -> None:
-        pretrained, joint = (Verdicts.load(studies.whole / "cells" / f"6lux.{m}.npz") for m in ("pretrained", "joint"))
-        won = bool((~pretrained.top1 & joint.top1)[:9].any())  # non-local means judged 9
+        pretrained, joint = (predictions_of(studies.whole, "6lux", method) for method in ("pretrained", "joint"))
+        won = bool((~pretrained.right & joint.right)[:9].any())  # non-local means was evaluated on 9
         assert (studies.whole / "panels.png").is_file() == won
 
     def test_the_report_holds_every_figure_and_asks_for_nothing(self, studies: Studies) -> None:
@@ -253,45 +255,51 @@ class TestFiles:
         assert study.commands.startswith("dirtypixels study ")
         assert Recipe.model_validate(study.recipe) == Recipe.model_validate(TINY)
         assert study.data["training photographs"] == 48
-        assert study.data["judged photographs"] == 24
+        assert study.data["evaluated photographs"] == 24
         assert study.versions["dirtypixels"] == results.versions()["dirtypixels"]
         assert study.notes == ["A test."]
 
 
-def test_numbers_follow_from_the_verdicts(studies: Studies) -> None:
+def predictions_of(folder: Path, condition: str, method: str) -> Predictions:
+    model = f"{condition}-{method}" if method in ("unit", "finetuned", "joint") else method
+    return Predictions.load(folder / "predictions" / model / f"{condition}.npz")
+
+
+def test_numbers_follow_from_the_predictions(studies: Studies) -> None:
     study = results.read(studies.whole / "results.json")
     cells = {(c.condition, c.method): c for c in study.cells}
     assert list(cells) == [
         ("clean", "pretrained"),
         *(("6lux", m) for m in ("pretrained", "nlm", "unit", "finetuned", "joint")),
     ]
-    verdicts = {key: Verdicts.load(studies.whole / "cells" / f"{key[0]}.{key[1]}.npz") for key in cells}
-    reference = verdicts["6lux", "finetuned"].top1
+    predictions = {key: predictions_of(studies.whole, *key) for key in cells}
+    reference = predictions["6lux", "finetuned"].right
     for (condition, name), cell in cells.items():
-        found = verdicts[condition, name]
+        found = predictions[condition, name]
         count = 9 if name == "nlm" else 24
-        assert cell.count == len(found.top1) == count
-        assert cell.top1.value == pytest.approx(found.top1.mean())
-        assert cell.top5.value == pytest.approx(found.top5.mean())
+        assert cell.count == len(found) == count
+        assert cell.top1.value == pytest.approx(float(found.right.double().mean()))
+        assert cell.metrics["top5"].value == pytest.approx(float(found.top(5).double().mean()))
         assert cell.lux == (None if condition == "clean" else 6)
         if condition == "clean":
             assert cell.psnr is None
             assert cell.difference is None
             continue
         assert cell.psnr is not None
-        assert cell.psnr.value == pytest.approx(found.psnr.mean())
+        assert found.psnr is not None
+        assert cell.psnr.value == pytest.approx(float(found.psnr.mean()))
         if name == "finetuned":
             assert cell.difference is None
             continue
         assert cell.difference is not None
         assert cell.difference.reference == "finetuned"
-        assert cell.difference.only_this_right == int((found.top1 & ~reference[:count]).sum())
-        assert cell.difference.only_reference_right == int((~found.top1 & reference[:count]).sum())
+        assert cell.difference.only_this_right == int((found.right & ~reference[:count]).sum())
+        assert cell.difference.only_reference_right == int((~found.right & reference[:count]).sum())
 
 
 def test_without_noise_there_is_nothing_to_restore() -> None:
     recipe = Recipe.model_validate(TINY)
-    assert [(c.name, m) for c, m in plan(recipe)] == [
+    assert [(one.condition.name, one.model.key) for one in plan(recipe)] == [
         ("clean", "pretrained"),
         *(("6lux", m) for m in ("pretrained", "nlm", "unit", "finetuned", "joint")),
     ]

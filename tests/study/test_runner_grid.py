@@ -1,4 +1,4 @@
-"""Studies with a lens: which methods are judged where, and the grid of light x PSF."""
+"""Studies with a lens: which methods are evaluated where, and the grid of light x PSF."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from dirtypixels.camera import Camera
 from dirtypixels.recipe import Recipe
 from dirtypixels.study import results, runner
-from dirtypixels.study.judge import Verdicts
+from dirtypixels.study.predictions import Predictions
 from dirtypixels.study.runner import plan, run
 
 METHODS = ["pretrained", "nlm", "bm3d", "hqs", "unit", "finetuned", "joint"]
@@ -41,11 +41,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_each_method_is_judged_where_it_can_be() -> None:
+def test_each_method_is_evaluated_where_it_can_be() -> None:
     conditions = [{"name": "clean", "lux": None}, *SMALL["conditions"]]
     found: dict[str, list[str]] = {}
-    for condition, name in plan(recipe(methods=METHODS, conditions=conditions)):
-        found.setdefault(condition.name, []).append(name)
+    for one in plan(recipe(methods=METHODS, conditions=conditions, grid=None)):
+        found.setdefault(one.condition.name, []).append(one.model.key)
     assert found == {
         "clean": ["pretrained"],
         "6lux": ["pretrained", "nlm", "bm3d", "unit", "finetuned", "joint"],
@@ -56,7 +56,7 @@ def test_each_method_is_judged_where_it_can_be() -> None:
 
 def test_cells_say_where_in_the_field_they_were_taken(folder: Path) -> None:
     study = results.read(folder / "results.json")
-    found = {(c.condition, c.method): (c.lux, c.position, c.count, c.psnr is None) for c in study.cells}
+    found = {(c.condition, c.method): (c.lux, c.position, c.count, c.psnr is None) for c in study.part("methods")}
     assert found == {
         ("6lux", "pretrained"): (6.0, None, 12, False),
         ("6lux", "nlm"): (6.0, None, 4, False),
@@ -71,65 +71,67 @@ def test_cells_say_where_in_the_field_they_were_taken(folder: Path) -> None:
 
 def test_the_grid_is_the_pretrained_classifier_over_light_and_psf(folder: Path) -> None:
     study = results.read(folder / "results.json")
-    found = [(c.condition, c.lux, c.position, c.method, c.count) for c in study.grid]
+    found = [(c.condition, c.lux, c.position, c.method, c.count) for c in study.part("grid")]
     assert found == [
         ("6lux", 6.0, None, "pretrained", 5),
         ("6lux+offaxis", 6.0, "offaxis", "pretrained", 5),
         ("clean", None, None, "pretrained", 5),
         ("clean+offaxis", None, "offaxis", "pretrained", 5),
     ]
-    assert [c.psnr is None for c in study.grid] == [False, False, True, False]
+    assert [c.psnr is None for c in study.part("grid")] == [False, False, True, False]
 
 
-def test_a_condition_of_the_study_is_not_judged_again_for_the_grid(folder: Path) -> None:
-    names = sorted(path.name for path in (folder / "cells").iterdir())
-    assert names == [
-        "6lux+offaxis.hqs.npz", "6lux+offaxis.pretrained.npz", "6lux.nlm.npz", "6lux.pretrained.npz",
-        "clean+0.9-0.75.pretrained.npz", "clean+offaxis.pretrained.npz", "clean.pretrained.npz",
+def test_a_condition_of_the_study_is_not_evaluated_again_for_the_grid(folder: Path) -> None:
+    kept = folder / "predictions"
+    assert sorted(path.relative_to(kept).as_posix() for path in kept.glob("*/*")) == [
+        "hqs/6lux+offaxis.npz", "nlm/6lux.npz", "pretrained/6lux+offaxis.npz", "pretrained/6lux.npz",
+        "pretrained/clean+0.9-0.75.npz", "pretrained/clean+offaxis.npz", "pretrained/clean.npz",
     ]  # fmt: skip
     study = results.read(folder / "results.json")
-    for cell in study.grid:
-        verdicts = Verdicts.load(folder / "cells" / f"{cell.condition}.pretrained.npz")
-        assert len(verdicts.top1) == (12 if cell.condition.startswith("6lux") else 5)
-        assert cell.top1.value == pytest.approx(verdicts.top1[:5].mean())
+    for cell in study.part("grid"):
+        found = Predictions.load(kept / "pretrained" / f"{cell.condition}.npz")
+        assert len(found) == (12 if cell.condition.startswith("6lux") else 5)
+        assert cell.top1.value == pytest.approx(float(found.right[:5].double().mean()))
         if cell.psnr:
-            assert cell.psnr.value == pytest.approx(verdicts.psnr[:5].mean())
+            assert found.psnr is not None
+            assert cell.psnr.value == pytest.approx(float(found.psnr[:5].mean()))
 
 
 def test_tables_and_figures_of_the_grid_are_written(folder: Path) -> None:
-    assert {path.name for path in folder.iterdir()} >= {"grid.md", "grid.csv", "grid.tex", "grid.png", "light.png"}
+    assert {path.name for path in folder.iterdir()} >= {"grid.tex", "grid.png", "light.png"}
     page = (folder / "report.html").read_text()
     assert page.count("data:image/png;base64,") == len(list(folder.glob("*.png")))
     assert "simulated from a design" in page.lower()
-    assert len((folder / "grid.csv").read_text().splitlines()) == 5
+    rows = (folder / "results.csv").read_text().splitlines()
+    assert len([row for row in rows if row.startswith("grid,")]) == 4
 
 
-def test_a_study_that_is_finished_judges_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_study_that_is_finished_predicts_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def never(*_: object, **__: object) -> None:
-        raise AssertionError("judged again")
+        raise AssertionError("predicted again")
 
     before = results.read(folder / "results.json")
-    monkeypatch.setattr(runner, "judge", never)
+    monkeypatch.setattr(runner, "predict", never)
     assert run(recipe(), folder, "a test") == before
 
 
 def test_a_grid_that_was_stopped_goes_on(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     only_grid = {"conditions": [{"name": "clean", "lux": None}], "methods": ["pretrained"], "limits": {}}
-    judged, found = [], runner.judge
+    given, found = [], runner.predict
 
-    def until_the_third(captures: Any, *args: Any, **options: Any) -> Verdicts:
-        judged.append(captures)
-        if len(judged) == 3:
+    def until_the_third(captures: Any, *args: Any, **options: Any) -> Predictions:
+        given.append(captures)
+        if len(given) == 3:
             raise KeyboardInterrupt
         return found(captures, *args, **options)
 
-    monkeypatch.setattr(runner, "judge", until_the_third)
+    monkeypatch.setattr(runner, "predict", until_the_third)
     with pytest.raises(KeyboardInterrupt):
         run(recipe(**only_grid), tmp_path / "study", "a test")
     study = run(recipe(**only_grid), tmp_path / "study", "a test")
-    assert len(judged) == 3 + 2  # two were finished before; the third is judged again, and the last
+    assert len(given) == 3 + 2  # two were finished before; the third is predicted again, and the last
     other = results.read(folder / "results.json")
-    for one, two in zip(study.grid, other.grid, strict=True):
+    for one, two in zip(study.part("grid"), other.part("grid"), strict=True):
         assert one.model_copy(update={"seconds_per_image": 0.0}) == two.model_copy(update={"seconds_per_image": 0.0})
 
 
@@ -144,5 +146,5 @@ def test_without_blur_the_psfs_are_not_spoken_of(tmp_path: Path) -> None:
     changes = {"conditions": SMALL["conditions"][:1], "methods": ["pretrained"], "limits": {}, "grid": None}
     study = run(recipe(**changes), tmp_path / "study", "a test")
     assert study.optics is None
-    assert study.grid == []
+    assert study.part("grid") == []
     assert np.isfinite(study.cells[0].top1.value)

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_results import FOUR, synthetic_study
 
 from dirtypixels.study import scatter
 from dirtypixels.study.tables import condition_name, short_name
+from tests.study.synthetic import FOUR, synthetic_study
 
 
 def test_points_and_their_labels(tmp_path: Path, drawn: list[Any]) -> None:

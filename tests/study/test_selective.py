@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
-from scipy import optimize, stats
 
 from dirtypixels.study import selective
 
@@ -87,105 +86,6 @@ class TestArea:
         assert none == pytest.approx(1 - correct.mean())
 
 
-class TestAccuracyAt:
-    def test_by_hand(self) -> None:
-        found = selective.accuracy_at(CONFIDENCE, CORRECT, [1 / 6, 1 / 3, 0.5, 2 / 3, 0.7, 1.0])
-        # 0.5 falls among the two of equal confidence, of which one is right.
-        assert found == pytest.approx([1, 1, 2.5 / 3, 3 / 4, 3 / 5, 1 / 2])
-
-    def test_coverages_that_binary_numbers_do_not_hold(self) -> None:
-        confidence, correct = sample(100)
-        order = np.argsort(-confidence)
-        for percent in range(1, 101):
-            (found,) = selective.accuracy_at(confidence, correct, [percent / 100])
-            assert found == pytest.approx(correct[order[:percent]].mean())
-
-    @pytest.mark.parametrize("coverage", [0.0, 1.01, math.nan])
-    def test_a_coverage_that_is_none_is_refused(self, coverage: float) -> None:
-        with pytest.raises(ValueError, match=r"coverages must be in \(0, 1\]; found"):
-            selective.accuracy_at(CONFIDENCE, CORRECT, [0.5, coverage])
-
-
-class TestThresholdForRisk:
-    def test_on_the_images_themselves(self) -> None:
-        found = selective.threshold_for_risk(CONFIDENCE, CORRECT, 0.25)
-        assert found == pytest.approx((0.7, 4 / 6, 0.25, 0.25))
-        assert selective.threshold_for_risk(CONFIDENCE, CORRECT, 0.2) == pytest.approx((0.9, 2 / 6, 0, 0))
-        assert selective.threshold_for_risk([0.9, 0.5], [False, True], 0.4) is None
-
-    def test_the_lowest_of_all_thresholds(self) -> None:
-        confidence, correct = sample(300, digits=2)
-        curve = selective.risk_coverage(confidence, correct)
-        for risk in (0.05, 0.1, 0.2, 0.3):
-            found = selective.threshold_for_risk(confidence, correct, risk)
-            good = curve.threshold[curve.risk <= risk]
-            assert (None if found is None else found.threshold) == (good.min() if len(good) else None)
-
-    def test_with_a_level_the_limit_is_clopper_and_pearsons_at_what_is_shared_out(self) -> None:
-        confidence, correct = sample(2000)
-        found = selective.threshold_for_risk(confidence, correct, 0.2, level=0.95)
-        assert found is not None
-        answered = confidence >= found.threshold
-        wrong = int((~correct[answered]).sum())
-        share = 0.05 / math.ceil(math.log2(2001))
-        limit = optimize.brentq(lambda b: stats.binom.cdf(wrong, answered.sum(), b) - share, 1e-9, 1 - 1e-9)
-        assert found.bound == pytest.approx(limit, rel=1e-6)
-        assert found.risk == pytest.approx(wrong / answered.sum())
-        assert found.coverage == pytest.approx(answered.mean())
-        assert found.risk < found.bound <= 0.2
-        easier = selective.threshold_for_risk(confidence, correct, 0.2)
-        assert easier is not None
-        assert easier.threshold < found.threshold
-
-    def test_the_limit_holds_on_other_images_as_often_as_it_says(self) -> None:
-        broken = limits = 0
-        for seed in range(200):
-            found = selective.threshold_for_risk(*sample(400, seed), 0.3, level=0.8)
-            if found is not None:
-                limits += 1
-                # The true risk above a threshold on chance**0.5, for chances uniform over [0.1, 1].
-                broken += 1 - (1 + max(found.threshold**2, 0.1)) / 2 > 0.3
-        assert limits > 150
-        assert broken <= stats.binom.ppf(0.999, 200, 0.2)
-
-    def test_too_few_images_for_a_limit(self) -> None:
-        assert selective.threshold_for_risk([0.9] * 10, [True] * 10, 0.05, level=0.95) is None
-        assert selective.threshold_for_risk([0.9] * 300, [True] * 300, 0.05, level=0.95) is not None
-
-    def test_any_risk_answers_all(self) -> None:
-        found = selective.threshold_for_risk(CONFIDENCE, CORRECT, 1.0, level=0.9)
-        assert found is not None
-        assert (found.threshold, found.coverage) == (0.2, 1)
-
-    @pytest.mark.parametrize(("risk", "level", "message"), [
-        (-0.1, None, r"risk must be in \[0, 1\]"), (1.1, None, r"risk must be in \[0, 1\]"),
-        (math.nan, None, "risk must be finite"), (0.1, 1.0, r"level must be in \(0, 1\) or None; found 1.0"),
-        (0.1, 0.0, "level must be"), (0.1, math.nan, "level must be"),
-    ])  # fmt: skip
-    def test_what_does_not_fit_is_refused(self, risk: float, level: float | None, message: str) -> None:
-        with pytest.raises(ValueError, match=message):
-            selective.threshold_for_risk(CONFIDENCE, CORRECT, risk, level)
-
-
-class TestClopperPearson:
-    @pytest.mark.parametrize(("wrong", "count"), [(0, 10), (3, 10), (9, 10), (40, 1000)])
-    def test_so_few_wrong_are_as_unlikely_as_the_level_says(self, wrong: int, count: int) -> None:
-        limit = selective.clopper_pearson(wrong, count, 0.9)
-        assert stats.binom.cdf(wrong, count, limit) == pytest.approx(0.1)
-
-    def test_all_wrong_and_the_rule_of_three(self) -> None:
-        assert selective.clopper_pearson(5, 5) == 1
-        assert selective.clopper_pearson(0, 1000) == pytest.approx(3 / 1000, rel=0.01)
-
-    @pytest.mark.parametrize(("wrong", "count", "level", "message"), [
-        (0, 0, 0.95, "count must be at least 1"), (-1, 5, 0.95, r"wrong must be in \[0, 5\]; found -1"),
-        (6, 5, 0.95, r"wrong must be in \[0, 5\]; found 6"), (1, 5, 1.0, r"level must be in \(0, 1\); found 1.0"),
-    ])  # fmt: skip
-    def test_what_does_not_fit_is_refused(self, wrong: int, count: int, level: float, message: str) -> None:
-        with pytest.raises(ValueError, match=message):
-            selective.clopper_pearson(wrong, count, level)
-
-
 class TestCalibrationError:
     @pytest.mark.parametrize("bins", [1, 10, 15])
     @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -225,8 +125,6 @@ class TestCalibrationError:
         selective.risk_coverage,
         selective.area_under_risk,
         selective.expected_calibration_error,
-        lambda a, b: selective.accuracy_at(a, b, [0.5]),
-        lambda a, b: selective.threshold_for_risk(a, b, 0.1),
     ],
 )
 @pytest.mark.parametrize(("confidence", "correct", "error", "message"), [

@@ -29,6 +29,14 @@ def test_every_method_has_a_color_and_a_marker_of_its_own() -> None:
         assert len(set(found.values())) == len(METHOD_NAMES) + 2
 
 
+def test_units_of_one_method_are_paler_and_paler() -> None:
+    found = styles.colors(["joint:a", "joint:b", "joint:c"])
+    assert found["joint:a"].lower() == styles.METHOD_COLORS["joint"].lower()
+    lights = [rgb2lab(np.array([[to_rgb(found[f"joint:{unit}"])]]))[0, 0, 0] for unit in "abc"]
+    assert lights == sorted(lights)
+    assert set(styles.markers(["joint:a", "joint:b"]).values()) == set(styles.METHOD_MARKERS.values())
+
+
 @pytest.mark.parametrize("vision", VISION)
 def test_colors_can_be_told_apart(vision: str) -> None:
     # A CIEDE2000 difference of about 1 can just be seen side by side; bars and legend lie apart, so ask for ten.

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from test_results import CHANCES, FOUR, synthetic_grid, synthetic_study
 
 from dirtypixels.study import tables
+from dirtypixels.study.results import Cell, Estimate, Model
+from tests.study.synthetic import CHANCES, FOUR, synthetic_grid, synthetic_study
 
 SOURCE = "simulated from a design, traced at R, G and B."
 
@@ -21,7 +22,7 @@ def test_the_table_holds_each_cell_where_it_belongs() -> None:
     assert cell.psnr is not None
     assert joint == (
         f"{100 * cell.top1.value:.1f} % [{100 * cell.top1.low:.1f}, {100 * cell.top1.high:.1f}]",
-        f"{100 * cell.top5.value:.1f} % [{100 * cell.top5.low:.1f}, {100 * cell.top5.high:.1f}]",
+        tables.entry(cell.metrics["top5"]),
         f"{cell.psnr.value:.1f} dB [{cell.psnr.low:.1f}, {cell.psnr.high:.1f}]",
         f"+{100 * gap.value:.1f} [+{100 * gap.low:.1f}, +{100 * gap.high:.1f}]",
     )
@@ -53,13 +54,29 @@ def test_methods_keep_one_order_whatever_the_conditions_have() -> None:
     assert tables.conditions_of(synthetic_study()) == list(CHANCES)
 
 
+def test_units_of_one_method_are_next_to_each_other() -> None:
+    chances = {"3lux": {"joint:b": 0.7, "finetuned": 0.6, "unit:b": 0.3, "joint:a": 0.7, "unit:a": 0.3}}
+    study = synthetic_study(chances=chances)
+    assert tables.methods_of(study) == ["unit:b", "unit:a", "finetuned", "joint:b", "joint:a"]
+    rows = tables.method_table(study).rows
+    assert [row[0] for row in rows][-2:] == ["Joint, b", "Joint, a"]
+
+
+def test_a_metric_of_another_task_has_a_column() -> None:
+    fields = {"model": Model(method="joint"), "condition": "3lux", "lux": 3.0, "seed": 0, "count": 4}
+    cell = Cell(**fields, metrics={"miou": Estimate(value=0.5, low=0.4, high=0.6, unit="fraction")})  # type: ignore[arg-type]
+    table = tables.method_table(synthetic_study(cells=[cell]))
+    assert table.columns == ("Method", "miou")
+    assert table.rows == (("Joint", "50.0 % [40.0, 60.0]"),)
+
+
 def test_each_seed_has_a_row() -> None:
     rows = [row[0] for row in tables.method_table(synthetic_study(seeds=(3, 8))).sections[1].rows]
     assert rows[:2] == ["Pretrained, seed 3", "Pretrained, seed 8"]
     assert len(rows) == 12
 
 
-def test_a_method_judged_on_fewer_photographs_says_so() -> None:
+def test_a_method_evaluated_on_fewer_photographs_says_so() -> None:
     study = synthetic_study(chances={"3lux": {"bm3d": 0.4, "joint": 0.7}})
     few = synthetic_study(count=200, chances={"3lux": {"bm3d": 0.4}}).cells
     table = tables.method_table(study.model_copy(update={"cells": [*few, study.cells[1]]}))
@@ -70,7 +87,7 @@ def test_a_method_judged_on_fewer_photographs_says_so() -> None:
 def test_several_references_are_named_in_the_cells() -> None:
     study = synthetic_study(chances={"3lux": {"finetuned": 0.7, "joint": 0.8, "unit": 0.6}})
     changed = [
-        c.model_copy(update={"difference": c.difference.model_copy(update={"reference": "nlm"})})
+        c.model_copy(update={"differences": (c.difference.model_copy(update={"reference": "nlm"}),)})
         if c.method == "unit" and c.difference
         else c
         for c in study.cells
@@ -90,6 +107,8 @@ def test_where_psfs_come_from_is_said_where_they_are_used() -> None:
 def test_names_for_keys() -> None:
     assert tables.method_name("finetuned") == "Fine-tuned"
     assert tables.method_name("my-own") == "my-own"
+    assert tables.method_name("joint:merged") == "Joint, merged"
+    assert tables.short_name("unit:merged") == "Unit, merged"
     assert tables.short_name("hqs") == "HQS"
     names = {
         "clean": "clean", "3lux": "3 lux", "0.5lux": "0.5 lux", "6lux+offaxis": "6 lux + off-axis",
@@ -127,7 +146,7 @@ class TestGrid:
                 table.columns[1:], row[1:], strict=True)}  # fmt: skip
             assert len(shown) == len(cells) == 28
             for cell in cells:
-                value = getattr(cell, field)
+                value = cell.metrics[field]
                 expected = f"{100 * value.value:.1f} % [{100 * value.low:.1f}, {100 * value.high:.1f}]"
                 assert shown[tables.light_name(cell.lux), tables.place_name(cell.position)] == expected
 
@@ -141,7 +160,7 @@ class TestGrid:
         assert any("Diamond" in note for note in table.notes)
         assert not any("Diamond" in note for note in tables.grid_table(synthetic_study(grid=synthetic_grid())).notes)
 
-    def test_what_was_not_judged_is_left_open(self) -> None:
+    def test_what_was_not_evaluated_is_left_open(self) -> None:
         cells = synthetic_grid()
         table = tables.grid_table(synthetic_study(grid=[cells[0], cells[5]]))
         assert [row[1:] for row in table.sections[0].rows] == [

@@ -141,7 +141,7 @@ class TestSelect:
         for n in range(40):
             m = int(p[:, n].max(1).argmax())
             assert int(found.member[n]) == m
-            assert int(found.answer[n]) == int(p[m, n].argmax())
+            assert int(found.label[n]) == int(p[m, n].argmax())
             assert float(found.confidence[n]) == pytest.approx(p[m, n].max(), rel=1e-5)
             assert np.allclose(found.log_probabilities[n].double().numpy(), np.log(p[m, n]), atol=1e-5)
         assert len(set(found.member.tolist())) == 3
@@ -151,7 +151,7 @@ class TestSelect:
         logits = torch.randn(1, 6, 4, generator=torch.Generator().manual_seed(0))
         found = select(logits, torch.ones(1))
         assert torch.allclose(found.log_probabilities, logits[0].log_softmax(1))
-        assert torch.equal(found.answer, logits[0].argmax(1))
+        assert torch.equal(found.label, logits[0].argmax(1))
         assert not found.member.any()
 
     def test_a_lower_temperature_wins_with_the_same_logits(self) -> None:
@@ -161,7 +161,7 @@ class TestSelect:
     def test_confidences_that_round_to_1_are_told_apart(self) -> None:
         logits = torch.tensor([[[30.0, 0.0, 0.0]], [[0.0, 60.0, 0.0]], [[0.0, 0.0, 45.0]]])
         assert (logits.softmax(2).amax(2) == 1).all()
-        assert select(logits, torch.ones(3)).answer.tolist() == [1]
+        assert select(logits, torch.ones(3)).label.tolist() == [1]
 
     def test_of_equals_the_first_answers(self) -> None:
         logits = torch.tensor([[[2.0, 0.0]], [[0.0, 2.0]]])
@@ -210,12 +210,12 @@ class TestEnsemble:
         logits = torch.stack([model(obs) for model in models])
         expected = select(logits, torch.tensor([1.5, 0.2, 2.0]))
         assert torch.equal(ensemble(obs), expected.log_probabilities)
-        assert all(torch.equal(a, b) for a, b in zip(ensemble.answers(obs), expected, strict=True))
+        assert all(torch.equal(a, b) for a, b in zip(ensemble.predictions(obs), expected, strict=True))
         assert torch.allclose(ensemble(obs).exp().sum(1), torch.ones(5))
 
     def test_images_are_judged_one_by_one(self) -> None:
         ensemble, obs = Ensemble(self.models(3.0, -2.5), [1.0, 1.0]), observation(12)
-        together = ensemble.answers(obs)
+        together = ensemble.predictions(obs)
         assert len(set(together.member.tolist())) == 2
         for n in range(12):
             alone = Observation(obs.signal[n : n + 1], obs.alpha[n : n + 1], obs.sigma[n : n + 1])

@@ -92,7 +92,7 @@ def train(recipe: RecipeFile, out: Out, changes: Changes = None, camera: CameraO
 
 @app.command()
 def study(recipe: RecipeFile, out: Out, changes: Changes = None, camera: CameraOption = None) -> None:
-    """Train what is missing, judge every method, write tables, figures and the report. Goes on where it stopped."""
+    """Train what is missing, evaluate every method, write tables, figures and the report. Goes on where it stopped."""
     from dirtypixels.cli.studies import run_study
 
     run_study(recipe, out, _with_camera(changes, camera), shlex.join(["dirtypixels", *sys.argv[1:]]))

@@ -11,39 +11,35 @@ from dirtypixels.camera import Camera
 from dirtypixels.cli.profiles import warn_of_failed
 from dirtypixels.recipe import load_recipe
 from dirtypixels.study import tables
-from dirtypixels.study.light import contenders
-from dirtypixels.study.report import headline
+from dirtypixels.study.experiment import Experiment
+from dirtypixels.study.findings import headline
+from dirtypixels.study.predictions import steps
 from dirtypixels.study.results import Study
 from dirtypixels.study.runner import plan, run
-from dirtypixels.study.workshop import Workshop
 
 
 def pretrain_units(recipe: Path, out: Path, changes: list[str]) -> None:
     """Pretrain the unit of every condition that has noise."""
     console = Console()
-    workshop = Workshop(load_recipe(recipe, changes), out, console)
-    warn_of_failed(workshop.camera)
-    for condition in workshop.recipe.conditions:
-        if not condition.is_clean:
-            workshop.unit(condition)
-            curve = workshop.curve(condition)
-            file = out / "units" / f"{condition.name}.png"
-            console.print(f"{condition.name}: {curve[0][1]:.2f} dB to {curve[-1][1]:.2f} dB, curve in {file}")
+    experiment = Experiment(load_recipe(recipe, changes), out, console)
+    warn_of_failed(experiment.camera)
+    for condition in experiment.recipe.conditions:
+        for name in experiment.recipe.units_for(condition) if not condition.is_clean else ():
+            experiment.unit(condition, name)
+            curve = experiment.curve(condition, name)
+            file = experiment.unit_file(condition, name).with_suffix(".png")
+            console.print(f"{file.stem}: {curve[0][1]:.2f} dB to {curve[-1][1]:.2f} dB, curve in {file}")
 
 
 def train_models(recipe: Path, out: Path, changes: list[str]) -> None:
     """Train every model that the recipe's methods need."""
     console = Console()
-    workshop = Workshop(load_recipe(recipe, changes), out, console)
-    warn_of_failed(workshop.camera)
-    for condition, method in plan(workshop.recipe):
-        if method in ("finetuned", "joint"):
-            getattr(workshop, method)(condition)
-            console.print(f"{out / 'models' / f'{condition.name}-{method}'} is trained")
-    for contender in contenders(workshop) if workshop.recipe.light else ():
-        contender.make()
-        if contender.folder is not None:
-            console.print(f"{out / 'models' / contender.folder} is trained")
+    experiment = Experiment(load_recipe(recipe, changes), out, console)
+    warn_of_failed(experiment.camera)
+    for model in dict.fromkeys(planned.model for planned in plan(experiment.recipe)):
+        if model.method in ("finetuned", "joint"):
+            steps(experiment, model)
+            console.print(f"{out / 'models' / model.folder} is trained")
 
 
 def run_study(recipe: Path, out: Path, changes: list[str], command: str) -> None:

@@ -18,9 +18,19 @@ from dirtypixels.files import write_text
 from dirtypixels.recipe import Deblur, Position, Unit
 from dirtypixels.tasks import JointModel, classifier
 
+_RENAMED = {"colour": "color", "optimiser": "optimizer"}
+"""Keys that descriptions from before the first release have, wherever in them, and their names since."""
+
 
 class ModelCard(BaseModel):
-    """What `model.json` says: how to build the model again, and what it was made for."""
+    """What `model.json` says: how to build the model again, and what it was made for.
+
+    >>> from dirtypixels.recipe import Unit
+    >>> card = ModelCard(network="resnet18", classes=("cat", "dog"), image_size=64, unit=Unit(), camera="nexus-6p-rear",
+    ...                  camera_hash="", lux=3, transfer="linear", recipe={})
+    >>> card.unit.prior, card.lux
+    ('cnn', 3.0)
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -45,8 +55,24 @@ class ModelCard(BaseModel):
 def save_model(model: JointModel, card: ModelCard, folder: str | Path) -> None:
     """Write a model; the folder appears whole or not at all.
 
+    Args:
+        model: to write.
+        card: its description, from which `load_model` builds it again.
+        folder: to make.
+
     Raises:
         FileExistsError: the folder is there already.
+
+    >>> import tempfile
+    >>> from dirtypixels.tasks import JointModel, classifier
+    >>> model = JointModel(None, classifier("test_efficientnet", weights=None, num_classes=2))
+    >>> card = ModelCard(network="test_efficientnet", classes=("cat", "dog"), image_size=32, unit=None,
+    ...                  camera="nexus-6p-rear", camera_hash="", lux=3, transfer="linear", recipe={})
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save_model(model, card, Path(folder) / "model")
+    ...     found, said = load_model(Path(folder) / "model")
+    >>> said.classes
+    ('cat', 'dog')
     """
     target = Path(folder)
     if target.exists():
@@ -79,7 +105,7 @@ def note_temperature(folder: str | Path, temperature: float) -> None:
 
 
 def load_model(folder: str | Path) -> tuple[JointModel, ModelCard]:
-    """Read a model that `save_model` wrote, on the CPU, in evaluation mode.
+    """Read a model that `save_model` wrote, on the CPU, in evaluation mode; an example is there.
 
     Raises:
         FileNotFoundError: the folder or a file in it is missing.
@@ -104,6 +130,12 @@ def load_model(folder: str | Path) -> tuple[JointModel, ModelCard]:
 
 def _read_card(file: Path) -> ModelCard:
     try:
-        return ModelCard.model_validate(json.loads(file.read_text(encoding="utf-8")))
+        return ModelCard.model_validate(_renamed(json.loads(file.read_text(encoding="utf-8"))))
     except (ValidationError, ValueError) as error:
         raise ValueError(f"{str(file)!r} is not a valid model description: {error}") from error
+
+
+def _renamed(content: Any) -> Any:
+    if isinstance(content, dict):
+        return {_RENAMED.get(key, key): _renamed(value) for key, value in content.items()}
+    return [_renamed(value) for value in content] if isinstance(content, list) else content

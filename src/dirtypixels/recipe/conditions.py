@@ -1,4 +1,4 @@
-"""Situations to photograph in: light and a place in the field of view; and sets of them to judge in."""
+"""Conditions to photograph in: light and a place in the field of view; and sets of them to evaluate in."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from dirtypixels.recipe.parts import Count, Part, Positive
+from dirtypixels.recipe.parts import Count, Name, Part, Positive
 
 Place = Literal["center", "offaxis", "periphery"]
 
@@ -24,10 +24,10 @@ Position = Annotated[Place | tuple[float, float], BeforeValidator(_place_or_pair
 
 
 class Condition(Part):
-    """One situation to photograph in: a name, a light level in lux (None: no noise at all), and where in the field of
+    """One condition to photograph in: a name, a light level in lux (None: no noise at all), and where in the field of
     view the lens's PSF is taken (None: a sharp lens)."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9._+-]+$")
+    name: Name
     lux: Positive | None
     position: Position | None = None
 
@@ -72,7 +72,8 @@ class LightRange(Part):
         return self.position is not None
 
 
-Situation = Condition | LightRange
+AnyCondition = Condition | LightRange
+"""What a model is trained for."""
 
 
 class Grid(Part):
@@ -80,7 +81,7 @@ class Grid(Part):
 
     lux: light levels (None: no noise), down.
     positions: in the field of view (None: a sharp lens), across.
-    limit: photographs to judge in each, the first in the data set's order; None for all.
+    limit: photographs to evaluate in each, the first in the data set's order; None for all.
     """
 
     lux: tuple[Positive | None, ...]
@@ -105,21 +106,21 @@ class Light(Part):
 
     range: of lux, log-uniform over the training photographs.
     specialists: light levels, with one jointly trained model for each.
-    judged: light levels that every model is judged at.
-    limit: photographs to judge, the first in the data set's order; None for all.
+    evaluated: light levels that every model is evaluated at.
+    limit: photographs to evaluate, the first in the data set's order; None for all.
     models: trained over the whole range: "conditioned" joint models know the noise level, "unconditioned" ones do not,
         "finetuned" ones have no unit.
-    rounds: how often the conditioned model is trained in a row, each time with the whole schedule; it is judged after
-        each.
+    rounds: how often the conditioned model is trained in a row, each time with the whole schedule; it is evaluated
+        after each.
     features: what the conditioned unit learns of the noise level, see `Unit`.
     held_out: training photographs that no training uses, to calibrate confidence on.
     wrong_at, factors: light levels at which alpha and sigma are given too small or too large by these factors.
-    wrong_limit: photographs to judge with wrong noise, the first in the data set's order; None for all.
+    wrong_limit: photographs to evaluate with wrong noise, the first in the data set's order; None for all.
     """
 
     range: tuple[Positive, Positive]
     specialists: tuple[Positive, ...] = Field(min_length=1)
-    judged: tuple[Positive, ...] = Field(min_length=1)
+    evaluated: tuple[Positive, ...] = Field(min_length=1)
     limit: Count | None = None
     models: tuple[Literal["finetuned", "unconditioned", "conditioned"], ...] = ("conditioned",)
     position: Position | None = None
@@ -136,15 +137,15 @@ class Light(Part):
         return LightRange(lux=self.range, position=self.position)
 
     @property
-    def situations(self) -> tuple[Situation, ...]:
-        """Everything that is trained for or judged in."""
-        return (self.whole, *map(self.at, self.judged))
+    def conditions(self) -> tuple[AnyCondition, ...]:
+        """Everything that is trained for or evaluated in."""
+        return (self.whole, *map(self.at, self.evaluated))
 
     def at(self, lux: float) -> Condition:
         """The condition of one light level."""
         return Condition.of(lux, self.position)
 
-    @field_validator("specialists", "judged", "models", "wrong_at", "factors")
+    @field_validator("specialists", "evaluated", "models", "wrong_at", "factors")
     @classmethod
     def _once(cls, values: tuple[object, ...]) -> tuple[object, ...]:
         if len(set(values)) < len(values):
@@ -154,9 +155,9 @@ class Light(Part):
     @model_validator(mode="after")
     def _fits(self) -> Light:
         LightRange(lux=self.range)
-        unjudged = [lux for lux in (*self.specialists, *self.wrong_at) if lux not in self.judged]
-        if unjudged:
-            raise ValueError(f"judged must hold the lux of all specialists and of wrong_at; {unjudged} are missing")
+        missing = [lux for lux in (*self.specialists, *self.wrong_at) if lux not in self.evaluated]
+        if missing:
+            raise ValueError(f"evaluated must hold the lux of all specialists and of wrong_at; {missing} are missing")
         if 1 not in self.factors:
             raise ValueError(f"factors must hold 1, which the others are compared with; found {list(self.factors)}")
         return self

@@ -23,6 +23,10 @@ def load_recipe(path: str | Path, changes: tuple[str, ...] | list[str] = ()) -> 
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: the file or a change is not valid; the message names the key, what was found and what is allowed.
+
+    >>> recipe = load_recipe("recipes/demo.yaml", ["finetuning.epochs=1"])
+    >>> [condition.name for condition in recipe.conditions], recipe.finetuning.epochs
+    (['clean', '3lux', '6lux+offaxis'], 1)
     """
     file = Path(path)
     if not file.is_file():
@@ -46,8 +50,8 @@ def load_recipe(path: str | Path, changes: tuple[str, ...] | list[str] = ()) -> 
         raise ValueError(f"recipe {str(file)!r} is not valid: {wrong}") from error
     return recipe.model_copy(
         update={
-            "data": recipe.data.model_copy(update={"root": _beside(file, recipe.data.root)}),
-            "pretraining": recipe.pretraining.model_copy(update={"folder": _beside(file, recipe.pretraining.folder)}),
+            "data": recipe.data.model_copy(update={"root": _next_to(file, recipe.data.root)}),
+            "pretraining": recipe.pretraining.model_copy(update={"folder": _next_to(file, recipe.pretraining.folder)}),
         }
     )
 
@@ -80,5 +84,5 @@ def _apply(content: dict[str, object], change: str) -> None:
         raise ValueError(f"the value of a change must be YAML; found {change!r}") from error
 
 
-def _beside(file: Path, folder: Path | None) -> Path | None:
+def _next_to(file: Path, folder: Path | None) -> Path | None:
     return folder if folder is None or folder.is_absolute() else (file.parent / folder).resolve()

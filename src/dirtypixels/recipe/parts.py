@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9._+-]+$")]
+"""What a folder or file may be called everywhere."""
 
 
 class Part(BaseModel):
@@ -23,8 +25,8 @@ class Data(Part):
     size: Count = 64
     train: Count | None = None
     test: Count | None = None
-    #: "val" judges on the test photographs; "held_out" on training photographs that no training uses, for tuning.
-    judge: Literal["val", "held_out"] = "val"
+    #: "val": the test photographs; "held_out": training photographs that no training uses, for tuning.
+    evaluate_on: Literal["val", "held_out"] = "val"
     #: keep the decoded photographs in memory (8 bits a value); not for millions of them
     memory: bool = True
 
@@ -34,8 +36,8 @@ class Data(Part):
             raise ValueError("data.root must be given for data of kind 'folder'")
         if self.kind == "signs" and (self.train is None or self.test is None):
             raise ValueError("data.train and data.test must be given for data of kind 'signs'")
-        if self.judge == "held_out" and (self.train is None or self.test is None):
-            raise ValueError("data.train and data.test must be given to judge on held-out photographs")
+        if self.evaluate_on == "held_out" and (self.train is None or self.test is None):
+            raise ValueError("data.train and data.test must be given to evaluate on held-out photographs")
         return self
 
 
@@ -81,7 +83,7 @@ class FineTuning(Part):
     warmup: float = Field(default=0.1, ge=0, lt=1)
     #: mirror half of the photographs
     flip: bool = True
-    #: processes that make captures compared with the training; 0 for none
+    #: processes that make captures while the training runs; 0 for none
     workers: int = Field(default=0, ge=0)
     #: devices and precision, as Lightning names them
     accelerator: str = "auto"

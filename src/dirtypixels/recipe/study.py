@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from dirtypixels.recipe.conditions import Condition, Grid, Light, Situation
-from dirtypixels.recipe.parts import Count, Data, FineTuning, Head, Part, Pretraining
+from dirtypixels.recipe.conditions import AnyCondition, Condition, Grid, Light
+from dirtypixels.recipe.parts import Count, Data, FineTuning, Head, Name, Part, Pretraining
 from dirtypixels.recipe.units import Deblur, Unit
 
 Method = Literal["pretrained", "nlm", "bm3d", "hqs", "unit", "finetuned", "joint"]
 
 
 class Recipe(Part):
-    """A study: photographs, a camera, the conditions, and the methods to compare."""
+    """A study: photographs, a camera, the conditions, and the methods to compare.
+
+    unit, deblur: the low-level unit without blur and with it.
+    units, deblurs: several of them by name in place of the one, to compare: "unit" and "joint" are evaluated with each
+        of `units` in every condition without blur, and with each of `deblurs` in every condition with it.
+    limits: a slow method is evaluated on this many photographs only, the first in the data set's order.
+    """
 
     name: str = Field(min_length=1)
     seed: int = Field(default=0, ge=0)
@@ -26,10 +33,11 @@ class Recipe(Part):
     head: Head = Head()
     unit: Unit = Unit()
     deblur: Deblur = Deblur()
+    units: dict[Name, Unit] = Field(default_factory=dict)
+    deblurs: dict[Name, Deblur] = Field(default_factory=dict)
     pretraining: Pretraining = Pretraining()
     clean_training: FineTuning | None = None
     finetuning: FineTuning = FineTuning()
-    #: judge a slow method on this many photographs only, the first in the data set's order
     limits: dict[Method, Count] = Field(default_factory=dict)
     grid: Grid | None = None
     light: Light | None = None
@@ -51,26 +59,49 @@ class Recipe(Part):
             raise ValueError(f"limits must be for nlm, bm3d, hqs or unit, others are compared with; found {whole}")
         return limits
 
-    def unit_for(self, situation: Situation) -> Unit | Deblur:
-        """The low-level unit that a situation asks for: one that deblurs where there is blur."""
-        return self.deblur if situation.is_blurred else self.unit
+    def units_for(self, condition: AnyCondition) -> dict[str | None, Unit | Deblur]:
+        """The low-level units to compare in a condition, by name: those that deblur where there is blur.
+
+        The only one has the name None.
+        """
+        one: Unit | Deblur = self.deblur if condition.is_blurred else self.unit
+        several: Mapping[str, Unit | Deblur] = self.deblurs if condition.is_blurred else self.units
+        return dict(several.items()) if several else {None: one}
+
+    def all_conditions(self) -> Iterator[AnyCondition]:
+        """Everything that is trained for or evaluated in, in any part of the study; some of it more than once."""
+        yield from self.conditions
+        yield from self.grid.conditions if self.grid else ()
+        yield from self.light.conditions if self.light else ()
+
+    def condition(self, name: str) -> AnyCondition:
+        """The condition, or range of light, of a name."""
+        return next(c for c in self.all_conditions() if c.name == name)
+
+    @model_validator(mode="after")
+    def _one_unit_or_several(self) -> Recipe:
+        for one, several, default in (("unit", self.units, Unit()), ("deblur", self.deblurs, Deblur())):
+            if several and getattr(self, one) != default:
+                raise ValueError(f"{one} must not be given with {one}s, which names several; found both")
+        if self.light is not None and (self.units or self.deblurs):
+            raise ValueError("light must be of a single unit; found units or deblurs, which name several")
+        return self
 
     @model_validator(mode="after")
     def _light_holds_photographs_out(self) -> Recipe:
         if self.light is not None and self.data.train is None:
             raise ValueError("data.train must be given with light, which holds out training photographs after those")
         if self.light is not None:
-            unit = self.unit_for(self.light.whole)
+            (unit,) = self.units_for(self.light.whole).values()
             if unit.features:
                 raise ValueError(f"features of the unit must be 0 with light, which has its own; found {unit.features}")
         return self
 
     @model_validator(mode="after")
     def _a_name_means_one_condition(self) -> Recipe:
-        # What is judged is kept under its condition's name, which the conditions and the grid share.
-        named: dict[str, Situation] = {c.name: c for c in self.conditions}
-        others = [*(self.grid.conditions if self.grid else ()), *(self.light.situations if self.light else ())]
-        other = [c for c in others if named.setdefault(c.name, c) != c]
+        # Predictions are kept under their condition's name, which all parts of the study share.
+        named: dict[str, AnyCondition] = {}
+        other = [c for c in self.all_conditions() if named.setdefault(c.name, c) != c]
         if other:
             raise ValueError(
                 f"a name must mean one condition; found ({other[0]}) in grid or light and ({named[other[0].name]}) "

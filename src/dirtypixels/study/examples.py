@@ -1,78 +1,168 @@
-"""Figure 7's photographs: chosen by a rule, with what each method gives the classifier."""
+"""Figure 7: photographs chosen by a rule, with what each method gives the classifier and what it made of each."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import torch
+from matplotlib.figure import Figure
+from torch import Tensor
 
-from dirtypixels.recipe import Condition, Method, Recipe
-from dirtypixels.study.judge import Verdicts, method
-from dirtypixels.study.pictures import PanelRow, Picture
+from dirtypixels import checks
+from dirtypixels.plotting import DPI, INK, save
+from dirtypixels.recipe import Condition, Recipe
+from dirtypixels.study.experiment import Experiment
+from dirtypixels.study.predictions import Predictions, steps
+from dirtypixels.study.results import Model
 from dirtypixels.study.tables import CONVENTIONAL, condition_name, short_name
-from dirtypixels.study.workshop import Workshop
 from dirtypixels.tasks import class_names
 
 RULE = (
     "For each condition the first photograph, in the data set's order, that the pretrained classifier gets wrong and "
-    "the joint model right, among those that the conventional method judged. Under each picture the classifier's "
-    "answer and the PSNR, under the scene its true class. The joint unit's picture is stretched in contrast to be "
-    "seen; its PSNR is that of the picture as it is."
+    "the joint model right, among those that the conventional method was evaluated on. Under each picture the "
+    "classifier's answer and the PSNR, under the scene its true class. The joint unit's picture is stretched in "
+    "contrast to be seen; its PSNR is that of the picture as it is."
 )
 
-Judged = Mapping[tuple[Condition, Method], Verdicts]
+Evaluated = Mapping[str, Model]
+"""The models evaluated under one condition, by the key of their method."""
 
 
-def examples(workshop: Workshop, cells: Judged) -> tuple[list[PanelRow], str]:
+@dataclass(frozen=True)
+class Picture:
+    """One picture of a panel and what the classifier made of it.
+
+    Args:
+        image: (3|1, H, W), as it is to be shown: 0 black, 1 white; clipped to that for showing.
+        title: what it is, e.g. "capture"; shown where it is another than that of the picture over it.
+        label: the name of the class that the classifier gave it.
+        right: whether that is the true class; None where the label is the true class itself, given and not answered.
+        psnr: against the scene, in dB; None for the scene itself.
+
+    Raises:
+        TypeError: image is not floating point.
+        ValueError: image does not have that shape, or is not finite.
+    """
+
+    image: Tensor
+    title: str
+    label: str
+    right: bool | None
+    psnr: float | None = None
+
+    def __post_init__(self) -> None:
+        checks.is_tensor("image", self.image)
+        checks.has_shape("image", self.image, ((1, 3), "H", "W"))
+        checks.is_finite("image", self.image)
+
+
+@dataclass(frozen=True)
+class PanelRow:
+    """One photograph under one condition: scene, noisy capture, and what each method makes of it.
+
+    Args:
+        condition: key such as "3lux".
+        truth: the name of the true class.
+        pictures: from left to right; as many in every row.
+    """
+
+    condition: str
+    truth: str
+    pictures: tuple[Picture, ...]
+
+
+def examples(
+    experiment: Experiment,
+    evaluated: Mapping[Condition, Evaluated],
+    predictions: Callable[[Condition, Model], Predictions],
+) -> tuple[list[PanelRow], str]:
     """A row for each condition: scene, capture, conventional result and joint unit's, and in words how it was chosen.
 
-    Conditions in which the three methods were not judged are passed over; one in which no photograph fits the rule is
-    named in the text.
+    Conditions under which the three methods were not evaluated are passed over; one in which no photograph fits the
+    rule is named in the text. Of several joint models the first one is shown.
     """
     rows, without = [], []
-    for condition in workshop.recipe.conditions:
-        conventional = conventional_method(condition, cells)
-        if conventional is None or (condition, "joint") not in cells or (condition, "pretrained") not in cells:
+    for condition, models in evaluated.items():
+        shown = [models.get("pretrained"), conventional_method(models), _first(models, "joint")]
+        methods = [model for model in shown if model is not None]
+        if len(methods) < len(shown):
             continue
-        index = chosen(*(cells[condition, name] for name in ("pretrained", conventional, "joint")))
+        found = {model: predictions(condition, model) for model in methods}
+        index = chosen(*found.values())
         if index is None:
             without.append(condition_name(condition.name))
         else:
-            rows.append(_row(workshop, cells, condition, conventional, index))
+            rows.append(_row(experiment, found, condition, index))
     none = f" No photograph fits at {', '.join(without)}." if without else ""
     return rows, RULE + none
 
 
-def conventional_method(condition: Condition, cells: Judged) -> Method | None:
+def conventional_method(models: Evaluated) -> Model | None:
     """What the joint unit is compared with: a conventional method, else the unit as pretrained for PSNR."""
-    order = [*CONVENTIONAL, "unit"]
-    judged = [name for there, name in cells if there == condition and name in order]
-    return min(judged, key=order.index, default=None)
+    return next((found for method in (*CONVENTIONAL, "unit") if (found := _first(models, method))), None)
 
 
-def chosen(pretrained: Verdicts, conventional: Verdicts, joint: Verdicts) -> int | None:
+def chosen(pretrained: Predictions, conventional: Predictions, joint: Predictions) -> int | None:
     """The first photograph that the pretrained classifier gets wrong and the joint model right, among those that the
-    conventional method judged; None where there is none."""
-    found = (~pretrained.top1 & joint.top1)[: len(conventional.top1)].nonzero()[0]
+    conventional method was evaluated on; None where there is none."""
+    found = (~pretrained.right & joint.right)[: len(conventional)].nonzero()
     return int(found[0]) if len(found) else None
 
 
-def _row(workshop: Workshop, cells: Judged, condition: Condition, conventional: Method, index: int) -> PanelRow:
-    names = class_names(workshop.judged_photos.classes)
-    observation, label, scene = workshop.captures(condition, training=False)[index]
+def panels(rows: Sequence[PanelRow], path: Path | str) -> None:
+    """Rows of pictures: scene, noisy capture, restored; under each its label, right or wrong, and its PSNR.
+
+    Raises:
+        ValueError: no rows, or rows of different lengths.
+    """
+    widths = {len(row.pictures) for row in rows}
+    if len(widths) != 1 or not min(widths):
+        raise ValueError(f"rows must hold the same number of pictures, at least 1; found {sorted(widths) or 'no rows'}")
+    columns = widths.pop()
+    shape = max(row.pictures[0].image.shape[-2] / row.pictures[0].image.shape[-1] for row in rows)
+    figure = Figure(
+        figsize=(0.5 + 2.25 * columns, len(rows) * (2.25 * shape + 0.5) + 0.4), dpi=DPI, layout="constrained"
+    )
+    grid = figure.subplots(len(rows), columns, squeeze=False)
+    for i, row in enumerate(rows):
+        for j, picture in enumerate(row.pictures):
+            axes = grid[i, j]
+            pixels = picture.image.detach().cpu().float().clamp(0, 1)
+            axes.imshow(pixels.expand(3, -1, -1).permute(1, 2, 0).numpy(), interpolation="nearest")
+            axes.set(xticks=[], yticks=[])
+            axes.spines[:].set(visible=True, color="#bbbbbb", linewidth=0.6)
+            mark, color = {True: ("✓ ", "#00664d"), False: ("✗ ", "#a33a00"), None: ("", INK)}[picture.right]
+            psnr = "" if picture.psnr is None else f"\n{picture.psnr:.1f} dB"
+            axes.set_xlabel(f"{mark}{_short(picture.label)}{psnr}", fontsize=9, color=color, labelpad=3)
+            if i == 0 or rows[i - 1].pictures[j].title != picture.title:
+                axes.set_title(picture.title, fontsize=10.5, color=INK)
+        name = f"{condition_name(row.condition)}\n{_short(row.truth)}"
+        grid[i, 0].set_ylabel(name, fontsize=10, color=INK)
+    save(figure, path)
+
+
+def _row(experiment: Experiment, found: Mapping[Model, Predictions], condition: Condition, index: int) -> PanelRow:
+    names = class_names(experiment.evaluated_photos.classes)
+    observation, label, scene = experiment.captures(condition, training=False)[index]
     truth = names[int(label)]
-    pictures = [Picture(_display(scene[0], workshop.recipe), "scene", truth, None)]
-    shown: tuple[Method, ...] = ("pretrained", conventional, "joint")
-    for key in shown:
-        verdict = cells[condition, key]
-        restore, _ = method(workshop, condition, key)
+    pictures = [Picture(_display(scene[0], experiment.recipe), "scene", truth, None)]
+    for model, predictions in found.items():
+        restore, _ = steps(experiment, model)
         with torch.inference_mode():
-            image = restore(observation.to(workshop.device))[0].cpu()
-        title = {"pretrained": "capture", "joint": "joint unit, stretched"}.get(key, short_name(key))
-        picture = _display(_stretched(image) if key == "joint" else image, workshop.recipe)
-        answer, right = names[int(verdict.answer[index])], bool(verdict.top1[index])
-        pictures.append(Picture(picture, title, answer, right, float(verdict.psnr[index])))
+            image = restore(observation.to(experiment.device))[0].cpu()
+        named = {"pretrained": "capture", "joint": "joint unit, stretched"}
+        title = named.get(model.method, short_name(model.key))
+        picture = _display(_stretched(image) if model.method == "joint" else image, experiment.recipe)
+        answer, right = names[int(predictions.predicted[index])], bool(predictions.right[index])
+        assert predictions.psnr is not None
+        pictures.append(Picture(picture, title, answer, right, float(predictions.psnr[index])))
     return PanelRow(condition.name, truth, tuple(pictures))
+
+
+def _first(models: Evaluated, method: str) -> Model | None:
+    return next((model for model in models.values() if model.method == method), None)
 
 
 def _stretched(image: torch.Tensor) -> torch.Tensor:
@@ -92,3 +182,7 @@ def _display(image: torch.Tensor, recipe: Recipe) -> torch.Tensor:
     if recipe.transfer == "linear":
         return image
     return torch.where(image <= 0.0031308, 12.92 * image, 1.055 * image.clamp_min(1e-8) ** (1 / 2.4) - 0.055)
+
+
+def _short(text: str, most: int = 26) -> str:
+    return text if len(text) <= most else text[: most - 1] + "…"

@@ -1,4 +1,4 @@
-"""A study's plots as PNG files: accuracy by method, and the course of a pretraining."""
+"""A study's plots as PNG files: accuracy by method, the grid of light x PSF, and the course of a pretraining."""
 
 from __future__ import annotations
 
@@ -8,15 +8,26 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import matplotlib
 import numpy as np
 import torch
 from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
 
 from dirtypixels import checks
-from dirtypixels.plotting import DPI, INK, dress, save
+from dirtypixels.plotting import BLUE, DPI, INK, VERMILION, dress, save
 from dirtypixels.study.results import Study
-from dirtypixels.study.styles import METHOD_COLORS, colors, reach
-from dirtypixels.study.tables import cells_of, condition_name, conditions_of, method_name, methods_of
+from dirtypixels.study.styles import colors, reach
+from dirtypixels.study.tables import (
+    cells_of,
+    condition_name,
+    conditions_of,
+    heading,
+    light_name,
+    method_name,
+    methods_of,
+    place_name,
+)  # fmt: skip
 
 SLOTS = 18  # bars and gaps side by side at most, so that text stays large enough to read
 
@@ -29,7 +40,7 @@ def accuracy_by_method(study: Study, path: Path | str) -> None:
     Raises:
         ValueError: the study has no cells.
     """
-    if not study.cells:
+    if not study.part("methods"):
         raise ValueError("study must hold at least one cell to draw; found none")
     methods = methods_of(study)
     groups = {key: [method for method in methods if cells_of(study, key, method)] for key in conditions_of(study)}
@@ -72,13 +83,51 @@ def _groups(axes: Any, study: Study, groups: dict[str, list[str]], bars: dict[st
             for step, one in enumerate(found, start=1):
                 at = x - 0.43 + 0.86 * step / (len(found) + 1)
                 axes.errorbar(at, one.value, reach(one), color=INK, lw=1.1, capsize=2.5, zorder=3)
-            top = max(one.high for one in found) + 0.012
+            top = max(one.interval[1] for one in found) + 0.012
             over = {"ha": "center", "va": "bottom", "bbox": {"facecolor": "white", "edgecolor": "none", "pad": 0.6}}
             axes.text(x, top, f"{100 * mean:.1f}", fontsize=7.5, color=INK, **over)
         ticks.append(left + (len(present) - 1) / 2)
         left += len(present) + 1
     axes.set_xticks(ticks, list(map(condition_name, groups)))
     axes.tick_params(axis="x", length=0, labelsize=11)
+
+
+def heat_map(study: Study, path: Path | str) -> None:
+    """Top-1 and top-5 of the grid, light down and PSF across, with the value in every field.
+
+    Raises:
+        ValueError: the study has no grid.
+    """
+    cells = study.part("grid")
+    if not cells:
+        raise ValueError("study must hold a grid to draw; found none")
+    lights, places = (list(dict.fromkeys(getattr(cell, axis) for cell in cells)) for axis in ("lux", "position"))
+    tops = {
+        heading(metric): {(cell.lux, cell.position): cell.metrics[metric].value for cell in cells}
+        for metric in ("top1", "top5")
+    }
+    values = [value for found in tops.values() for value in found.values()]
+    low, high = math.floor(10 * min(values)) / 10, math.ceil(10 * max(values)) / 10
+    colors = matplotlib.colormaps["cividis"]  # perceptually uniform, and for every kind of color vision
+    size = (2 * (0.95 * len(places)) + 2.3, 0.5 * len(lights) + 1.5)
+    figure = Figure(figsize=size, dpi=DPI, layout="constrained")
+    both = figure.subplots(1, 2, sharey=True)
+    for axes, (name, found) in zip(both, tops.items(), strict=True):
+        table = np.array([[found.get((lux, place), np.nan) for place in places] for lux in lights])
+        image = axes.imshow(table, cmap=colors, vmin=low, vmax=max(high, low + 0.1), aspect="auto")
+        for (i, j), value in np.ndenumerate(table):
+            if np.isfinite(value):
+                ink = _ink(colors(image.norm(value)))
+                axes.text(j, i, f"{100 * value:.1f}", ha="center", va="center", color=ink)
+        axes.set_title(f"{name}, %", fontsize=11, color=INK)
+        axes.set_xticks(range(len(places)), list(map(place_name, places)))
+        axes.set_yticks(range(len(lights)), list(map(light_name, lights)))
+        axes.tick_params(length=0, colors=INK)
+        axes.spines[:].set_visible(False)
+    bar = figure.colorbar(image, ax=both, fraction=0.03, pad=0.02)
+    bar.ax.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=" %"))
+    bar.outline.set_visible(False)
+    save(figure, path)
 
 
 def pretraining_curve(curve: Sequence[tuple[int, float]], path: Path | str) -> None:
@@ -101,11 +150,17 @@ def pretraining_curve(curve: Sequence[tuple[int, float]], path: Path | str) -> N
     best = int(values.argmax())
     figure = Figure(figsize=(7.2, 4.0), dpi=DPI, layout="constrained")
     axes = figure.add_subplot()
-    axes.plot(iterations, values.numpy(), color=METHOD_COLORS["bm3d"], lw=1.8, zorder=2)
-    axes.plot(iterations[best], values[best], "o", color=METHOD_COLORS["joint"], markeredgecolor=INK, zorder=3)
+    axes.plot(iterations, values.numpy(), color=BLUE, lw=1.8, zorder=2)
+    axes.plot(iterations[best], values[best], "o", color=VERMILION, markeredgecolor=INK, zorder=3)
     start, end = f"start {values[0]:.2f} dB", f"best {values[best]:.2f} dB at {iterations[best]}"
     axes.set_title(f"{start}, {end}", fontsize=10, color=INK, loc="left")
     axes.set(xlabel="L-BFGS iteration", ylabel="average PSNR, dB")
     axes.xaxis.get_major_locator().set_params(integer=True)
     dress(axes)
     save(figure, path)
+
+
+def _ink(ground: tuple[float, float, float, float]) -> str:
+    """Black or white, whichever has more contrast with the ground (WCAG 2.2, relative luminance)."""
+    red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in ground[:3])
+    return "black" if 0.2126 * red + 0.7152 * green + 0.0722 * blue > 0.179 else "white"

@@ -2,24 +2,36 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from dirtypixels.study.results import Cell, Estimate, Study
 from dirtypixels.study.tables import (
+    WRONG,
     cells_of,
+    common_lights,
     condition_name,
     conditions_of,
     conventional_of,
+    entry,
+    light_name,
     mean,
-    mean_top1,
+    mean_of,
     method_name,
     methods_of,
+    over_light,
     percent,
     points,
     short_name,
+    told_wrong,
+    wrong_of,
 )
 
 WON = "the joint model named more photographs right than the fine-tuned classifier"
 LOST = "the joint model named fewer photographs right than the fine-tuned classifier"
 OPEN = "no difference between the joint model and the fine-tuned classifier is shown"
+MARGIN = 0.01
+"""How far the model for every light may be behind a specialist at that specialist's light."""
+ROUNDING = 1e-12
 
 
 def headline(study: Study) -> str:
@@ -39,12 +51,14 @@ def findings(study: Study) -> tuple[str, dict[str, list[str]]]:
     """
     found: dict[str, list[str]] = {WON: [], LOST: [], OPEN: []}
     for condition in conditions_of(study):
-        joint = [cell for cell in cells_of(study, condition, "joint") if _against_finetuned(cell)]
-        if joint:
-            found[_verdict(joint)].append(_detail(study, condition, joint))
+        for method in joint_of(study):
+            joint = [cell for cell in cells_of(study, condition, method) if _against_finetuned(cell)]
+            if joint:
+                found[_verdict(joint)].append(_detail(study, condition, joint))
     found = {clause: [_unbroken(text) for text in details] for clause, details in found.items() if details}
     if found:
-        counts = sorted({cell.count for cell in study.cells if cell.method == "joint" and _against_finetuned(cell)})
+        compared = [cell for cell in study.part("methods") if cell.model.method == "joint" and _against_finetuned(cell)]
+        counts = sorted({cell.count for cell in compared})
         photographs = " or ".join(f"{count:,}" for count in counts)
         return _unbroken(f"On {photographs} photographs (95 % intervals in brackets)"), found
     best = [_best(study, condition) for condition in conditions_of(study)]
@@ -52,6 +66,11 @@ def findings(study: Study) -> tuple[str, dict[str, list[str]]]:
         return "No results yet.", {}
     lead = "The study does not compare a joint model with a fine-tuned classifier; the best top-1 is"
     return f"{lead} {_join(best)}.", {}
+
+
+def joint_of(study: Study) -> list[str]:
+    """The keys of the joint models, one for each of the recipe's units."""
+    return [key for key in methods_of(study) if key.partition(":")[0] == "joint"]
 
 
 def quality_and_accuracy(study: Study) -> list[str]:
@@ -62,9 +81,9 @@ def quality_and_accuracy(study: Study) -> list[str]:
     sentences where a study does not hold both methods with a PSNR.
     """
     sentences, yes = [], 0
-    for condition in conditions_of(study):
+    for condition, method in ((c, m) for c in conditions_of(study) for m in joint_of(study)):
         name = conventional_of(study, condition)
-        joint, other = (cells_of(study, condition, m) for m in ("joint", name or ""))
+        joint, other = (cells_of(study, condition, m) for m in (method, name or ""))
         if not joint or not other or any(cell.psnr is None for cell in (*joint, *other)):
             continue
         psnr = _compare(_psnrs(joint), _psnrs(other))
@@ -93,17 +112,14 @@ def _of(some: int, every: int) -> str:
 
 
 def _quality(condition: str, joint: list[Cell], other: list[Cell], psnr: str, top1: str) -> str:
-    ours, theirs = mean(_psnrs(joint)), mean(_psnrs(other))
-    right, their_right = mean(cell.top1 for cell in joint), mean(cell.top1 for cell in other)
-    assert ours is not None
-    assert theirs is not None
-    assert right is not None
-    assert their_right is not None
+    ours, theirs = (_mean(_psnrs(cells)) for cells in (joint, other))
+    right, their_right = (_mean([cell.top1 for cell in cells]) for cells in (joint, other))
     name = short_name(other[0].method)
     fewer = min(cell.count for cell in other)
-    limited = f" (judged on the first {fewer:,} only)" if fewer < min(cell.count for cell in joint) else ""
+    limited = f" (evaluated on the first {fewer:,} only)" if fewer < min(cell.count for cell in joint) else ""
     text = (
-        f"{_at(condition)} the joint unit's picture has {ours:.1f} dB, {psnr} the {theirs:.1f} dB of {name}{limited}; "
+        f"{_at(condition)} the joint unit's picture{_of_unit(joint[0])} has {ours:.1f} dB, {psnr} the "
+        f"{theirs:.1f} dB of {name}{limited}; "
         f"its top-1 is {percent(right)}, {top1} the {percent(their_right)} of {name}."
     )
     return text[0].upper() + _unbroken(text[1:])
@@ -114,14 +130,25 @@ def _unbroken(text: str) -> str:
     return text.replace(" %", "\N{NO-BREAK SPACE}%").replace(" dB", "\N{NO-BREAK SPACE}dB")
 
 
+def _of_unit(cell: Cell) -> str:
+    return f" ({cell.model.unit})" if cell.model.unit else ""
+
+
+def _mean(estimates: list[Estimate]) -> float:
+    return sum(estimate.value for estimate in estimates) / len(estimates)
+
+
 def _psnrs(cells: list[Cell]) -> list[Estimate]:
     return [cell.psnr for cell in cells if cell.psnr is not None]
 
 
 def _compare(ours: list[Estimate], theirs: list[Estimate]) -> str:
-    if max(one.high for one in ours) < min(one.low for one in theirs):
+    (low, high), (their_low, their_high) = (
+        (min(one.interval[0] for one in every), max(one.interval[1] for one in every)) for every in (ours, theirs)
+    )
+    if high < their_low:
         return "below"
-    return "above" if min(one.low for one in ours) > max(one.high for one in theirs) else "not told apart from"
+    return "above" if low > their_high else "not told apart from"
 
 
 def _against_finetuned(cell: Cell) -> bool:
@@ -137,7 +164,7 @@ def _verdict(joint: list[Cell]) -> str:
 
 def _detail(study: Study, condition: str, joint: list[Cell]) -> str:
     gaps = [cell.difference for cell in joint if cell.difference]
-    ours, theirs = (mean_top1(study, condition, method) for method in ("joint", "finetuned"))
+    ours, theirs = (mean_of(study, condition, method) for method in (joint[0].method, "finetuned"))
     levels = "" if ours is None or theirs is None else f"{percent(ours)} against {percent(theirs)} top-1: "
     if len(gaps) == 1:
         (gap,) = gaps
@@ -149,7 +176,7 @@ def _detail(study: Study, condition: str, joint: list[Cell]) -> str:
             f"{points(sum(values) / len(values))} points, mean of {len(gaps)} seeds from {points(min(values))} to "
             f"{points(max(values))}; the interval excludes 0 for {clear or 'none'} of them"
         )
-    return f"{_at(condition)} ({levels}{inner})"
+    return f"{_at(condition)}{_of_unit(joint[0])} ({levels}{inner})"
 
 
 def _p_value(p: float) -> str:
@@ -163,9 +190,189 @@ def _at(condition: str) -> str:
 
 
 def _best(study: Study, condition: str) -> str:
-    means = {method: mean_top1(study, condition, method) for method in methods_of(study)}
+    means = {method: mean_of(study, condition, method) for method in methods_of(study)}
     best, value = max(((m, v) for m, v in means.items() if v is not None), key=lambda entry: entry[1])
     return f"{percent(value)} {_at(condition)} ({method_name(best)})"
+
+
+Lights = dict[float, Cell]
+
+
+class _Away(NamedTuple):
+    """The model for every light minus a specialist, at a light that is not the specialist's."""
+
+    gain: float
+    clear: bool  # the two intervals do not touch
+    text: str
+
+
+def light_findings(study: Study) -> list[str]:
+    """Sentences: whether each conditioned model is within 1 point of every specialist at its light and ahead of it
+    elsewhere, what the other models are to it, how wrong alpha and sigma may be, and what the confidences are worth.
+
+    Whatever is not within the margin or not ahead is named with its number. "Within" and "ahead" are of the
+    estimates; the sentences also say for how many of them the 95 % intervals show it.
+    """
+    models = over_light(study)
+    conditioned = [model for model, cells in models.items() if _kind(cells) == "conditioned"]
+    sentences = [] if conditioned else ["The study holds no conditioned model."]
+    for model in conditioned:
+        sentences += [*_goal(models, model), *_others(models, model)]
+    return [*sentences, *_wrong_noise(study), *_calibration(models), *_areas(study)]
+
+
+def _goal(models: dict[str, Lights], model: str) -> list[str]:
+    homes = {lux: (cell, gap) for lux, cell in models[model].items() if (gap := cell.difference)}
+    if not homes:
+        return [f"The {model} model was evaluated at no light level that has a specialist."]
+    near = {lux for lux, (cell, _) in homes.items() if _loss(cell) <= MARGIN + ROUNDING}
+    shown = sum(gap.low >= -MARGIN - ROUNDING for _, gap in homes.values())
+    far = [
+        f"{light_name(lux)} by {100 * (_loss(cell) - MARGIN):.1f} points"
+        for lux, (cell, _) in homes.items()
+        if lux not in near
+    ]
+    listed = _join([f"{entry(gap)} at {light_name(lux)}" for lux, (_, gap) in homes.items()])
+    first = (
+        f"At the specialists' own light the {model} model is within {100 * MARGIN:g} point of "
+        f"{_specialists(len(near), len(homes))}: {listed} points (95 % intervals in brackets; the whole interval is "
+        f"within for {shown or 'none'} of {len(homes)})."
+    )
+    if far:
+        first += f" It is too far behind at {_join(far)}."
+
+    away = _away(models, model)
+    if not away:
+        return [first, "No specialist was evaluated at another light than its own."]
+    ahead = [one for one in away if one.gain > 0]
+    behind = sorted((one for one in away if one.gain <= 0), key=lambda one: one.gain)
+    clear = sum(one.clear for one in ahead)
+    second = f"Elsewhere it is ahead of the specialist in {len(ahead)} of {len(away)} comparisons"
+    if ahead:
+        least, most = min(ahead), max(ahead)
+        second += f", from {least.text} to {most.text}; in {clear or 'none'} of them the 95 % intervals do not touch"
+    second += "."
+    if behind:
+        second += f" It is behind or level there: {_join([one.text for one in behind])}."
+    met = "is met" if len(near) == len(homes) and not behind else "is not met"
+    goal = f"within {100 * MARGIN:g} point of each specialist at its light, and ahead of it elsewhere"
+    return [first, second, f"The goal, {goal}, {met} by the {model} model."]
+
+
+def _away(models: dict[str, Lights], model: str) -> list[_Away]:
+    found = []
+    for other, cells in models.items():
+        for lux, cell in cells.items():
+            if _kind(cells) != "specialist" or cell.is_at_home or lux not in models[model]:
+                continue
+            (low, _), (_, their_high) = models[model][lux].top1.interval, cell.top1.interval
+            gain = models[model][lux].top1.value - cell.top1.value
+            text = f"{points(gain)} points at {light_name(lux)} against {other}"
+            found.append(_Away(gain, low > their_high, text))
+    return found
+
+
+def _others(models: dict[str, Lights], model: str) -> list[str]:
+    """The model next to those that are no specialists, over all light levels."""
+    sentences = []
+    ours = models[model]
+    for other, theirs in models.items():
+        gains = {lux: ours[lux].top1.value - theirs[lux].top1.value for lux in ours if lux in theirs}
+        if other == model or _kind(theirs) == "specialist" or not gains:
+            continue
+        low, high = min(gains, key=lambda lux: gains[lux]), max(gains, key=lambda lux: gains[lux])
+        average = sum(gains.values()) / len(gains)
+        sentences.append(
+            f"The {model} model ({_cost(ours)}) gives {points(average)} points against {other} ({_cost(theirs)}), mean "
+            f"over {_levels(len(gains))}: from {points(gains[low])} at {light_name(low)} to {points(gains[high])} at "
+            f"{light_name(high)}."
+        )
+    return sentences
+
+
+def _wrong_noise(study: Study) -> list[str]:
+    sentences = []
+    for (model, lux), cells in told_wrong(study).items():
+        borne = []
+        for kind in WRONG:
+            rows = [c for c in cells if wrong_of(c) == kind and (kind != "both" or c.alpha_factor == c.sigma_factor)]
+            wrong = {cell.alpha_factor if kind != "sigma" else cell.sigma_factor: cell for cell in rows}
+            if wrong:
+                borne.append(f"{kind} {_borne(wrong)}")
+        if borne:
+            sentences.append(
+                f"At {light_name(lux)} the {model} model loses at most {100 * MARGIN:g} point while told "
+                f"{'; '.join(borne)}."
+            )
+    return sentences
+
+
+def _borne(wrong: dict[float, Cell]) -> str:
+    """The factors around 1 up to which the loss stays within the margin, and what is lost at the ends."""
+    ends = []
+    for side in (sorted((f for f in wrong if f < 1), reverse=True), sorted(f for f in wrong if f > 1)):
+        good = 1.0
+        for factor in side:
+            if _loss(wrong[factor]) > MARGIN + ROUNDING:
+                break
+            good = factor
+        ends.append(good)
+    extremes = _join([f"×{f:g}: {entry(wrong[f].difference)}" for f in (min(wrong), max(wrong))])
+    return f"between ×{ends[0]:g} and ×{ends[1]:g} ({extremes} points)"
+
+
+def _calibration(models: dict[str, Lights]) -> list[str]:
+    changed = []
+    for model, cells in models.items():
+        errors = [
+            [cell.metrics.get(name) for name in ("calibration_error", "calibrated_error")] for cell in cells.values()
+        ]
+        both = [(before.value, after.value) for before, after in errors if before and after]
+        if both:
+            before, after = (sum(side) / len(both) for side in zip(*both, strict=True))
+            changed.append(f"{percent(before)} to {percent(after)} for {model}")
+    if not changed:
+        return []
+    return [f"Temperature takes the expected calibration error, mean over the light levels, from {_join(changed)}."]
+
+
+def _areas(study: Study) -> list[str]:
+    lights = common_lights(study)
+    means = {
+        model: sum(cells[lux].metrics["risk_area"].value for lux in lights) / len(lights)
+        for model, cells in over_light(study).items()
+        if lights and all("risk_area" in cells[lux].metrics for lux in lights)
+    }
+    if len(means) < 2:
+        return []
+    ordered = sorted(means, key=lambda model: means[model])
+    listed = _join([f"{model} {percent(means[model])}" for model in ordered])
+    return [f"Area under risk over coverage, mean over {_levels(len(lights))}, from the best to the worst: {listed}."]
+
+
+def _loss(cell: Cell) -> float:
+    return 0.0 if cell.difference is None else -cell.difference.value
+
+
+def _kind(cells: Lights) -> str:
+    return next(iter(cells.values())).model.kind
+
+
+def _cost(cells: Lights) -> str:
+    networks = max(cell.model.networks for cell in cells.values())
+    seconds = mean(cell.seconds_per_image for cell in cells.values())
+    time = "" if seconds is None else f", {seconds:.3g} s a photograph"
+    return f"{networks} network{'s' if networks > 1 else ''}{time}"
+
+
+def _levels(count: int) -> str:
+    return "one light level" if count == 1 else f"{count} light levels"
+
+
+def _specialists(some: int, every: int) -> str:
+    if some == every:
+        return "the one specialist" if every == 1 else f"each of the {every} specialists"
+    return f"{some or 'none'} of the {every} specialists"
 
 
 def _join(parts: list[str]) -> str:

@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from dirtypixels import files
-from dirtypixels.study.records import Record
-from dirtypixels.study.results import Cell, Difference, Estimate, Study
-from dirtypixels.study.tables import Table, method_table
+from dirtypixels.study.results import Cell, Difference, Estimate
+from dirtypixels.study.tables import Table
 
-_PARTS = {
-    **dict.fromkeys(("top1", "top5", "psnr"), tuple(Estimate.model_fields)),
-    "difference": tuple(Difference.model_fields),
-}
+_PLAIN = (
+    "condition", "lux", "position", "alpha_factor", "sigma_factor", "seed", "count", "temperature", "seconds_per_image",
+)  # fmt: skip
 
 
-def to_markdown(source: Study | Table, path: Path | str | None = None) -> str:
-    """A table (of a study: its `method_table`) as Markdown; also written to `path` where one is given."""
-    table = source if isinstance(source, Table) else method_table(source)
+def to_markdown(table: Table, path: Path | str | None = None) -> str:
+    """A table as Markdown; also written to `path` where one is given."""
     width = len(table.columns)
     lines: list[Sequence[str]] = [table.headings, ["---", *["---:"] * (width - 1)]]
     for section in table.sections:
@@ -31,10 +28,9 @@ def to_markdown(source: Study | Table, path: Path | str | None = None) -> str:
     return _out("\n\n".join([table.caption, body, *table.notes]) + "\n", path)
 
 
-def to_latex(source: Study | Table, path: Path | str | None = None) -> str:
-    """A table (of a study: its `method_table`) as a LaTeX tabular that needs the package booktabs; caption and notes
-    are comments over it. Also written to `path` where one is given."""
-    table = source if isinstance(source, Table) else method_table(source)
+def to_latex(table: Table, path: Path | str | None = None) -> str:
+    """A table as a LaTeX tabular that needs the package booktabs; caption and notes are comments over it. Also written
+    to `path` where one is given."""
     width, spans, rules, start = len(table.columns), [], [], 2
     for heading, across in table.groups:
         spans.append(f"\\multicolumn{{{across}}}{{c}}{{{_latex(heading)}}}")
@@ -58,38 +54,33 @@ def to_latex(source: Study | Table, path: Path | str | None = None) -> str:
 
 
 def to_csv(cells: Sequence[Cell], path: Path | str | None = None) -> str:
-    """One line per cell with every field as a plain number, e.g. `top1_low`; empty where there is none.
+    """One line per cell with every number plain, e.g. `top1_low`; empty where there is none. Also written to `path`.
 
-    Also written to `path` where one is given.
+    Of several differences the first; curves of risk over coverage are in results.json only.
     """
-    return rows_to_csv([flat(cell) for cell in cells], path, [name for name, _, _ in _columns(Cell)])
-
-
-def flat(record: Record) -> dict[str, object]:
-    """Every field of a record as a plain number, estimates and differences part by part, e.g. `top1_low`."""
-    found = record.model_dump()
-    return {
-        name: (found[field] or {}).get(part) if part else found[field] for name, field, part in _columns(type(record))
-    }
-
-
-def rows_to_csv(
-    rows: Sequence[Mapping[str, object]], path: Path | str | None = None, columns: Sequence[str] | None = None
-) -> str:
-    """Rows as CSV, empty where there is None; also written to `path`. Columns are those of the first row if None."""
+    metrics = list(dict.fromkeys(name for cell in cells for name in cell.metrics))
+    rows = []
+    for cell in cells:
+        lux = cell.model.trained_lux
+        low, high = lux if isinstance(lux, tuple) else (lux, lux)
+        row = {
+            "part": cell.part,
+            "method": cell.method,
+            "kind": cell.model.kind,
+            "trained_lux_low": low,
+            "trained_lux_high": high,
+        }
+        row |= {name: getattr(cell.model, name) for name in ("conditioned", "rounds", "networks")}
+        row |= {name: getattr(cell, name) for name in _PLAIN}
+        for name in metrics:
+            row |= {f"{name}_{part}": getattr(cell.metrics.get(name), part, None) for part in Estimate.model_fields}
+        row |= {f"difference_{part}": getattr(cell.difference, part, None) for part in Difference.model_fields}
+        rows.append(row)
     file = io.StringIO()
-    if columns is None:
-        columns = list(rows[0]) if rows else []
-    writer = csv.DictWriter(file, columns, lineterminator="\n")
+    writer = csv.DictWriter(file, list(rows[0]) if rows else ["part"], lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     return _out(file.getvalue(), path)
-
-
-def _columns(kind: type[Record]) -> list[tuple[str, str, str]]:
-    """Name, field and part of each column."""
-    pairs = [(field, part) for field in kind.model_fields for part in _PARTS.get(field, ("",))]
-    return [(f"{field}_{part}" if part else field, field, part) for field, part in pairs]
 
 
 def _latex(text: str) -> str:

@@ -11,7 +11,7 @@ from dirtypixels.study.tables import (
     condition_name,
     conditions_of,
     entry,
-    mean,
+    mean_of,
     method_name,
     methods_of,
     percent,
@@ -20,6 +20,7 @@ from dirtypixels.study.tables import (
 
 PAPER_CAMERA = "nexus-6p-rear"
 PAPER_TRANSFER = "linear"
+BOTH = ("top1", "top5")
 PAPER: dict[str, dict[str, tuple[float, float]]] = {
     "3lux": {
         "pretrained": (0.4554, 0.6853),
@@ -54,7 +55,7 @@ PAPER_PRETRAINED = {condition: methods["pretrained"] for condition, methods in P
 """What is known of the paper's Table 1: the cells that are in Table 2 as well."""
 
 
-def beside_paper(study: Study) -> Table:
+def paper_table(study: Study) -> Table:
     """Top-1 and top-5 of this study and of the paper's Table 2, for the conditions and methods that both have.
 
     The last row of a condition is the joint model minus the fine-tuned classifier. A table with no rows where nothing
@@ -65,15 +66,14 @@ def beside_paper(study: Study) -> Table:
         theirs = PAPER[condition]
         methods = [m for m in methods_of(study) if m in theirs and cells_of(study, condition, m)]
         rows: list[tuple[str, ...]] = [
-            (method_name(m), _ours(study, condition, m, 0), percent(theirs[m][0]), _ours(study, condition, m, 1),
-             percent(theirs[m][1]))
+            (method_name(m), *(t for k in (0, 1) for t in (_ours(study, condition, m, BOTH[k]), percent(theirs[m][k]))))
             for m in methods
-        ]  # fmt: skip
+        ]
         if {"joint", "finetuned"} <= set(methods):
             gaps = [
                 text
                 for k in (0, 1)
-                for text in (_our_gap(study, condition, k), points(theirs["joint"][k] - theirs["finetuned"][k]))
+                for text in (_our_gap(study, condition, BOTH[k]), points(theirs["joint"][k] - theirs["finetuned"][k]))
             ]
             rows.append((f"{method_name('joint')} minus {method_name('finetuned')}", *gaps))
         if rows:
@@ -98,33 +98,31 @@ def _notes(study: Study) -> list[str]:
             f"The paper simulated the camera {PAPER_CAMERA} with the transfer {PAPER_TRANSFER}; this study "
             f"{study.camera} with {study.transfer}, so the same lux is not the same noise."
         )
-    if study.optics is not None and any(cell.condition in PAPER and cell.position for cell in study.cells):
+    if study.optics is not None and any(cell.condition in PAPER and cell.position for cell in study.part("methods")):
         notes.append(
             "The paper used PSFs calibrated on its camera, which are not public, so the same place in the field is not "
             f"the same blur. The PSFs of this study: {study.optics.rstrip('.')}."
         )
-    if len({cell.seed for cell in study.cells}) > 1:
+    if len({cell.seed for cell in study.part("methods")}) > 1:
         notes.append("Ours is the mean over the seeds.")
     return notes
 
 
-def _mean(study: Study, condition: str, method: str, k: int) -> float | None:
-    return mean((cell.top1, cell.top5)[k] for cell in cells_of(study, condition, method))
-
-
-def _ours(study: Study, condition: str, method: str, k: int) -> str:
+def _ours(study: Study, condition: str, method: str, metric: str) -> str:
     found = cells_of(study, condition, method)
     if len(found) == 1:
-        return entry((found[0].top1, found[0].top5)[k])
-    value = _mean(study, condition, method, k)
+        return entry(found[0].metrics.get(metric))
+    value = mean_of(study, condition, method, metric)
     return NOTHING if value is None else percent(value)
 
 
-def _our_gap(study: Study, condition: str, k: int) -> str:
-    joint, tuned = (_mean(study, condition, method, k) for method in ("joint", "finetuned"))
+def _our_gap(study: Study, condition: str, metric: str) -> str:
+    joint, tuned = (mean_of(study, condition, method, metric) for method in ("joint", "finetuned"))
     if joint is None or tuned is None:
         return NOTHING
     found = cells_of(study, condition, "joint")
-    if k == 0 and len(found) == 1 and found[0].difference and found[0].difference.reference == "finetuned":
-        return entry(found[0].difference)
+    if len(found) == 1:
+        for gap in found[0].differences:
+            if (gap.metric, gap.reference) == (metric, "finetuned"):
+                return entry(gap)
     return points(joint - tuned)

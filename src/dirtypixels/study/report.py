@@ -1,23 +1,23 @@
-"""report.html: a study in one file that opens anywhere, with its headline computed from its numbers."""
+"""What a study leaves in its folder: tables, figures, and all of them on one page, as HTML and as Markdown."""
 
 from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
 import yaml
 
 from dirtypixels import files
-from dirtypixels.study.findings import findings, quality_and_accuracy
-from dirtypixels.study.findings import headline as headline
-from dirtypixels.study.paper import PAPER_PRETRAINED, beside_paper
+from dirtypixels.study import figures, lines, markup, scatter, tables
+from dirtypixels.study.findings import findings, headline, light_findings, quality_and_accuracy
+from dirtypixels.study.paper import PAPER_PRETRAINED, paper_table
 from dirtypixels.study.results import Study
-from dirtypixels.study.tables import Table, condition_name, conditions_of, grid_table, method_table
+from dirtypixels.study.tables import Table, condition_name, conditions_of
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 About = Literal["study", "grid", "light", "pretraining"]
@@ -81,8 +81,8 @@ class Shown:
         title: a few words.
         path: of the PNG file.
         text: sentences under the title: what is drawn, and by which rule it was chosen.
-        about: the section that it belongs to: "study", "grid" for light x PSF, "light" for one model for every light,
-            or "pretraining".
+        about: the section that it belongs to: "study", "grid" for light x PSF, "light" for models over light, or
+            "pretraining".
     """
 
     title: str
@@ -92,42 +92,133 @@ class Shown:
 
 
 @dataclass(frozen=True)
-class Part:
-    """What is said of one part of a study: sentences and tables."""
+class Section:
+    """A part of the report: a sentence, a list of more, figures and tables under a title, with a note in small."""
 
     title: str
-    findings: Sequence[str]
-    tables: Sequence[Table]
+    lead: str = ""
+    points: Sequence[str] = ()
+    figures: Sequence[Shown] = ()
+    tables: Sequence[Table] = ()
+    note: str = ""
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self.lead or self.points or self.figures or self.tables)
 
 
-def write_report(study: Study, figures: Sequence[Shown], out_path: Path | str, light: Part | None = None) -> None:
+def tables_of(study: Study) -> dict[str, Table]:
+    """Every table that has something in it, by the name of its file."""
+    found = {
+        "methods": tables.method_table(study),
+        "paper": paper_table(study),
+        "grid": tables.grid_table(study, PAPER_PRETRAINED),
+        "light": tables.light_table(study),
+        "light-difference": tables.difference_table(study),
+        "light-wrong": tables.wrong_noise_table(study),
+        "light-cost": tables.cost_table(study),
+        "light-confidence": tables.confidence_table(study),
+    }
+    return {name: table for name, table in found.items() if table.rows}
+
+
+def draw(study: Study, folder: Path) -> list[Shown]:
+    """Draw every figure of the record that has something to show."""
+    methods, grid, light = (bool(study.part(name)) for name in ("methods", "grid", "light"))
+    source = f"The lens's PSFs: {study.optics.rstrip('.')}." if study.optics else ""
+    known: list[tuple[bool, Callable[[Study, Path], None], Shown]] = [
+        (methods, figures.accuracy_by_method, Shown("Accuracy by method and condition", folder / "accuracy.png")),
+        (bool(scatter.compared(study)), scatter.psnr_against_accuracy,
+         Shown("PSNR against accuracy", folder / "psnr.png")),
+        (grid, figures.heat_map,
+         Shown("The pretrained classifier over light and PSF", folder / "grid.png", source, "grid")),
+        (grid, lines.accuracy_over_grid,
+         Shown("The pretrained classifier over light", folder / "light.png", source, "grid")),
+        (light, lines.accuracy_over_light, Shown("Accuracy over light", folder / "light-accuracy.png", about="light")),
+        (lines.is_compared(study), lines.difference_over_light,
+         Shown("Compared with the specialist of each light", folder / "light-difference.png", about="light")),
+        (bool(study.part("wrong_noise")), lines.accuracy_over_factor,
+         Shown("Told a wrong noise level", folder / "light-wrong.png", about="light")),
+        (any(cell.risk for cell in study.part("light")), lines.risk_over_coverage,
+         Shown("Risk over coverage", folder / "light-risk.png", about="light")),
+    ]  # fmt: skip
+    wanted = [(function, shown) for there, function, shown in known if there]
+    for function, shown in wanted:
+        function(study, shown.path)
+    return [shown for _, shown in wanted]
+
+
+def write_figures_and_tables(study: Study, folder: Path, shown: Sequence[Shown] = ()) -> None:
+    """Write all figures and tables of a record, `results.csv`, `report.md` and `report.html` to a folder.
+
+    Args:
+        study: to report.
+        folder: to write to; files of these names are replaced.
+        shown: further figures, which are there already.
+    """
+    for name, table in tables_of(study).items():
+        markup.to_latex(table, folder / f"{name}.tex")
+    markup.to_csv(study.cells, folder / "results.csv")
+    every = [*draw(study, folder), *shown]
+    write_markdown(study, every, folder / "report.md")
+    write_report(study, every, folder / "report.html")
+
+
+def sections(study: Study, shown: Sequence[Shown]) -> list[Section]:
+    """What the report says and shows of a study, without what is empty."""
+    about = {name: [one for one in shown if one.about == name] for name in ("study", "grid", "light", "pretraining")}
+    table = tables_of(study)
+    light = [found for name, found in table.items() if name.startswith("light")]
+
+    def some(name: str) -> list[Table]:
+        return [table[name]] if name in table else []
+
+    quality = quality_and_accuracy(study)
+    every = [
+        Section("Results", tables=some("methods"), note=_caution(study)),
+        Section("PSNR and accuracy", "".join(quality[:1]), quality[1:]),
+        Section("Figures", figures=about["study"]),
+        Section("Compared with the paper", tables=some("paper")),
+        Section("Light and lens", figures=about["grid"], tables=some("grid")),
+        Section("One model for every light", "", light_findings(study) if light else (), about["light"], light),
+        Section("Pretraining", figures=about["pretraining"]),
+        Section("Notes", points=study.notes),
+    ]
+    return [section for section in every if not section.is_empty]
+
+
+def write_markdown(study: Study, shown: Sequence[Shown], out_path: Path | str) -> None:
+    """Write the study as one page of Markdown, with links to the figures next to it."""
+    folder = Path(out_path).parent
+    said = [headline(study)] if study.part("methods") else []
+    page = [f"# {study.name}", *_setting(study), *said]
+    for section in sections(study, shown):
+        page += [f"## {section.title}", section.lead, "\n".join(f"- {text}" for text in section.points)]
+        for one in section.figures:
+            page += [f"![{one.title}]({one.path.relative_to(folder).as_posix()})", one.text]
+        page += [*map(markup.to_markdown, section.tables), section.note]
+    named = ", ".join(f"{name} {version}" for name, version in study.versions.items())
+    page += [f"{study.hardware}. {named}.", f"    {study.commands}"]
+    files.write_text(out_path, "\n\n".join(part.strip("\n") for part in page if part) + "\n")
+
+
+def write_report(study: Study, shown: Sequence[Shown], out_path: Path | str) -> None:
     """Write the study as one HTML file with everything in it: no script, no request to anywhere.
 
     Args:
         study: what to report.
-        figures: in the order to show them in.
+        shown: figures, in the order to show them in.
         out_path: of the HTML file; replaced atomically.
-        light: what was found of one model for every light.
 
     Raises:
         ValueError: a figure is not a PNG file.
         OSError: a figure cannot be read, or the report not written.
     """
-    paper, grid = beside_paper(study), grid_table(study, PAPER_PRETRAINED)
-    drawn = {about: "".join(_figure(one) for one in figures if one.about == about) for about in get_args(About)}
-    quality = quality_and_accuracy(study)
     parts = [
         f"<h1>{escape(study.name)}</h1>",
         *(f'<p class="soft">{escape(text)}</p>' for text in _setting(study)),
-        _headline(study),
-        _section("Results", _table(method_table(study)) + _paragraph(_caution(study))),
-        _section("PSNR and accuracy", f"<p>{escape(quality[0])}</p>" + _list(quality[1:])) if quality else "",
-        _section("Figures", drawn["study"]) if drawn["study"] else "",
-        _section("Beside the paper", _table(paper)) if paper.rows else "",
-        _section("Light and lens", _table(grid) + drawn["grid"]) if grid.rows else "",
-        _part(light, drawn["light"]) if light else "",
-        _section("Pretraining", drawn["pretraining"]) if drawn["pretraining"] else "",
-        _section("Notes", _list(study.notes)) if study.notes else "",
+        _headline(study) if study.part("methods") else "",
+        *(_section(section.title, _body(section)) for section in sections(study, shown)),
         _section("Data", _block(_yaml(study.data))),
         _section("Recipe", _block(_yaml(study.recipe))),
         _section("Command", _block(study.commands)),
@@ -166,7 +257,7 @@ def _headline(study: Study) -> str:
 def _setting(study: Study) -> list[str]:
     conditions = ", ".join(map(condition_name, conditions_of(study)))
     lens = [] if study.optics is None else [f"The lens's PSFs: {study.optics.rstrip('.')}."]
-    return [f"Camera {study.camera}, transfer {study.transfer}; {conditions}.", *lens]
+    return [f"Camera {study.camera}, transfer {study.transfer}{'; ' * bool(conditions)}{conditions}.", *lens]
 
 
 def _caution(study: Study) -> str:
@@ -178,8 +269,11 @@ def _caution(study: Study) -> str:
     )
 
 
-def _part(part: Part, figures: str) -> str:
-    return _section(part.title, _list(part.findings) + figures + "".join(map(_table, part.tables)))
+def _body(section: Section) -> str:
+    said = f"<p>{escape(section.lead)}</p>" if section.lead else ""
+    said += _list(section.points) if section.points else ""
+    shown, written = "".join(map(_figure, section.figures)), "".join(map(_table, section.tables))
+    return said + shown + written + (_paragraph(section.note) if section.note else "")
 
 
 def _section(title: str, body: str) -> str:

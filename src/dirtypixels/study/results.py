@@ -1,7 +1,9 @@
-"""results.json: every number of a study, with the condition, method, seed and count that it belongs to."""
+"""results.json: every number of a study, with the model, condition, seed and count that it belongs to."""
 
 from __future__ import annotations
 
+import itertools
+import json
 import os
 import platform
 import re
@@ -10,132 +12,336 @@ from collections import Counter
 from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal, NamedTuple, NoReturn, Self
 
-from pydantic import Field, JsonValue, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
-from dirtypixels.study import records
-from dirtypixels.study.records import Record
+from dirtypixels import files
+from dirtypixels.recipe import AnyCondition
 
 VERSIONED = ("torch", "torchvision", "timm", "lightning", "dirtypixels")
+TRUE_NOISE = "true noise"
+"""The reference of a model that is told wrong noise: the same model, told the true alpha and sigma."""
+
+Part = Literal["methods", "grid", "light", "wrong_noise"]
+
+
+class Metric(NamedTuple):
+    """What is known of a metric: its heading in tables, its unit, and whether more of it is better."""
+
+    heading: str
+    unit: str
+    higher_is_better: bool
+
+
+METRICS = {
+    "top1": Metric("top-1", "fraction", True),
+    "top5": Metric("top-5", "fraction", True),
+    "psnr": Metric("PSNR", "dB", True),
+    "calibration_error": Metric("calibration error", "fraction", False),
+    "calibrated_error": Metric("calibration error after temperature", "fraction", False),
+    "risk_area": Metric("area under risk over coverage", "fraction", False),
+}
+"""The metrics that the package computes; a record may hold others, whose estimates say their unit."""
+
+
+class Record(BaseModel):
+    """Numbers that belong together; knows all its fields, cannot be changed, and holds no NaN."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Estimate(Record):
     """A number and its 95 % interval: ``low <= value <= high``.
 
     Args:
-        value, low, high: in `unit`.
-        unit: "fraction" (of the photographs, in [0, 1]) or "dB".
+        value: in `unit`.
+        low, high: in `unit`; None where no interval was computed.
+        unit: "fraction" (in [0, 1]), "dB", or another.
 
     Raises:
-        ValueError: a number is not finite, the value is outside its interval, or a fraction is outside [0, 1].
+        ValueError: a number is not finite, the value is outside its interval, only one end is given, or a fraction is
+            outside [0, 1].
     """
 
     value: float
-    low: float
-    high: float
-    unit: Literal["fraction", "dB"]
+    low: float | None = None
+    high: float | None = None
+    unit: str = Field(min_length=1)
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Both ends; the value itself where there is no interval."""
+        return (self.value if self.low is None else self.low), (self.value if self.high is None else self.high)
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if not self.low <= self.value <= self.high:
-            raise ValueError(f"value must be in [low, high]; found {self.value} and [{self.low}, {self.high}]")
-        if self.unit == "fraction" and not 0 <= self.low <= self.high <= 1:
-            raise ValueError(f"a fraction must be in [0, 1]; found [{self.low}, {self.high}]")
+        low, high = self.interval
+        if (self.low is None) != (self.high is None):
+            raise ValueError(f"low and high must both be given or neither; found {self.low} and {self.high}")
+        if not low <= self.value <= high:
+            raise ValueError(f"value must be in [low, high]; found {self.value} and [{low}, {high}]")
+        if self.unit == "fraction" and not 0 <= low <= high <= 1:
+            raise ValueError(f"a fraction must be in [0, 1]; found [{low}, {high}]")
         return self
 
 
 class Difference(Record):
-    """Top-1 accuracy of a method minus that of a reference method, on the same captures of the same photographs.
+    """A metric of a cell minus that of a reference, on the same captures of the same photographs.
 
-    ``value = (only_this_right - only_reference_right) / count``
+    ``value = (only_this_right - only_reference_right) / count`` for top-1
 
     Args:
-        reference: key of the method compared with.
-        value, low, high: difference of the fractions and its 95 % interval, in [-1, 1].
-        p_value: two-sided, of the hypothesis that both are right equally often.
+        reference: name of the method or model compared with.
+        metric: that is compared.
+        value, low, high: difference in the metric's unit, and its 95 % interval; of fractions in [-1, 1].
+        p_value: two-sided, of the hypothesis that there is no difference.
         test: the name of the test and of the interval.
-        only_this_right, only_reference_right: photographs that one names right and the other does not.
+        only_this_right, only_reference_right: photographs that one names right and the other does not; None for a
+            metric that is not the fraction of photographs named right.
 
     Raises:
         ValueError: the value is outside its interval, or a number is outside its range.
     """
 
-    reference: str
-    value: float = Field(ge=-1, le=1)
-    low: float = Field(ge=-1, le=1)
-    high: float = Field(ge=-1, le=1)
+    reference: str = Field(min_length=1)
+    metric: str = "top1"
+    value: float
+    low: float
+    high: float
     p_value: float = Field(ge=0, le=1)
     test: str
-    only_this_right: int = Field(ge=0)
-    only_reference_right: int = Field(ge=0)
+    only_this_right: int | None = Field(default=None, ge=0)
+    only_reference_right: int | None = Field(default=None, ge=0)
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         if not self.low <= self.value <= self.high:
             raise ValueError(f"value must be in [low, high]; found {self.value} and [{self.low}, {self.high}]")
+        known = METRICS.get(self.metric)
+        if known and known.unit == "fraction" and not (self.low >= -1 and self.high <= 1):
+            raise ValueError(f"a difference of fractions must be in [-1, 1]; found [{self.low}, {self.high}]")
+        return self
+
+
+class RiskCurve(Record):
+    """What a model risks if it abstains below a threshold on its calibrated confidence.
+
+    Args:
+        threshold: falling, in [0, 1].
+        coverage: fraction answered at each threshold, rising to 1.
+        risk: fraction of the answers that are wrong.
+
+    Raises:
+        ValueError: the three are not of one length of at least 1, or not in order, or a number is out of range.
+    """
+
+    threshold: tuple[float, ...] = Field(min_length=1)
+    coverage: tuple[float, ...]
+    risk: tuple[float, ...]
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        lengths = {len(self.threshold), len(self.coverage), len(self.risk)}
+        if len(lengths) > 1:
+            raise ValueError(f"threshold, coverage and risk must be of one length; found {sorted(lengths)}")
+        if not all(0 <= x <= 1 for values in (self.threshold, self.coverage, self.risk) for x in values):
+            raise ValueError("threshold, coverage and risk must be in [0, 1]")
+        if any(b >= a for a, b in itertools.pairwise(self.threshold)):
+            raise ValueError("threshold must fall")
+        if any(b <= a for a, b in itertools.pairwise(self.coverage)) or self.coverage[-1] != 1:
+            raise ValueError("coverage must rise to 1")
+        return self
+
+
+class Model(Record):
+    """What was evaluated: a method, its unit, and what it was trained for.
+
+    Args:
+        method: key such as "joint" (see `tables.METHOD_NAMES`), or "ensemble": the most confident of several models.
+        unit: the recipe's name of its low-level unit; None without one, and where the recipe has a single one.
+        trained_for: name of the condition or range of light whose captures it was trained on; None for clean
+            photographs.
+        trained_lux: the light of that training in lux, or the ends of the range; None where it has none.
+        conditioned: whether the unit is told alpha and sigma as inputs.
+        rounds: how often in a row it was trained, each time with the whole schedule.
+        networks: run for a photograph.
+
+    Raises:
+        ValueError: a number is out of range, a range does not rise, or the parts do not go together.
+    """
+
+    method: str = Field(min_length=1)
+    unit: str | None = None
+    trained_for: str | None = None
+    trained_lux: float | tuple[float, float] | None = None
+    conditioned: bool = False
+    rounds: int = Field(default=1, ge=1)
+    networks: int = Field(default=1, ge=1)
+
+    @classmethod
+    def trained(
+        cls,
+        method: str,
+        condition: AnyCondition,
+        unit: str | None = None,
+        conditioned: bool = False,
+        rounds: int = 1,
+    ) -> Self:
+        """What is trained for a condition, or for a range of light."""
+        what = {"trained_for": condition.name, "trained_lux": condition.lux}
+        return cls.model_validate(
+            {"method": method, "unit": unit, "conditioned": conditioned, "rounds": rounds, **what}
+        )
+
+    @property
+    def key(self) -> str:
+        """Of the method and its unit: "joint", or "joint:merged" where the recipe names units."""
+        return self.method if self.unit is None else f"{self.method}:{self.unit}"
+
+    @property
+    def folder(self) -> str:
+        """Where it and its predictions are kept: "pretrained", "3lux-joint", "3lux-joint-merged"."""
+        method = "conditioned" if self.conditioned else self.method
+        rounds = f"{self.rounds}-rounds" if self.rounds > 1 else None
+        return "-".join(part for part in (self.trained_for, method, self.unit, rounds) if part)
+
+    @property
+    def kind(self) -> str:
+        """Among models for several lights: a joint model is a specialist for one, or trained over a range of them,
+        unconditioned or conditioned on the noise level; others are called by their method."""
+        if self.method != "joint":
+            return self.method
+        if not isinstance(self.trained_lux, tuple):
+            return "specialist"
+        return "conditioned" if self.conditioned else "unconditioned"
+
+    @property
+    def name(self) -> str:
+        """Among models for several lights: "specialist 3 lux", "conditioned, 2 rounds"."""
+        lux = f" {self.trained_lux:g} lux" if self.kind == "specialist" and self.trained_lux is not None else ""
+        return self.kind + lux + (f", {self.rounds} rounds" if self.rounds > 1 else "")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        lux = self.trained_lux
+        ends = lux if isinstance(lux, tuple) else () if lux is None else (lux,)
+        if any(end <= 0 for end in ends) or (len(ends) == 2 and ends[0] >= ends[1]):
+            raise ValueError(f"trained_lux must be above 0, and a range must rise; found {lux}")
+        if self.conditioned and not (self.method == "joint" and len(ends) == 2):
+            raise ValueError(f"a conditioned model must be joint, for a range of light; found {self.method!r}, {lux}")
         return self
 
 
 class Cell(Record):
-    """One method under one condition: what `count` photographs gave.
+    """One model under one condition: what `count` photographs gave.
 
     Args:
-        condition: key such as "clean" or "3lux".
+        part: of the study: "methods" under the recipe's conditions, the "grid" of light x PSF, models over "light", and
+            models that are told "wrong_noise".
+        model: that was evaluated.
+        condition: name such as "clean" or "3lux".
         lux: illuminance at the scene in lux; None where the condition has none.
         position: where in the field of view the PSF was taken: "center", "offaxis", "periphery", or row and column such
             as "0.90,0.80"; None for a sharp lens.
-        method: key such as "finetuned" (see `tables.METHOD_NAMES`).
+        alpha_factor, sigma_factor: what the model is told of the noise is so many times the truth, > 0.
         seed: the training's and the noise's seed.
-        count: photographs judged, > 0.
-        top1, top5: fractions of them named right.
-        psnr: of what the method's low-level step puts out, against the scene, in dB; None where it has no such step.
+        count: photographs evaluated, > 0.
+        metrics: by name, see `METRICS`; "psnr" is that of what the low-level step puts out, against the scene.
+        differences: paired, to named references: a method's key, in "light" the name of the specialist of that light,
+            in "wrong_noise" TRUE_NOISE.
+        temperature: what the logits were divided by for the calibrated metrics, > 0; None where it was not fitted.
+        risk: over coverage, where the model may abstain; None where not computed.
         seconds_per_image: time for one photograph in s; None where not measured.
-        difference: to the reference method; None for the reference itself.
 
     Raises:
-        ValueError: a unit does not fit, top-5 is below top-1, or the difference does not belong to this cell.
+        ValueError: a unit does not fit, top-5 is below top-1, or a difference does not belong to this cell.
     """
 
+    part: Part = "methods"
+    model: Model
     condition: str
     lux: float | None = Field(gt=0)
     position: str | None = None
-    method: str
+    alpha_factor: float = Field(default=1.0, gt=0)
+    sigma_factor: float = Field(default=1.0, gt=0)
     seed: int
     count: int = Field(gt=0)
-    top1: Estimate
-    top5: Estimate
-    psnr: Estimate | None
-    seconds_per_image: float | None = Field(ge=0)
-    difference: Difference | None
+    metrics: dict[str, Estimate] = Field(min_length=1)
+    differences: tuple[Difference, ...] = ()
+    temperature: float | None = Field(default=None, gt=0)
+    risk: RiskCurve | None = None
+    seconds_per_image: float | None = Field(default=None, ge=0)
+
+    @property
+    def method(self) -> str:
+        return self.model.key
+
+    @property
+    def difference(self) -> Difference | None:
+        """The first one, in top-1 where the study does not say otherwise; None where the cell is a reference."""
+        return self.differences[0] if self.differences else None
+
+    @property
+    def top1(self) -> Estimate:
+        return self.metrics["top1"]
+
+    @property
+    def psnr(self) -> Estimate | None:
+        return self.metrics.get("psnr")
+
+    @property
+    def is_told_the_truth(self) -> bool:
+        return self.alpha_factor == self.sigma_factor == 1
+
+    @property
+    def is_at_home(self) -> bool:
+        """Whether this is the specialist of the very light that it is evaluated at."""
+        return self.model.kind == "specialist" and self.model.trained_lux == self.lux
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        for name, unit in (("top1", "fraction"), ("top5", "fraction"), ("psnr", "dB")):
-            found = getattr(self, name)
-            if found is not None and found.unit != unit:
-                raise ValueError(f"{name} must have the unit {unit!r}; found {found.unit!r}")
-        if self.top5.value < self.top1.value:
-            raise ValueError(f"top5 must be at least top1; found {self.top5.value} and {self.top1.value}")
-        gap = self.difference
-        if gap is None:
-            return self
-        if gap.reference == self.method:
-            raise ValueError(f"difference.reference must be another method; found {gap.reference!r}, the cell's own")
+        for name, found in self.metrics.items():
+            if name in METRICS and found.unit != METRICS[name].unit:
+                raise ValueError(f"{name} must have the unit {METRICS[name].unit!r}; found {found.unit!r}")
+        best, among = (self.metrics.get(name) for name in ("top1", "top5"))
+        if best and among and among.value < best.value:
+            raise ValueError(f"top5 must be at least top1; found {among.value} and {best.value}")
+        _differ("differences", "(metric, reference)", ((gap.metric, gap.reference) for gap in self.differences))
+        for gap in self.differences:
+            self._check_difference(gap)
+        if self.part == "wrong_noise" and self.is_told_the_truth == bool(self.differences):
+            raise ValueError(
+                "differences must be empty where both factors are 1, and only there; found "
+                f"{len(self.differences)} for alpha x{self.alpha_factor:g} and sigma x{self.sigma_factor:g}"
+            )
+        if self.part == "light" and self.is_at_home and self.differences:
+            raise ValueError(f"differences must be empty for the specialist of {self.lux} lux itself")
+        return self
+
+    def _check_difference(self, gap: Difference) -> None:
+        if gap.metric not in self.metrics:
+            raise ValueError(f"a difference must be in a metric of the cell; found {gap.metric!r}")
+        if gap.reference == (self.model.name if self.part == "light" else self.method):
+            raise ValueError(f"reference must be another method or model; found {gap.reference!r}, the cell's own")
+        if (self.part == "wrong_noise") != (gap.reference == TRUE_NOISE):
+            raise ValueError(
+                f"reference must be {TRUE_NOISE!r} in wrong_noise, and only there; found {gap.reference!r}"
+            )
+        if gap.only_this_right is None or gap.only_reference_right is None:
+            return
         expected = (gap.only_this_right - gap.only_reference_right) / self.count
         if abs(gap.value - expected) > 1e-9:
             raise ValueError(
-                f"difference.value must be (only_this_right - only_reference_right) / count = {expected}; "
-                f"found {gap.value}"
+                f"value must be (only_this_right - only_reference_right) / count = {expected}; found {gap.value}"
             )
-        return self
 
 
 class Study(Record):
     """Everything that a study found and what it takes to find it again.
 
     Args:
-        schema_version: 1.
+        schema_version: 2.
         name: of the study.
         camera: name of the camera profile.
         transfer: the scene's transfer, "linear" or "srgb".
@@ -144,17 +350,16 @@ class Study(Record):
         versions: package to version, see `versions`.
         hardware: what it ran on, see `hardware`.
         commands: the command line that made it.
-        cells: one per condition, method and seed, in the order to show them in.
-        grid: the pretrained classifier over light x PSF: a cell per light level and position.
+        cells: of all parts, in the order to show them in.
         optics: where the lens's PSFs come from, e.g. "simulated from a design ..."; None where no PSF is used.
         notes: sentences that a reader has to know.
 
     Raises:
-        ValueError: two cells have the same condition, method and seed, two of the grid the same light level and
-            position, or a cell of the grid is of another method than "pretrained".
+        ValueError: two cells are of the same part, model, condition and seed, a cell of the grid is not of the
+            pretrained classifier, or a difference in "light" is not to the specialist of its light.
     """
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     name: str
     camera: str
     transfer: str
@@ -164,33 +369,85 @@ class Study(Record):
     hardware: str
     commands: str
     cells: list[Cell]
-    grid: list[Cell] = Field(default_factory=list)
     optics: str | None = None
     notes: list[str]
 
+    def part(self, name: Part) -> list[Cell]:
+        """The cells of one part, in order."""
+        return [cell for cell in self.cells if cell.part == name]
+
     @model_validator(mode="after")
     def _check(self) -> Self:
-        often = Counter((cell.condition, cell.method, cell.seed) for cell in self.cells)
-        twice = [key for key, times in often.items() if times > 1]
-        if twice:
-            raise ValueError(f"cells must differ in (condition, method, seed); found {twice[0]} more than once")
-        places = Counter((cell.lux, cell.position) for cell in self.grid)
-        if len(places) < len(self.grid):
-            raise ValueError(f"grid must differ in (lux, position); found {places.most_common(1)[0][0]} more than once")
-        others = {cell.method for cell in self.grid} - {"pretrained"}
-        if others:
-            raise ValueError(f"grid must be of the method 'pretrained'; found {sorted(others)}")
+        _differ(
+            "cells",
+            "(part, model, condition, told noise, seed)",
+            ((c.part, c.model, c.condition, c.alpha_factor, c.sigma_factor, c.seed) for c in self.cells),
+        )
+        grid = self.part("grid")
+        _differ("cells of the grid", "(lux, position)", ((cell.lux, cell.position) for cell in grid))
+        if others := {cell.method for cell in grid} - {"pretrained"}:
+            raise ValueError(f"cells of the grid must be of the method 'pretrained'; found {sorted(others)}")
+        homes = [(cell.lux, cell.model.name) for cell in self.part("light") if cell.is_at_home]
+        _differ("specialists at their own light", "lux", (lux for lux, _ in homes))
+        for cell in self.part("light"):
+            for gap in cell.differences:
+                if (cell.lux, gap.reference) not in homes:
+                    raise ValueError(
+                        f"reference of {cell.model.name!r} at {cell.lux} lux must be the specialist of that light, "
+                        f"evaluated there too; found {gap.reference!r}"
+                    )
         return self
 
 
 def write(study: Study, path: Path | str) -> None:
-    """Write `study` as JSON to `path`, atomically; raises as `records.write`."""
-    records.write(study, path)
+    """Write `study` as JSON to `path`, atomically.
+
+    Raises:
+        ValueError: something in `study` is not valid (its lists may have changed since it was made) or is NaN.
+        OSError: the file cannot be written.
+    """
+    checked = Study.model_validate(study.model_dump())
+    text = json.dumps(checked.model_dump(mode="json"), indent=2, ensure_ascii=False, allow_nan=False)
+    files.write_text(path, text + "\n")
 
 
 def read(path: Path | str) -> Study:
-    """Read a study that `write` wrote; raises as `records.read`."""
-    return records.read(Study, path, "a study's results.json")
+    """Read a study that `write` wrote.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is not JSON, has another schema version, or does not hold a study; says where.
+    """
+    path = Path(path)
+    try:
+        found = json.loads(path.read_bytes().decode("utf-8"), parse_constant=_no_constant)
+    except ValueError as error:
+        raise ValueError(f"{path} must be a study's results.json; it is not valid JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise ValueError(f"{path} must hold a JSON object; found {type(found).__name__}")
+    version = Study.model_fields["schema_version"].default
+    if found.get("schema_version") != version:
+        raise ValueError(
+            f"{path} must have schema_version {version}, the one that this version of dirtypixels reads; "
+            f"found {found.get('schema_version')!r}"
+        )
+    try:
+        return Study.model_validate(found)
+    except ValidationError as error:
+        first, *others = error.errors(include_url=False)
+        where = ".".join(map(str, first["loc"])) or "the study"
+        more = f" (and {len(others)} more)" if others else ""
+        raise ValueError(f"{path} does not hold a valid study: {where}: {first['msg']}{more}") from error
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a JSON number")
+
+
+def _differ(name: str, key: str, found: Iterable[object]) -> None:
+    twice = [one for one, times in Counter(found).items() if times > 1]
+    if twice:
+        raise ValueError(f"{name} must differ in {key}; found {twice[0]} more than once")
 
 
 def versions() -> dict[str, str]:

@@ -1,39 +1,58 @@
-"""A whole study: train what is missing, judge, and write tables, figures and the report."""
+"""A whole study: train what is missing, evaluate, and write the record, tables, figures and the report."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import torch
 from rich.console import Console
-from rich.progress import Progress, TaskID
+from torch import Tensor
 
+from dirtypixels.data import Captures
+from dirtypixels.deploy.models import note_temperature
 from dirtypixels.deploy.units import build_unit
-from dirtypixels.recipe import Condition, Deblur, Method, Recipe, Unit
+from dirtypixels.recipe import Condition, Deblur, Light, Method, Recipe, Unit
 from dirtypixels.restore import classical
-from dirtypixels.study import figures, grid_figures, markup, pictures, report, results, scatter, tables
-from dirtypixels.study.examples import examples
-from dirtypixels.study.judge import Verdicts, judge, method
-from dirtypixels.study.light import run_light
-from dirtypixels.study.light_report import write_light
-from dirtypixels.study.light_results import LightStudy
-from dirtypixels.study.paper import PAPER_PRETRAINED, beside_paper
+from dirtypixels.study import report, results, tables
+from dirtypixels.study.examples import examples, panels
+from dirtypixels.study.experiment import Experiment
+from dirtypixels.study.predictions import Predictions, metrics_of, predict, steps, told
 from dirtypixels.study.report import Shown
-from dirtypixels.study.statistics import mean_interval, paired_difference, wilson
-from dirtypixels.study.workshop import Workshop
+from dirtypixels.study.results import TRUE_NOISE, Cell, Difference, Model, Part, Study
+from dirtypixels.study.statistics import paired_difference
+from dirtypixels.tasks import fit_temperature, select
 
 SHARP_ONLY = ("nlm", "bm3d")
 BLURRED_ONLY = ("hqs",)
+PRETRAINED = Model(method="pretrained")
 
 
-def run(recipe: Recipe, folder: str | Path, command: str, console: Console | None = None) -> results.Study:
+@dataclass(frozen=True)
+class Planned:
+    """A cell to come: a model under a condition, what it is told of the noise, and how many photographs at most."""
+
+    part: Part
+    model: Model
+    condition: Condition
+    limit: int | None = None
+    alpha_factor: float = 1.0
+    sigma_factor: float = 1.0
+
+    @property
+    def is_told_the_truth(self) -> bool:
+        return self.alpha_factor == self.sigma_factor == 1
+
+
+def run(recipe: Recipe, folder: str | Path, command: str, console: Console | None = None) -> Study:
     """Run a study; one that was stopped goes on where it was, and a finished cell is never computed twice.
 
     Args:
         recipe: of the study.
         folder: where everything is written: `results.json`, tables, figures, `report.html`, `models/`, `units/`,
-            `cells/`.
+            `predictions/`.
         command: the command line, for the record.
         console: where progress is shown; None for no progress.
 
@@ -45,135 +64,252 @@ def run(recipe: Recipe, folder: str | Path, command: str, console: Console | Non
             describes cannot be built, or it asks for blur and the camera has no PSFs; the last two are raised before
             anything is trained.
         ImportError: a method needs a package that is not installed; raised before anything is trained.
+
+    >>> import tempfile
+    >>> from dirtypixels.recipe import Recipe
+    >>> tiny = {"name": "tiny", "conditions": [{"name": "6lux", "lux": 6}], "methods": ["pretrained"],
+    ...         "data": {"kind": "signs", "size": 32, "train": 8, "test": 8},
+    ...         "head": {"network": "test_efficientnet", "weights": None}}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     study = run(Recipe.model_validate(tiny), folder, "an example")
+    >>> [(cell.model.method, cell.condition, cell.count) for cell in study.cells]
+    [('pretrained', '6lux', 8)]
     """
     if "bm3d" in recipe.methods:
         classical.require_bm3d()
-    workshop = Workshop(recipe, folder, console)
-    grid_conditions = recipe.grid.conditions if recipe.grid else ()
-    light_conditions = map(recipe.light.at, recipe.light.judged) if recipe.light else ()
-    blurred = [c for c in (*recipe.conditions, *grid_conditions, *light_conditions) if c.is_blurred]
-    optics = workshop.camera.optics
+    experiment = Experiment(recipe, folder, console)
+    blurred = [c for c in recipe.all_conditions() if c.is_blurred]
+    optics = experiment.camera.optics
     if blurred and optics is None:
         raise ValueError(
             f"camera must have PSFs for conditions with a position, such as {blurred[0].name!r}; found "
             f"{recipe.camera!r}, which has none"
         )
     check_units(recipe)
-    cells = {key: _cell(workshop, *key) for key in plan(recipe)}
-    grid = _grid(workshop)
-    study = results.Study(
+    evaluation = Evaluation(experiment)
+    for planned in evaluation.plan:
+        evaluation.predict(planned)
+    study = Study(
         name=recipe.name,
         camera=recipe.camera,
         transfer=recipe.transfer,
-        data=workshop.data_summary(),
-        recipe=workshop.portable_recipe(),
+        data=experiment.data_summary(),
+        recipe=experiment.portable_recipe(),
         versions=results.versions(),
         hardware=results.hardware(),
         commands=command,
-        cells=[_record(recipe, *key, cells[key], cells.get((key[0], "finetuned"))) for key in cells],
-        grid=[_record(recipe, condition, "pretrained", found, None) for condition, found in grid.items()],
+        cells=[evaluation.cell(planned) for planned in evaluation.plan],
         optics=optics.summary if optics is not None and blurred else None,
-        notes=list(recipe.notes),
+        notes=[*recipe.notes, *_budgets(recipe)],
     )
-    light = None if recipe.light is None else run_light(workshop, command)
-    _write(workshop, study, cells, light)
+    shown = _pictures(evaluation)
+    report.write_figures_and_tables(study, experiment.folder, shown)
+    results.write(study, experiment.folder / "results.json")
     return study
 
 
 def check_units(recipe: Recipe) -> None:
     """Raise ValueError where a unit that the recipe describes cannot be built: before hours of training, not after."""
-    units: list[Unit | Deblur] = [recipe.unit, recipe.deblur]
+    units: list[Unit | Deblur] = [recipe.unit, recipe.deblur, *recipe.units.values(), *recipe.deblurs.values()]
     light = recipe.light
     if light is not None and "conditioned" in light.models:
-        units.append(recipe.unit_for(light.whole).model_copy(update={"features": light.features}))
+        (unit,) = recipe.units_for(light.whole).values()
+        units.append(unit.model_copy(update={"features": light.features}))
     for unit in units:
         build_unit(unit)
 
 
-def plan(recipe: Recipe) -> list[tuple[Condition, Method]]:
-    """Conditions and methods to judge, in order.
+def plan(recipe: Recipe) -> list[Planned]:
+    """Every cell of a study, in order: methods, the grid, models over light, and wrong noise.
 
     Without noise there is nothing to restore or to adapt to; non-local means and BM3D know no blur, and HQS is a
     deconvolution.
     """
-    return [
-        (condition, name)
+    methods = [
+        Planned("methods", model, condition, recipe.limits.get(method))
         for condition in recipe.conditions
-        for name in recipe.methods
-        if (condition.lux is not None or name == "pretrained")
-        and not (name in SHARP_ONLY and condition.is_blurred)
-        and not (name in BLURRED_ONLY and not condition.is_blurred)
+        for method in recipe.methods
+        if (condition.lux is not None or method == "pretrained")
+        and not (method in SHARP_ONLY and condition.is_blurred)
+        and not (method in BLURRED_ONLY and not condition.is_blurred)
+        for model in _models(recipe, condition, method)
     ]
+    grid = recipe.grid
+    over_grid = [Planned("grid", PRETRAINED, condition, grid.limit) for condition in grid.conditions] if grid else []
+    return [*methods, *over_grid, *(_over_light(recipe.light) if recipe.light else ())]
 
 
-def _file(workshop: Workshop, condition: Condition, name: Method) -> Path:
-    return workshop.folder / "cells" / f"{condition.name}.{name}.npz"
+def _models(recipe: Recipe, condition: Condition, method: Method) -> list[Model]:
+    """The models of a method for a condition: one for each of the recipe's units where it has a unit."""
+    units = recipe.units_for(condition) if method in ("unit", "joint") else [None]
+    trained = method in ("unit", "finetuned", "joint")
+    return [Model.trained(method, condition, unit=unit) if trained else Model(method=method) for unit in units]
 
 
-def _cell(workshop: Workshop, condition: Condition, name: Method) -> Verdicts:
-    file = _file(workshop, condition, name)
-    if file.is_file():
-        return Verdicts.load(file)
-    restore, head = method(workshop, condition, name)
-    captures = workshop.captures(condition, training=False, limit=workshop.recipe.limits.get(name))
-    with workshop.progress("photographs") as bar:
-        task = bar.add_task(f"{tables.method_name(name)}, {condition.name}", total=len(captures))
-        # Classical methods take long for each photograph; small batches keep the bar moving.
-        batch = 8 if name in tables.CONVENTIONAL else 64
-        verdicts = judge(captures, restore, head, batch, lambda done: bar.update(task, completed=done))
-    workshop.claim()
-    verdicts.save(file)
-    return verdicts
+def light_models(light: Light) -> list[Model]:
+    """The classifier as it comes, a specialist for each light level, and what is trained over the whole range."""
+    specialists = [Model.trained("joint", light.at(lux)) for lux in light.specialists]
+    whole = {
+        "finetuned": [Model.trained("finetuned", light.whole)],
+        "unconditioned": [Model.trained("joint", light.whole)],
+        "conditioned": [
+            Model.trained("joint", light.whole, conditioned=True, rounds=rounds)
+            for rounds in range(1, light.rounds + 1)
+        ],
+    }
+    return [PRETRAINED, *specialists, *(model for kind in whole if kind in light.models for model in whole[kind])]
 
 
-def _grid(workshop: Workshop) -> dict[Condition, Verdicts]:
-    """The pretrained classifier in every condition of the grid; those of the study are there already."""
-    grid = workshop.recipe.grid
-    if grid is None:
-        return {}
-    conditions = grid.conditions
-    missing = [condition for condition in conditions if not _file(workshop, condition, "pretrained").is_file()]
-    if missing:
-        size = len(workshop.captures(missing[0], training=False, limit=grid.limit))
-        with workshop.progress("photographs") as bar:
-            done = (len(conditions) - len(missing)) * size
-            task = bar.add_task("light x PSF", total=len(conditions) * size, completed=done)
-            for condition in missing:
-                bar.update(task, description=f"light x PSF, {condition.name}")
-                restore, head = method(workshop, condition, "pretrained")
-                captures = workshop.captures(condition, training=False, limit=grid.limit)
-                verdicts = judge(captures, restore, head, report=_advance(bar, task, done))
-                workshop.claim()
-                verdicts.save(_file(workshop, condition, "pretrained"))
-                done += size
-    return {c: Verdicts.load(_file(workshop, c, "pretrained")).first(grid.limit) for c in conditions}
+def _over_light(light: Light) -> Iterator[Planned]:
+    """Models at every light level, and the last of those that know the noise told wrong alpha, sigma, and both."""
+    models = light_models(light)
+    count = len(light.specialists)
+    if count > 1:
+        ends = (min(light.specialists), max(light.specialists))
+        models.append(Model(method="ensemble", trained_lux=ends, networks=count))
+    for model in models:
+        for lux in light.evaluated:
+            yield Planned("light", model, light.at(lux), light.limit)
+    knowing = [model for model in models if model.conditioned]
+    limit = min((limit for limit in (light.limit, light.wrong_limit) if limit is not None), default=None)
+    wrong = [pair for x in light.factors if x != 1 for pair in ((x, 1.0), (1.0, x), (x, x))]
+    for lux in light.wrong_at if knowing else ():
+        for alpha, sigma in [(1.0, 1.0), *wrong]:
+            yield Planned("wrong_noise", knowing[-1], light.at(lux), limit, alpha, sigma)
 
 
-def _advance(bar: Progress, task: TaskID, before: int) -> Callable[[int], None]:
-    return lambda done: bar.update(task, completed=before + done)
+class Evaluation:
+    """Predictions of every model under every condition, made once and kept in the experiment's folder, and the cells
+    that follow from them."""
+
+    def __init__(self, experiment: Experiment) -> None:
+        self.experiment, self.recipe = experiment, experiment.recipe
+        self.plan = plan(self.recipe)
+        self._known: dict[Planned, Tensor] = {}
+        # Parts of a study may evaluate other numbers of photographs under one condition: the most are predicted.
+        self._limits: dict[tuple[Model, Condition, float, float], int | None] = {}
+        for one in self.plan:
+            key = (one.model, one.condition, one.alpha_factor, one.sigma_factor)
+            limits = (self._limits.get(key, 0), one.limit)
+            self._limits[key] = None if None in limits else max(limit for limit in limits if limit is not None)
+
+    def predict(self, planned: Planned) -> Path | None:
+        """Where the predictions of a cell are kept; made if they are not there. None for an ensemble, which has none
+        of its own."""
+        model, condition, alpha, sigma = planned.model, planned.condition, planned.alpha_factor, planned.sigma_factor
+        if model.method == "ensemble":
+            return None
+        limit = self._limits[model, condition, alpha, sigma]
+        name = condition.name if planned.is_told_the_truth else f"{condition.name} alpha x{alpha:g} sigma x{sigma:g}"
+        return self._made(model, name, lambda: self.experiment.captures(condition, limit=limit), (alpha, sigma))
+
+    def predictions(self, planned: Planned) -> Predictions:
+        """What a model says of the photographs of a cell."""
+        file = self.predict(planned)
+        return self._together(planned) if file is None else Predictions.load(file).first(planned.limit)
+
+    def _made(
+        self, model: Model, name: str, captures: Callable[[], Captures], factors: tuple[float, float] = (1, 1)
+    ) -> Path:
+        file = self.experiment.folder / "predictions" / model.folder / f"{name}.npz"
+        if not file.is_file():
+            restore, head = steps(self.experiment, model)
+            given = captures()
+            with self.experiment.progress("photographs") as bar:
+                task = bar.add_task(f"{model.folder}, {name}", total=len(given))
+                # Classical methods take long for each photograph; small batches keep the bar moving.
+                batch = 8 if model.method in tables.CONVENTIONAL else 64
+                restore = restore if factors == (1, 1) else told(restore, *factors)
+                made = predict(given, restore, head, batch, lambda done: bar.update(task, completed=done))
+            self.experiment.claim()
+            made.save(file)
+        return file
+
+    @cached_property
+    def temperatures(self) -> dict[Model, float]:
+        """Of the models over light, fitted on held-out photographs in any light of the range; noted in the models."""
+        light = self.recipe.light
+        assert light is not None
+        found, photos = {}, self.experiment.held_out_photos
+        for model in light_models(light):
+            file = self._made(model, "held out", lambda: self.experiment.captures(light.whole, photos=photos))
+            held_out = Predictions.load(file)
+            found[model] = fit_temperature(held_out.logits, held_out.labels)
+            if model != PRETRAINED:
+                note_temperature(self.experiment.folder / "models" / model.folder, found[model])
+        return found
+
+    def _together(self, planned: Planned) -> Predictions:
+        """The most confident specialist, photograph by photograph."""
+        members = [model for model in self.temperatures if model.kind == "specialist"]
+        found = [self.predictions(replace(planned, model=member)) for member in members]
+        scales = torch.tensor([self.temperatures[member] for member in members], dtype=torch.float64)
+        chosen = select(torch.stack([one.logits for one in found]).double(), scales)
+        return Predictions(chosen.log_probabilities, found[0].labels, None, sum(one.seconds for one in found))
+
+    def cell(self, planned: Planned) -> Cell:
+        """The record of a cell, evaluated if it was not yet."""
+        predictions, model, condition = self.predictions(planned), planned.model, planned.condition
+        temperature = None
+        if planned.part == "light":
+            temperature = 1.0 if model.method == "ensemble" else self.temperatures[model]
+        metrics, risk = metrics_of(predictions, condition.is_clean, temperature)
+        if model.method == "ensemble":  # its members have their own temperatures, and it none before them
+            temperature = None
+            del metrics["calibration_error"]
+        return Cell(
+            part=planned.part,
+            model=model,
+            condition=condition.name,
+            lux=condition.lux,
+            position=_place(condition),
+            alpha_factor=planned.alpha_factor,
+            sigma_factor=planned.sigma_factor,
+            seed=self.recipe.seed,
+            count=len(predictions),
+            metrics=metrics,
+            differences=self._differences(planned, predictions),
+            temperature=temperature,
+            risk=risk,
+            seconds_per_image=predictions.seconds,
+        )
+
+    def _right(self, planned: Planned) -> Tensor:
+        """Where a reference is right; kept, as many cells are compared with it."""
+        if planned not in self._known:
+            self._known[planned] = self.predictions(planned).right
+        return self._known[planned]
+
+    def _differences(self, planned: Planned, predictions: Predictions) -> tuple[Difference, ...]:
+        """To the fine-tuned classifier, the specialist of the light, or the same model told the truth."""
+        alike = [one for one in self.plan if (one.part, one.condition) == (planned.part, planned.condition)]
+        if planned.part == "methods":
+            found = [(one, one.model.key) for one in alike if one.model.method == "finetuned"]
+        elif planned.part == "light":
+            found = [(one, one.model.name) for one in alike if _is_at_home(one)]
+        else:
+            found = [(one, TRUE_NOISE) for one in alike if planned.part == "wrong_noise" and one.is_told_the_truth]
+        return tuple(
+            paired_difference(predictions.right, self._right(one)[: len(predictions)], name)
+            for one, name in found
+            if one != planned
+        )
 
 
-def _record(
-    recipe: Recipe, condition: Condition, name: Method, verdicts: Verdicts, reference: Verdicts | None
-) -> results.Cell:
-    count = len(verdicts.top1)
-    difference = None
-    if reference is not None and name != "finetuned":
-        difference = paired_difference(torch.from_numpy(verdicts.top1), torch.from_numpy(reference.top1[:count]))
-    return results.Cell(
-        condition=condition.name,
-        lux=condition.lux,
-        position=_place(condition),
-        method=name,
-        seed=recipe.seed,
-        count=count,
-        top1=wilson(int(verdicts.top1.sum()), count),
-        top5=wilson(int(verdicts.top5.sum()), count),
-        # Without noise and blur the signal is the scene itself.
-        psnr=None if condition.is_clean else mean_interval(torch.from_numpy(verdicts.psnr)),
-        seconds_per_image=verdicts.seconds,
-        difference=difference,
-    )
+def _is_at_home(planned: Planned) -> bool:
+    return planned.model.kind == "specialist" and planned.model.trained_for == planned.condition.name
+
+
+def _budgets(recipe: Recipe) -> list[str]:
+    """How long the models over light were trained, where not all alike."""
+    light, epochs = recipe.light, recipe.finetuning.epochs
+    if light is None or light.rounds == 1 or "conditioned" not in light.models:
+        return []
+    rounds = ", ".join(f"{n * epochs} after {n} rounds" for n in range(2, light.rounds + 1))
+    return [
+        f"The conditioned model was trained for {epochs} epochs, as was each specialist, and for {rounds}; all "
+        f"{len(light.specialists)} specialists together took {len(light.specialists) * epochs}."
+    ]
 
 
 def _place(condition: Condition) -> str | None:
@@ -184,52 +320,21 @@ def _place(condition: Condition) -> str | None:
     return ",".join(f"{x:.2f}" if round(x, 2) == x else f"{x:g}" for x in place)
 
 
-def _write(
-    workshop: Workshop,
-    study: results.Study,
-    cells: dict[tuple[Condition, Method], Verdicts],
-    light: LightStudy | None,
-) -> None:
-    folder = workshop.folder
-    markup.to_markdown(study, folder / "table.md")
-    markup.to_csv(study.cells, folder / "table.csv")
-    markup.to_latex(study, folder / "table.tex")
-    paper = beside_paper(study)
-    if paper.rows:
-        markup.to_markdown(paper, folder / "beside_paper.md")
-    shown = [Shown("Accuracy by method and condition", folder / "accuracy.png")]
-    figures.accuracy_by_method(study, shown[0].path)
-    if scatter.compared(study):
-        shown.append(Shown("PSNR against accuracy", folder / "psnr.png"))
-        scatter.psnr_against_accuracy(study, shown[-1].path)
-    rows, rule = examples(workshop, cells)
+def _pictures(evaluation: Evaluation) -> list[Shown]:
+    """The figures that are not of the record: photographs as the classifier gets them, and the units' pretraining."""
+    experiment, shown = evaluation.experiment, []
+    compared = {(one.condition, one.model): one for one in evaluation.plan if one.part == "methods"}
+    evaluated: dict[Condition, dict[str, Model]] = {}
+    for condition, model in compared:
+        evaluated.setdefault(condition, {})[model.key] = model
+    rows, rule = examples(experiment, evaluated, lambda c, model: evaluation.predictions(compared[c, model]))
     if rows:
-        shown.append(Shown("What the classifier is given", folder / "panels.png", rule))
-        pictures.panels(rows, shown[-1].path)
-    if study.grid:
-        shown += _write_grid(study, folder)
-    part = None
-    if light is not None:
-        part, drawn = write_light(light, folder)
-        shown += drawn
-    for condition in workshop.recipe.conditions:
-        curve = workshop.folder / "units" / f"{condition.name}.png"
-        if curve.is_file():
-            shown.append(Shown(f"The unit for {tables.condition_name(condition.name)}", curve, about="pretraining"))
-    results.write(study, folder / "results.json")
-    report.write_report(study, shown, folder / "report.html", part)
-
-
-def _write_grid(study: results.Study, folder: Path) -> list[Shown]:
-    table = tables.grid_table(study, PAPER_PRETRAINED)
-    markup.to_markdown(table, folder / "grid.md")
-    markup.to_csv(study.grid, folder / "grid.csv")
-    markup.to_latex(table, folder / "grid.tex")
-    source = f"The lens's PSFs: {study.optics.rstrip('.')}." if study.optics else ""
-    shown = [
-        Shown("The pretrained classifier over light and PSF", folder / "grid.png", source, about="grid"),
-        Shown("The pretrained classifier over light", folder / "light.png", source, about="grid"),
-    ]
-    grid_figures.heat_map(study, shown[0].path)
-    grid_figures.accuracy_over_light(study, shown[1].path)
+        shown.append(Shown("What the classifier is given", experiment.folder / "panels.png", rule))
+        panels(rows, shown[-1].path)
+    for condition in experiment.recipe.conditions:
+        for name in experiment.recipe.units_for(condition):
+            curve = experiment.unit_file(condition, name).with_suffix(".png")
+            if curve.is_file():
+                said = tables.condition_name(condition.name) + (f", {name}" if name else "")
+                shown.append(Shown(f"The unit for {said}", curve, about="pretraining"))
     return shown

@@ -25,7 +25,7 @@ Obstacle = tuple[Point, Point, float]  # corner, corner, margin in points
 def compared(study: Study) -> dict[str, list[Cell]]:
     """The cells with a PSNR by condition, for the conditions in which more than one method has one."""
     found: dict[str, list[Cell]] = {}
-    for cell in study.cells:
+    for cell in study.part("methods"):
         if cell.psnr is not None:
             found.setdefault(cell.condition, []).append(cell)
     return {key: cells for key, cells in found.items() if len({cell.method for cell in cells}) > 1}
@@ -83,7 +83,8 @@ def _points(axes: Any, study: Study, cells: list[Cell]) -> list[Obstacle]:
         x, y = psnr.value, top1.value
         style = {"markerfacecolor": color[cell.method], "markeredgecolor": INK, "ecolor": INK, "elinewidth": 1.0}
         axes.errorbar(x, y, reach(top1), reach(psnr), fmt=marker[cell.method], markersize=POINT, zorder=3, **style)
-        obstacles += [((x, top1.low), (x, top1.high), 1), ((psnr.low, y), (psnr.high, y), 1)]
+        (low, high), (left, right) = top1.interval, psnr.interval
+        obstacles += [((x, low), (x, high), 1), ((left, y), (right, y), 1)]
         obstacles += [((x, y), (x, y), POINT / 2)]
     for start, end in _arrows(cells):
         arrow = {"arrowstyle": "-|>", "color": ARROW, "lw": 1.1, "ls": (0, (4, 3)), "shrinkA": 9, "shrinkB": 9}
@@ -93,20 +94,23 @@ def _points(axes: Any, study: Study, cells: list[Cell]) -> list[Obstacle]:
     return obstacles
 
 
-def _places(cells: list[Cell]) -> dict[tuple[str, int], Point]:
-    return {(cell.method, cell.seed): (cell.psnr.value, cell.top1.value) for cell in cells if cell.psnr is not None}
-
-
 def _arrows(cells: list[Cell]) -> list[tuple[Point, Point]]:
-    found = _places(cells)
+    """From each unit as pretrained to the same unit after joint training."""
+    found = {
+        (cell.model.method, cell.model.unit, cell.seed): (cell.psnr.value, cell.top1.value)
+        for cell in cells
+        if cell.psnr is not None
+    }
     return [
-        (start, found["joint", seed]) for (m, seed), start in found.items() if m == "unit" and ("joint", seed) in found
+        (start, found["joint", unit, seed])
+        for (method, unit, seed), start in found.items()
+        if method == "unit" and ("joint", unit, seed) in found
     ]
 
 
 def _labels(cells: list[Cell]) -> dict[Point, str]:
     """Names by the point that they belong to: one for all seeds of a method."""
-    last = {method: point for (method, _), point in _places(cells).items()}
+    last = {cell.method: (cell.psnr.value, cell.top1.value) for cell in cells if cell.psnr is not None}
     return {point: short_name(method) for method, point in last.items()}
 
 

@@ -1,12 +1,14 @@
-"""A study's numbers as tables: methods under conditions, and the grid of light x PSF."""
+"""A study's numbers as tables: views of the cells of its parts."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
-from dirtypixels.study.results import Cell, Difference, Estimate, Study
+from dirtypixels.study.results import METRICS, Cell, Difference, Estimate, Study
 
 METHOD_NAMES = {
     "pretrained": "Pretrained",
@@ -20,6 +22,10 @@ METHOD_NAMES = {
 PLACE_NAMES = {"center": "center", "offaxis": "off-axis", "periphery": "periphery"}
 CONVENTIONAL = ("bm3d", "nlm", "hqs")
 """Methods that restore with no training, the one to compare with first; only HQS can deblur."""
+CONFIDENCE = ("calibration_error", "calibrated_error", "risk_area")
+"""Metrics of what the confidences are worth, which have a table of their own."""
+WRONG = {"alpha": "alpha wrong", "sigma": "sigma wrong", "both": "both wrong"}
+HOME = " †"
 NOTHING = "–"
 
 
@@ -61,13 +67,17 @@ class Table:
 
 
 def method_name(key: str) -> str:
-    """How a method is called in tables and figures; a key that is not in METHOD_NAMES is its own name."""
-    return METHOD_NAMES.get(key, key)
+    """How a method is called in tables and figures: "joint" is "Joint", "joint:merged" is "Joint, merged".
+
+    A method that is not in METHOD_NAMES is its own name.
+    """
+    method, _, unit = key.partition(":")
+    return METHOD_NAMES.get(method, method) + (f", {unit}" if unit else "")
 
 
 def short_name(key: str) -> str:
     """The method's name where there is little room: "BM3D + pretrained" is "BM3D"."""
-    return method_name(key).removesuffix(" + pretrained")
+    return method_name(key).replace(" + pretrained", "")
 
 
 def condition_name(key: str) -> str:
@@ -90,19 +100,20 @@ def place_name(position: str | None) -> str:
 
 
 def conditions_of(study: Study) -> list[str]:
-    """The conditions' keys, in the study's order."""
-    return list(dict.fromkeys(cell.condition for cell in study.cells))
+    """The conditions under which methods were compared, in the study's order."""
+    return list(dict.fromkeys(cell.condition for cell in study.part("methods")))
 
 
 def methods_of(study: Study) -> list[str]:
-    """The methods' keys in the order of METHOD_NAMES, then any others in the study's order."""
-    found = dict.fromkeys(cell.method for cell in study.cells)
-    return [*(key for key in METHOD_NAMES if key in found), *(key for key in found if key not in METHOD_NAMES)]
+    """The compared methods' keys in the order of METHOD_NAMES, then any others; each in the study's order."""
+    order = list(METHOD_NAMES)
+    found = dict.fromkeys(cell.method for cell in study.part("methods"))
+    return sorted(found, key=lambda key: order.index(m) if (m := key.partition(":")[0]) in order else len(order))
 
 
 def cells_of(study: Study, condition: str, method: str) -> list[Cell]:
-    """The cells of one condition and method: one per seed, none where it was not run."""
-    return [cell for cell in study.cells if (cell.condition, cell.method) == (condition, method)]
+    """The compared cells of one condition and method: one per seed, none where it was not run."""
+    return [cell for cell in study.part("methods") if (cell.condition, cell.method) == (condition, method)]
 
 
 def conventional_of(study: Study, condition: str) -> str | None:
@@ -110,76 +121,98 @@ def conventional_of(study: Study, condition: str) -> str | None:
     return next((method for method in CONVENTIONAL if cells_of(study, condition, method)), None)
 
 
-def mean_top1(study: Study, condition: str, method: str) -> float | None:
-    """Top-1, the mean over the seeds; None where it was not run."""
-    return mean(cell.top1 for cell in cells_of(study, condition, method))
+def over_grid(study: Study) -> dict[float | None, dict[str | None, Cell]]:
+    """The grid's cells by light level, then by position, in its order."""
+    found: dict[float | None, dict[str | None, Cell]] = {}
+    for cell in study.part("grid"):
+        found.setdefault(cell.lux, {})[cell.position] = cell
+    return found
 
 
-def mean(estimates: Iterable[Estimate]) -> float | None:
-    """The mean of the estimates' values; None of none."""
-    values = [estimate.value for estimate in estimates]
-    return sum(values) / len(values) if values else None
+def over_light(study: Study) -> dict[str, dict[float, Cell]]:
+    """The models over light by name, in the study's order, each with its cells by lux, rising."""
+    found: dict[str, dict[float, Cell]] = {}
+    for cell in sorted(study.part("light"), key=lambda cell: cell.lux or 0.0):
+        found.setdefault(cell.model.name, {})[cell.lux or 0.0] = cell
+    return {name: found[name] for name in dict.fromkeys(cell.model.name for cell in study.part("light"))}
+
+
+def common_lights(study: Study) -> list[float]:
+    """The light levels at which every model over light was evaluated, rising."""
+    lights = [set(cells) for cells in over_light(study).values()]
+    return sorted(set.intersection(*lights)) if lights else []
+
+
+def told_wrong(study: Study) -> dict[tuple[str, float], list[Cell]]:
+    """What was evaluated with wrong noise, by model and light level, each with the truth."""
+    found: dict[tuple[str, float], list[Cell]] = {}
+    for cell in study.part("wrong_noise"):
+        found.setdefault((cell.model.name, cell.lux or 0.0), []).append(cell)
+    return found
+
+
+def wrong_of(cell: Cell) -> str:
+    """Which figure a model is told wrong: "alpha", "sigma", "both" or "none"."""
+    if cell.sigma_factor == 1:
+        return "none" if cell.alpha_factor == 1 else "alpha"
+    return "sigma" if cell.alpha_factor == 1 else "both"
 
 
 def method_table(study: Study) -> Table:
-    """A section for each condition, methods down: top-1, top-5, PSNR and the difference in top-1 to the reference.
+    """A section for each condition, methods down: the metrics, and the difference to the reference.
 
     A column that no cell fills is left out; a method trained with several seeds has a row for each.
     """
-    seeds = {cell.seed for cell in study.cells}
-    references = {cell.difference.reference for cell in study.cells if cell.difference}
-    headings = {"top1": "top-1", "top5": "top-5", "psnr": "PSNR", "difference": "top-1 gain"}
-    fields = [field for field in headings if any(getattr(cell, field) is not None for cell in study.cells)]
-    most = max((cell.count for cell in study.cells), default=0)
-
+    cells = study.part("methods")
+    seeds = {cell.seed for cell in cells}
+    references = {gap.reference for cell in cells for gap in cell.differences}
+    metrics = [
+        name for name in dict.fromkeys(name for cell in cells for name in cell.metrics) if name not in CONFIDENCE
+    ]
+    most = max((cell.count for cell in cells), default=0)
     sections = []
     for condition in conditions_of(study):
         rows = []
         for cell in (cell for method in methods_of(study) for cell in cells_of(study, condition, method)):
             name = method_name(cell.method) + (f", seed {cell.seed}" if len(seeds) > 1 else "")
             name += f" (first {cell.count:,})" if cell.count < most else ""
-            rows.append((name, *(entry(getattr(cell, field), len(references) > 1) for field in fields)))
+            gain = [entry(cell.difference, len(references) > 1)] if references else []
+            rows.append((name, *(entry(cell.metrics.get(metric)) for metric in metrics), *gain))
         sections.append(Section(condition_name(condition), tuple(rows)))
-
     notes = ["Intervals: Wilson's for top-1 and top-5, Student's t for the PSNR, Tango's for the paired gain."]
     if references:
         named = method_name(min(references)) if len(references) == 1 else "the named method"
         notes.append(f"Gain: top-1 minus that of {named} on the same photographs, in percentage points.")
-    if "unit" in methods_of(study):
+    if any(cell.model.method == "unit" for cell in cells):
         notes.append("Unit: the low-level unit as pretrained for PSNR.")
-    if any(cell.position for cell in study.cells):
+    if any(cell.position for cell in cells):
         notes += _provenance(study)
     return Table(
-        caption=f"Accuracy on {counted(study.cells)} photographs, with 95 % intervals.",
-        columns=("Method", *(headings[field] for field in fields)),
+        caption=f"Accuracy on {counted(cells)} photographs, with 95 % intervals.",
+        columns=("Method", *map(heading, metrics), *(["top-1 gain"] if references else [])),
         sections=tuple(sections),
         notes=tuple(notes),
     )
 
 
-def grid_table(study: Study, paper: dict[str, tuple[float, float]] | None = None) -> Table:
+def grid_table(study: Study, paper: Mapping[str, tuple[float, float]] | None = None) -> Table:
     """The pretrained classifier over light (down) and PSF (across): a section for top-1 and one for top-5.
 
     Args:
         study: with a grid; a table with no rows where it has none.
         paper: top-1 and top-5 by condition, shown next to ours where there are any.
     """
-    cells = {(cell.lux, cell.position): cell for cell in study.grid}
-    lights, places = lights_of(study), places_of(study)
-    known = {key: values for key, values in (paper or {}).items() if key in {c.condition for c in study.grid}}
+    cells, grid = study.part("grid"), over_grid(study)
+    places = list(dict.fromkeys(cell.position for cell in cells))
+    known = {key: values for key, values in (paper or {}).items() if key in {c.condition for c in cells}}
 
-    def text(cell: Cell | None, k: int) -> str:
-        if cell is None:
-            return NOTHING
+    def text(cell: Cell, k: int) -> str:
         theirs = f"; paper {percent(known[cell.condition][k])}" if cell.condition in known else ""
-        return entry((cell.top1, cell.top5)[k]) + theirs
+        return entry(cell.metrics[("top1", "top5")[k]]) + theirs
 
+    rows = {light_name(lux): found for lux, found in grid.items()}
     sections = [
-        Section(
-            heading,
-            tuple((light_name(lux), *(text(cells.get((lux, place)), k) for place in places)) for lux in lights),
-        )
-        for k, heading in enumerate(("top-1", "top-5"))
+        Section(heading(metric), _pivot(rows, places, partial(text, k=k))) for k, metric in enumerate(("top1", "top5"))
     ]
     notes = ["Wilson's intervals, over the photographs. Across: where in the field of view the lens's PSF was taken."]
     if any(places):
@@ -190,26 +223,145 @@ def grid_table(study: Study, paper: dict[str, tuple[float, float]] | None = None
             "on ImageNet, so the fall from cell to cell can be compared, not the levels."
         )
     return Table(
-        caption=f"The pretrained classifier on {counted(study.grid)} photographs, with 95 % intervals.",
+        caption=f"The pretrained classifier on {counted(cells)} photographs, with 95 % intervals.",
         columns=("Light", *map(place_name, places)),
         sections=tuple(sections) if cells else (),
         notes=tuple(notes),
     )
 
 
-def lights_of(study: Study) -> list[float | None]:
-    """The grid's light levels, in its order."""
-    return list(dict.fromkeys(cell.lux for cell in study.grid))
+def light_table(study: Study) -> Table:
+    """Top-1: models down, light across; a specialist's own light is marked."""
+    models, lights = over_light(study), lights_of(study)
+    rows = _pivot(models, lights, lambda cell: entry(cell.top1) + (HOME if cell.is_at_home else ""))
+    return Table(
+        caption=f"Top-1 accuracy over light on {counted(study.part('light'))} photographs, with 95 % intervals.",
+        columns=("Model", *map(light_name, lights)),
+        sections=(Section("", rows),) if rows else (),
+        notes=(f"Wilson's intervals.{HOME} the specialist of that light.",),
+    )
 
 
-def places_of(study: Study) -> list[str | None]:
-    """The grid's positions, in its order."""
-    return list(dict.fromkeys(cell.position for cell in study.grid))
+def difference_table(study: Study) -> Table:
+    """Top-1 minus that of the specialist of each light: models down, the lights that have a specialist across."""
+    cells = study.part("light")
+    lights = sorted({cell.lux or 0.0 for cell in cells if cell.is_at_home})
+    rows = _pivot(
+        over_light(study), lights, lambda cell: "0" if cell.is_at_home else entry(cell.difference), filled=True
+    )
+    return Table(
+        caption=f"Top-1 minus that of the specialist of each light, in percentage points, on {counted(cells)} "
+        "photographs, with 95 % intervals.",
+        columns=("Model", *map(light_name, lights)),
+        sections=(Section("", rows),) if lights else (),
+        notes=("Paired, on the same captures, with Tango's intervals.",),
+    )
+
+
+def wrong_noise_table(study: Study) -> Table:
+    """How wrong alpha and sigma may be: factors down, what is wrong across; a section for each model and light."""
+    cells = study.part("wrong_noise")
+    kinds = [kind for kind in WRONG if any(wrong_of(cell) == kind for cell in cells)]
+    sections = []
+    for (model, lux), found in told_wrong(study).items():
+        rows = []
+        for pair in sorted({_factors(cell) for cell in found}):
+            # The truth is where all the columns meet.
+            by_kind = {wrong_of(cell): cell for cell in found if _factors(cell) == pair}
+            row = [by_kind.get("none", by_kind.get(kind)) for kind in kinds]
+            name = " and ".join(f"×{factor:g}" for factor in dict.fromkeys(pair))
+            texts = ((entry(cell.top1), entry(cell.difference)) if cell else (NOTHING, NOTHING) for cell in row)
+            rows.append((name, *(text for both in texts for text in both)))
+        sections.append(Section(f"{model}, {light_name(lux)}", tuple(rows)))
+    return Table(
+        caption=(
+            f"Accuracy on {counted(cells)} photographs of models that are told so many times the true alpha or sigma, "
+            "with 95 % intervals."
+        ),
+        columns=("Told", *(("top-1", "change") * len(kinds))),
+        sections=tuple(sections),
+        notes=(
+            "Change: to the same model told the truth, on the same captures, in percentage points. Where two factors "
+            "are named, the first is alpha's.",
+        ),
+        groups=tuple((WRONG[kind], 2) for kind in kinds),
+    )
+
+
+def cost_table(study: Study) -> Table:
+    """What each model over light gives and takes: accuracy over all lights, the networks that are run, the time."""
+    lights = common_lights(study)
+    rows = []
+    for model, cells in over_light(study).items():
+        gaps = {lux: cell.difference.value for lux, cell in cells.items() if cell.difference}
+        least = min(gaps, key=lambda lux: gaps[lux]) if gaps else None
+        seconds = mean(cell.seconds_per_image for cell in cells.values())
+        accuracy = mean(cells[lux].top1.value for lux in lights)
+        rows.append(
+            (
+                model,
+                NOTHING if accuracy is None else percent(accuracy),
+                NOTHING if least is None else f"{points(gaps[least])} at {light_name(least)}",
+                str(max(cell.model.networks for cell in cells.values())),
+                NOTHING if seconds is None else f"{seconds:.3g} s",
+            )
+        )
+    at = ", ".join(f"{lux:g}" for lux in lights)
+    return Table(
+        caption=f"Accuracy and cost, on {counted(study.part('light'))} photographs at each light level.",
+        columns=("Model", "top-1, mean", "least against a specialist", "networks run", "time a photograph"),
+        sections=(Section("", tuple(rows)),) if rows else (),
+        notes=(
+            f"Mean of top-1 over the light levels at which all models were evaluated, in lux: {at or 'none'}.",
+            "Least: the smallest of the paired differences to the specialist of each light, in percentage points.",
+            f"Time: {study.hardware}.",
+        ),
+    )
+
+
+def confidence_table(study: Study) -> Table:
+    """Models down, light across: expected calibration error before and after the temperature, and the area under risk
+    over coverage."""
+    lights = lights_of(study)
+    found = {
+        metric: _pivot(over_light(study), lights, partial(_metric, metric=metric), filled=True) for metric in CONFIDENCE
+    }
+    return Table(
+        caption=f"How far confidence can be trusted, on {counted(study.part('light'))} photographs; lower is better.",
+        columns=("Model", *map(light_name, lights)),
+        sections=tuple(Section(heading(metric), rows) for metric, rows in found.items() if rows),
+        notes=(
+            "Calibration error: expected difference of confidence and accuracy, in 15 bins. Area: the mean over all "
+            "coverages of the wrong among the most confident answers.",
+        ),
+    )
+
+
+def lights_of(study: Study) -> list[float]:
+    """The light levels of the models over light, rising."""
+    return sorted({lux for cells in over_light(study).values() for lux in cells})
 
 
 def counted(cells: list[Cell]) -> str:
-    """How many photographs were judged: "1,000", or "500 or 1,000" where not all cells have as many."""
+    """How many photographs were evaluated: "1,000", or "500 or 1,000" where not all cells have as many."""
     return " or ".join(f"{count:,}" for count in sorted({cell.count for cell in cells})) or "no"
+
+
+def mean(values: Iterable[float | None]) -> float | None:
+    """The mean of those that are there; None of none."""
+    found = [value for value in values if value is not None]
+    return sum(found) / len(found) if found else None
+
+
+def mean_of(study: Study, condition: str, method: str, metric: str = "top1") -> float | None:
+    """A metric of a compared method, the mean over the seeds; None where it was not run."""
+    cells = cells_of(study, condition, method)
+    return mean(cell.metrics[metric].value for cell in cells if metric in cell.metrics)
+
+
+def heading(metric: str) -> str:
+    """How a metric is called: "psnr" is "PSNR"; one that is not in METRICS is its own name."""
+    return METRICS[metric].heading if metric in METRICS else metric
 
 
 def percent(fraction: float) -> str:
@@ -224,15 +376,39 @@ def points(difference: float) -> str:
 
 
 def entry(value: Estimate | Difference | None, name_reference: bool = False) -> str:
-    """A number and its interval, e.g. "74.4 % [73.1, 75.6]"; NOTHING for None."""
+    """A number and its interval if it has one, e.g. "74.4 % [73.1, 75.6]"; NOTHING for None."""
     if value is None:
         return NOTHING
     if isinstance(value, Difference):
         to = f" to {method_name(value.reference)}" if name_reference else ""
         return f"{points(value.value)}{to} [{points(value.low)}, {points(value.high)}]"
-    if value.unit == "fraction":
-        return f"{percent(value.value)} [{100 * value.low:.1f}, {100 * value.high:.1f}]"
-    return f"{value.value:.1f} dB [{value.low:.1f}, {value.high:.1f}]"
+    fraction = value.unit == "fraction"
+    scale = 100 if fraction else 1
+    interval = "" if value.low is None else " [" + ", ".join(f"{scale * end:.1f}" for end in value.interval) + "]"
+    return f"{scale * value.value:.1f} {'%' if fraction else value.unit}{interval}"
+
+
+def _pivot(
+    rows: Mapping[str, Mapping[Any, Cell]], columns: Iterable[Any], text: Callable[[Cell], str], filled: bool = False
+) -> tuple[tuple[str, ...], ...]:
+    """Cells by row and column as text; `filled` leaves out the rows that hold nothing."""
+    found = [
+        (name, *(text(cells[column]) if column in cells else NOTHING for column in columns))
+        for name, cells in rows.items()
+    ]
+    return tuple(row for row in found if not filled or set(row[1:]) != {NOTHING})
+
+
+def _metric(cell: Cell, metric: str) -> str:
+    return entry(cell.metrics.get(metric))
+
+
+def _factors(cell: Cell) -> tuple[float, ...]:
+    """The factors of a row: one where only one figure is wrong or both equally, else alpha's and sigma's."""
+    pair = (cell.alpha_factor, cell.sigma_factor)
+    if wrong_of(cell) == "both" and pair[0] != pair[1]:
+        return pair
+    return (max(pair, key=lambda factor: factor != 1),)
 
 
 def _provenance(study: Study) -> list[str]:

@@ -22,13 +22,13 @@ class Selection(NamedTuple):
     """What an ensemble says of N images.
 
     Args:
-        answer: the label, (N,), int64.
+        label: of the most confident model, (N,), int64.
         confidence: its probability, (N,), in [1/K, 1].
-        member: whose answer it is, (N,), int64 in [0, M - 1].
+        member: whose label it is, (N,), int64 in [0, M - 1].
         log_probabilities: that member's, of all labels, (N, K).
     """
 
-    answer: Tensor
+    label: Tensor
     confidence: Tensor
     member: Tensor
     log_probabilities: Tensor
@@ -118,13 +118,13 @@ def select(logits: Tensor, temperatures: Tensor) -> Selection:
     checks.has_shape("temperatures", temperatures, (members,))
     _above_zero(temperatures)
     scaled = logits / temperatures.to(logits)[:, None, None]
-    best, answers = scaled.max(2)
-    others = scaled.masked_fill(torch.arange(classes, device=logits.device) == answers[..., None], -math.inf)
+    best, labels = scaled.max(2)
+    others = scaled.masked_fill(torch.arange(classes, device=logits.device) == labels[..., None], -math.inf)
     member = (best - others.logsumexp(2)).argmax(0)
     image = torch.arange(count, device=logits.device)
     log_probabilities = scaled[member, image].log_softmax(1)
-    answer = answers[member, image]
-    return Selection(answer, log_probabilities[image, answer].exp(), member, log_probabilities)
+    label = labels[member, image]
+    return Selection(label, log_probabilities[image, label].exp(), member, log_probabilities)
 
 
 class Ensemble(nn.Module):
@@ -158,7 +158,7 @@ class Ensemble(nn.Module):
         self.models = nn.ModuleList(models)
         self.register_buffer("temperatures", found)
 
-    def answers(self, obs: Observation) -> Selection:
+    def predictions(self, obs: Observation) -> Selection:
         """Labels, confidences, and whose they are.
 
         Raises:
@@ -175,9 +175,9 @@ class Ensemble(nn.Module):
         """Log-probabilities of the most confident member, (B, K).
 
         Raises:
-            As `answers`.
+            As `predictions`.
         """
-        return self.answers(obs).log_probabilities
+        return self.predictions(obs).log_probabilities
 
 
 def _above_zero(temperatures: Tensor) -> None:

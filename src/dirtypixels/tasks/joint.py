@@ -10,7 +10,7 @@ from dirtypixels.observation import Observation
 
 
 class JointModel(nn.Module):
-    """What a camera measured, restored by a unit and classified, or the like, by a head.
+    """What a camera measured, restored by a unit and read by a head.
 
     ``logits = head(unit(obs))``, or ``head(obs.signal)`` without a unit.
 

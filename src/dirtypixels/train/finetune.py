@@ -145,6 +145,16 @@ def finetune(
         ValueError: captures are not for training or fewer than a batch, or the loss stops being finite.
 
     Source: Diamond et al. 2017, sec. 6 (RMSProp, separate pretraining of unit and head).
+
+    >>> from dirtypixels.camera import Camera
+    >>> from dirtypixels.data import RoadSigns
+    >>> from dirtypixels.tasks import classifier
+    >>> signs = RoadSigns("train", 8, 32, seed=0)
+    >>> captures = Captures(signs, Camera.load("nexus-6p-rear"), 6.0, 0, training=True)
+    >>> model = JointModel(None, classifier("test_efficientnet", weights=None, num_classes=len(signs.classes)))
+    >>> finetune(model, captures, FineTuning(epochs=1, batch=4, accelerator="cpu"), progress=False)
+    >>> model.training
+    False
     """
     if not captures.training:
         raise ValueError("captures must be made with training=True; found training=False")

@@ -53,6 +53,14 @@ def pretrain(
         ValueError: shapes differ, iterations or chunk is below 1, or the PSNR stops being finite.
 
     Source: Diamond et al. 2017, sec. 6 (400 iterations of L-BFGS on average PSNR).
+
+    >>> from dirtypixels.restore import Denoiser, UnrolledHQS
+    >>> clean = torch.linspace(0.2, 0.8, 16).expand(4, 1, 16, 16)
+    >>> noise = 0.1 * torch.randn(clean.shape, generator=torch.Generator().manual_seed(0))
+    >>> alpha, sigma = torch.full((4, 1, 1, 1), 1e-4), torch.full((4, 1, 1, 1), 0.1)
+    >>> curve = pretrain(Denoiser(UnrolledHQS()), clean, Observation((clean + noise).clamp(0, 1), alpha, sigma), 2)
+    >>> curve[-1][1] > curve[0][1]
+    True
     """
     checks.has_shape("clean", clean, tuple(observations.signal.shape))
     for name, value in (("iterations", iterations), ("chunk", chunk)):

@@ -1,4 +1,4 @@
-"""Figures of a light study: what is drawn is what the study holds, and its labels can be read."""
+"""Lines over light, factors and coverage: what is drawn is what the study holds, and its labels can be read."""
 
 from __future__ import annotations
 
@@ -9,26 +9,41 @@ from typing import Any
 import matplotlib
 import numpy as np
 import pytest
-from light_synthetic import FACTORS, LIGHTS, SPECIALISTS, synthetic_light
 from matplotlib import _pylab_helpers
-from matplotlib.colors import to_hex
+from matplotlib.colors import rgb_to_hsv, to_hex, to_rgb
 from matplotlib.text import Text
 from PIL import Image
 
-from dirtypixels.study import light_figures, light_tables
+from dirtypixels.study import lines, tables
+from dirtypixels.study.results import Study
+from tests.study.synthetic import (
+    FACTORS,
+    LIGHTS,
+    SPECIALISTS,
+    light_cell,
+    light_model,
+    synthetic_grid,
+    synthetic_light,
+    synthetic_study,
+)
 
 STUDY = synthetic_light(count=300)
 SMALL = synthetic_light(count=60, lights=(3.0, 6.0, 25.0), specialists=(3.0, 25.0))
-TINY = SMALL.model_copy(
-    update={
-        "mismatch": [m for m in SMALL.mismatch if m.sigma_factor == 1],
-        "selective": [curve for curve in SMALL.selective if curve.lux == 3],
-    }
-)
 DRAW = {
-    "light": light_figures.accuracy_over_lux, "gap": light_figures.difference_over_lux,
-    "factor": light_figures.accuracy_over_factor, "risk": light_figures.risk_over_coverage,
+    "light": lines.accuracy_over_light, "gap": lines.difference_over_light,
+    "factor": lines.accuracy_over_factor, "risk": lines.risk_over_coverage,
 }  # fmt: skip
+
+
+def with_risk_at(study: Study, lights: tuple[float, ...]) -> Study:
+    """The study with curves of risk over coverage at some lights only."""
+    cells = [cell if cell.lux in lights else cell.model_copy(update={"risk": None}) for cell in study.cells]
+    return study.model_copy(update={"cells": cells})
+
+
+TINY = with_risk_at(
+    SMALL.model_copy(update={"cells": [cell for cell in SMALL.cells if cell.sigma_factor == 1]}), (3.0,)
+)
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +52,7 @@ def figures() -> dict[str, Any]:
     found: dict[str, Any] = {}
     with pytest.MonkeyPatch.context() as patch:
         for name, draw in DRAW.items():
-            patch.setattr(light_figures, "save", lambda figure, path, name=name: found.__setitem__(name, figure))
+            patch.setattr(lines, "save", lambda figure, path, name=name: found.__setitem__(name, figure))
             draw(STUDY, "unused.png")
     return found
 
@@ -46,36 +61,30 @@ def labels(axes: Any) -> dict[str, Any]:
     return {text.get_text(): text for text in axes.texts}
 
 
-def lines(axes: Any) -> list[Any]:
+def lines_of(axes: Any) -> list[Any]:
     """The lines through the points of a model: not rules, rings, or the caps of intervals."""
     return [line for line in axes.lines if len(line.get_xdata()) > 2 and line.get_linestyle() != "None"]
 
 
-class TestAccuracyOverLux:
-    def test_lines_bands_and_rings_are_the_studys(self, figures: dict[str, Any]) -> None:
+class TestAccuracyOverLight:
+    def test_lines_intervals_and_rings_are_the_studys(self, figures: dict[str, Any]) -> None:
         (axes,) = figures["light"].axes
         assert axes.get_xscale() == "log"
-        models = light_tables.models_of(STUDY)
-        values = {tuple(line.get_ydata()) for line in lines(axes)}
-        cells = {model: light_tables.cells_of(STUDY, model).values() for model in models}
+        cells = {model: list(found.values()) for model, found in tables.over_light(STUDY).items()}
+        values = {tuple(line.get_ydata()) for line in lines_of(axes)}
         assert values == {tuple(cell.top1.value for cell in found) for found in cells.values()}
-        for band in axes.collections:
-            corners = band.get_paths()[0].vertices
-            low, high = corners[:, 1].min(), corners[:, 1].max()
-            assert any(
-                np.isclose(low, min(c.top1.low for c in found)) and np.isclose(high, max(c.top1.high for c in found))
-                for found in cells.values()
-            )
-        assert len(axes.collections) == len(models)
+        spans = sorted(tuple(s[:, 1]) for part in axes.collections for s in part.get_segments())
+        assert np.allclose(spans, sorted(cell.top1.interval for found in cells.values() for cell in found))
         rings = [line for line in axes.lines if line.get_label() == "at home"]
-        places = [(line.get_xdata()[0], line.get_ydata()[0]) for line in rings]
-        assert places == [(c.judged_lux, c.top1.value) for c in STUDY.cells if c.is_at_home]
+        homes = [cell for cell in STUDY.part("light") if cell.is_at_home]
+        assert [line.get_ydata()[0] for line in rings] == [cell.top1.value for cell in homes]
+        assert [line.get_xdata()[0] for line in rings] == pytest.approx([cell.lux for cell in homes], rel=0.12)
         assert [text.get_text() for text in axes.get_xticklabels()] == [f"{lux:g}" for lux in LIGHTS]
 
     def test_a_label_has_its_lines_color_and_place_in_the_order(self, figures: dict[str, Any]) -> None:
         (axes,) = figures["light"].axes
-        last = {model: list(light_tables.cells_of(STUDY, model).values())[-1].top1.value for model in labels(axes)}
-        assert set(last) == set(light_tables.models_of(STUDY))
+        last = {model: list(tables.over_light(STUDY)[model].values())[-1].top1.value for model in labels(axes)}
+        assert set(last) == set(tables.over_light(STUDY))
         heights = {model: Text.get_window_extent(text).y0 for model, text in labels(axes).items()}
         for a, b in itertools.combinations(last, 2):
             if last[a] != last[b]:
@@ -83,30 +92,32 @@ class TestAccuracyOverLux:
         assert labels(axes)["conditioned"].arrow_patch.get_edgecolor()[:3] == matplotlib.colors.to_rgb("#D55E00")
 
     def test_models_without_specialists(self, tmp_path: Path, drawn: list[Any]) -> None:
-        light_figures.accuracy_over_lux(
+        lines.accuracy_over_light(
             synthetic_light(count=100, lights=(3.0, 6.0, 25.0), specialists=()), tmp_path / "a.png"
         )
         (axes,) = drawn[0].axes
-        assert len(lines(axes)) == 5
+        assert len(lines_of(axes)) == 5
         assert axes.get_title(loc="left") == ""
 
     def test_models_of_one_kind_have_its_color_and_other_dashes(self, tmp_path: Path, drawn: list[Any]) -> None:
         more = [
-            c.model_copy(update={"model": f"{n}"}) for n in range(5) for c in STUDY.cells if c.kind == "conditioned"
+            light_cell(light_model("conditioned").model_copy(update={"rounds": n}), lux, 300, 200)
+            for n in range(2, 7)
+            for lux in LIGHTS
         ]
-        light_figures.accuracy_over_lux(STUDY.model_copy(update={"cells": [*STUDY.cells, *more]}), tmp_path / "a.png")
-        orange = [line for line in lines(drawn[0].axes[0]) if to_hex(line.get_color()) == "#d55e00"]
+        lines.accuracy_over_light(STUDY.model_copy(update={"cells": [*STUDY.cells, *more]}), tmp_path / "a.png")
+        orange = [line for line in lines_of(drawn[0].axes[0]) if to_hex(line.get_color()) == "#d55e00"]
         assert len(orange) == 6
         assert len({line.get_linestyle() for line in orange}) == 4
 
 
-class TestDifferenceOverLux:
+class TestDifferenceOverLight:
     def test_gaps_and_their_intervals(self, figures: dict[str, Any]) -> None:
         (axes,) = figures["gap"].axes
         shown = ("finetuned", "unconditioned", "conditioned", "ensemble")
-        gaps = {m: [c.difference for c in light_tables.cells_of(STUDY, m).values() if c.difference] for m in shown}
+        gaps = {m: [c.difference for c in tables.over_light(STUDY)[m].values() if c.difference] for m in shown}
         assert set(labels(axes)) == set(shown)
-        assert {tuple(line.get_ydata()) for line in lines(axes)} == {
+        assert {tuple(line.get_ydata()) for line in lines_of(axes)} == {
             tuple(gap.value for gap in found) for found in gaps.values()
         }
         spans = sorted(tuple(s[:, 1]) for part in axes.collections for s in part.get_segments())
@@ -123,10 +134,10 @@ class TestAccuracyOverFactor:
     def test_a_panel_for_each_wrong_figure_and_a_line_for_each_light(self, figures: dict[str, Any]) -> None:
         panels = figures["factor"].axes
         assert [axes.get_title() for axes in panels] == [f"conditioned: {k} wrong" for k in ("alpha", "sigma", "both")]
-        found = {(m.lux, m.alpha_factor, m.sigma_factor): m for m in STUDY.mismatch}
+        found = {(m.lux, m.alpha_factor, m.sigma_factor): m for m in STUDY.part("wrong_noise")}
         for axes, pair in zip(panels, (lambda f: (f, 1.0), lambda f: (1.0, f), lambda f: (f, f)), strict=True):
             assert set(labels(axes)) == {"3 lux", "25 lux"}
-            for line, band, lux in zip(lines(axes), axes.collections, (3.0, 25.0), strict=True):
+            for line, band, lux in zip(lines_of(axes), axes.collections, (3.0, 25.0), strict=True):
                 cells = [found[lux, *pair(f)] for f in FACTORS]
                 assert list(line.get_xdata()) == list(FACTORS)
                 assert list(line.get_ydata()) == [m.top1.value for m in cells]
@@ -140,7 +151,7 @@ class TestAccuracyOverFactor:
         assert [text.get_text() for text in panels[0].get_xticklabels()] == [f"×{f:g}" for f in FACTORS]
 
     def test_one_wrong_figure_has_one_panel(self, tmp_path: Path, drawn: list[Any]) -> None:
-        light_figures.accuracy_over_factor(TINY, tmp_path / "a.png")
+        lines.accuracy_over_factor(TINY, tmp_path / "a.png")
         assert [axes.get_title() for axes in drawn[0].axes] == ["conditioned: alpha wrong"]
 
 
@@ -149,11 +160,11 @@ class TestRiskOverCoverage:
         panels = figures["risk"].axes
         assert [axes.get_title() for axes in panels] == [f"{lux:g} lux" for lux in LIGHTS]
         for axes, lux in zip(panels, LIGHTS, strict=True):
-            curves = {curve.model: curve for curve in STUDY.selective if curve.lux == lux}
+            curves = {cell.model.name: cell.risk for cell in STUDY.part("light") if cell.lux == lux and cell.risk}
             assert set(labels(axes)) == set(curves)
-            ends = sorted((line.get_xdata()[-1], line.get_ydata()[-1]) for line in lines(axes))
+            ends = sorted((line.get_xdata()[-1], line.get_ydata()[-1]) for line in lines_of(axes))
             assert ends == sorted((1.0, curve.risk[-1]) for curve in curves.values())
-            for line in lines(axes):
+            for line in lines_of(axes):
                 assert line.get_xdata()[0] >= 0.05
                 points = set(zip(line.get_xdata(), line.get_ydata(), strict=True))
                 assert any(points <= set(zip(c.coverage, c.risk, strict=True)) for c in curves.values())
@@ -167,8 +178,7 @@ class TestRiskOverCoverage:
     def test_an_odd_number_of_lights(
         self, tmp_path: Path, drawn: list[Any], lights: tuple[float, ...], visible: list[bool]
     ) -> None:
-        curves = [curve for curve in SMALL.selective if curve.lux in lights]
-        light_figures.risk_over_coverage(SMALL.model_copy(update={"selective": curves}), tmp_path / "a.png")
+        lines.risk_over_coverage(with_risk_at(SMALL, lights), tmp_path / "a.png")
         assert [axes.get_visible() for axes in drawn[0].axes] == visible
         assert [bool(axes.xaxis.label.get_visible()) for axes in drawn[0].axes][-2:] == [True, True][-len(visible) :]
 
@@ -201,17 +211,57 @@ def test_the_same_study_gives_the_same_bytes_and_leaves_matplotlib_alone(tmp_pat
 @pytest.mark.parametrize(
     ("name", "changes", "message"),
     [
-        ("light", {"cells": []}, "study must hold at least one cell to draw; found none"),
+        ("light", {"cells": []}, "study must hold at least one model over light to draw; found none"),
         (
             "gap",
-            {"cells": [c for c in SMALL.cells if c.kind == "specialist"]},
+            {"cells": [c for c in SMALL.part("light") if c.model.kind == "specialist"]},
             "must compare a model with a specialist",
         ),
-        ("factor", {"mismatch": []}, "study must hold a mismatch to draw; found none"),
-        ("risk", {"selective": []}, "study must hold curves of risk over coverage to draw; found none"),
+        ("factor", {"cells": SMALL.part("light")}, "study must hold models told wrong noise to draw; found none"),
+        (
+            "risk",
+            {"cells": with_risk_at(SMALL, ()).cells},
+            "must hold curves of risk over coverage to draw; found none",
+        ),
     ],
 )
 def test_what_cannot_be_drawn_is_refused(tmp_path: Path, name: str, changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         DRAW[name](SMALL.model_copy(update=changes), tmp_path / "x.png")
     assert not list(tmp_path.iterdir())
+
+
+def test_raises_without_a_grid(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="must hold a grid to draw; found none"):
+        lines.accuracy_over_grid(synthetic_study(), tmp_path / "x.png")
+    assert not list(tmp_path.iterdir())
+
+
+class TestAccuracyOverGrid:
+    def test_lines_go_through_the_grids_points(self, tmp_path: Path, drawn: list[Any]) -> None:
+        cells = synthetic_grid()
+        lines.accuracy_over_grid(synthetic_study(grid=list(reversed(synthetic_grid()))), tmp_path / "l.png")
+        axes = drawn[0].axes[0]
+        assert axes.get_xscale() == "log"
+        assert [text.get_text() for text in axes.get_xticklabels()] == ["3", "6", "12", "24", "48", "96", "none"]
+        whole = [line for line in axes.lines if line.get_linestyle() == "-" and line.get_marker() == "None"]
+        dotted = [line for line in axes.lines if line.get_linestyle() == ":"]
+        for line, tail, place in zip(whole, dotted, ("periphery", "offaxis", "center", None), strict=True):
+            mine = [cell for cell in cells if cell.position == place]
+            assert line.get_ydata().tolist() == [cell.top1.value for cell in mine if cell.lux]
+            lux = np.array([cell.lux for cell in mine if cell.lux])
+            assert np.all(np.abs(line.get_xdata() / lux - 1) < 0.06)
+            assert tail.get_ydata().tolist() == [mine[-2].top1.value, mine[-1].top1.value]
+            assert tail.get_xdata()[1] > 1.5 * 96
+        spans = sorted(tuple(s[:, 1]) for part in axes.collections for s in part.get_segments())
+        assert np.allclose(spans, sorted((cell.top1.low, cell.top1.high) for cell in cells))
+        assert set(labels(axes)) == {"periphery", "off-axis", "center", "no blur"}
+        colors = np.array([to_rgb(line.get_color()) for line in whole])
+        assert len({tuple(color) for color in rgb_to_hsv(colors)}) == 4
+
+    @pytest.mark.parametrize("keep", [[None], [6.0], [3.0, 6.0]])
+    def test_a_grid_of_few_light_levels(self, tmp_path: Path, drawn: list[Any], keep: list[float | None]) -> None:
+        cells = [cell for cell in synthetic_grid() if cell.lux in keep]
+        lines.accuracy_over_grid(synthetic_study(grid=cells), tmp_path / "l.png")
+        ticks = [text.get_text() for text in drawn[0].axes[0].get_xticklabels()]
+        assert ticks == ["none" if lux is None else f"{lux:g}" for lux in keep]

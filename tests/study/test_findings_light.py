@@ -6,42 +6,31 @@ from typing import Any
 
 import pytest
 import torch
-from light_synthetic import FACTORS, synthetic_light
 
 from dirtypixels.study import statistics
-from dirtypixels.study.light_findings import light_findings
-from dirtypixels.study.light_results import TRUE_NOISE, LightCell, LightStudy
+from dirtypixels.study.findings import light_findings
+from dirtypixels.study.results import Study
+from tests.study.synthetic import FACTORS, fraction, light_cell, light_model, synthetic_light, told
 
 COUNT = 1000
-HOMES = (3.0, 25.0)
+HOME = "specialist"
 
 
 def right(count: int) -> torch.Tensor:
     return torch.arange(COUNT) < count
 
 
-def study(conditioned: dict[float, int], specialists: dict[float, dict[float, int]], **changes: Any) -> LightStudy:
+def study(conditioned: dict[float, int], specialists: dict[float, dict[float, int]], **changes: Any) -> Study:
     """A study from counts of right answers: of the conditioned model by light, of each specialist by light."""
     cells = []
     for lux, count in conditioned.items():
         home = specialists.get(lux, {}).get(lux)
-        gap = None if home is None else statistics.paired_difference(right(count), right(home), f"for {lux:g}")
-        cells.append(
-            LightCell(
-                model="conditioned", kind="conditioned", trained_lux=(2.0, 200.0), judged_lux=lux, count=COUNT,
-                top1=statistics.wilson(count, COUNT), difference=gap, seconds_per_image=0.1, passes=1,
-            )
-        )  # fmt: skip
+        gap = None if home is None else statistics.paired_difference(right(count), right(home), f"{HOME} {lux:g} lux")
+        cells.append(light_cell("conditioned", lux, COUNT, count, [gap] if gap else [], seconds_per_image=0.1))
     for own, counts in specialists.items():
         for lux, count in counts.items():
-            cells.append(
-                LightCell(
-                    model=f"for {own:g}", kind="specialist", trained_lux=own, judged_lux=lux, count=COUNT,
-                    top1=statistics.wilson(count, COUNT), difference=None, seconds_per_image=0.1, passes=1,
-                )
-            )  # fmt: skip
-    empty: dict[str, object] = {"cells": cells, "mismatch": [], "selective": []}
-    return synthetic_light(count=10, lights=(), **{**empty, **changes})
+            cells.append(light_cell(f"specialist {own:g} lux", lux, COUNT, count, seconds_per_image=0.1))
+    return synthetic_light(count=10, lights=(), **{"cells": cells, **changes})
 
 
 MET = study({3.0: 710, 25.0: 880}, {3.0: {3.0: 705, 25.0: 820}, 25.0: {3.0: 550, 25.0: 890}})
@@ -58,8 +47,9 @@ class TestGoal:
         assert "too far" not in home
         assert "the whole interval is within for 1 of 2" in home
         assert elsewhere == (
-            "Elsewhere it is ahead of the specialist in 2 of 2 comparisons, from +6.0 points at 25 lux against for 3 "
-            "to +16.0 points at 3 lux against for 25; in 2 of them the 95 % intervals do not touch."
+            "Elsewhere it is ahead of the specialist in 2 of 2 comparisons, from +6.0 points at 25 lux against "
+            "specialist 3 lux to +16.0 points at 3 lux against specialist 25 lux; in 2 of them the 95 % intervals "
+            "do not touch."
         )
         assert goal == (
             "The goal, within 1 point of each specialist at its light, and ahead of it elsewhere, is met by the "
@@ -78,7 +68,8 @@ class TestGoal:
         assert "ahead of the specialist in 2 of 4 comparisons" in found[1]
         # Equal is not ahead, and the widest loss comes first.
         assert found[1].endswith(
-            "It is behind or level there: −2.0 points at 2 lux against for 3 and +0.0 points at 2 lux against for 25."
+            "It is behind or level there: −2.0 points at 2 lux against specialist 3 lux and +0.0 points at 2 lux "
+            "against specialist 25 lux."
         )
         assert "is not met" in found[2]
 
@@ -91,28 +82,24 @@ class TestGoal:
             "Elsewhere it is ahead of the specialist in 0 of 2 comparisons. It is behind or level there:"
         )
 
-    def test_one_specialist_judged_at_home_only(self) -> None:
+    def test_one_specialist_evaluated_at_home_only(self) -> None:
         found = light_findings(study({3.0: 700}, {3.0: {3.0: 705}}))
         assert "within 1 point of the one specialist: −0.5" in found[0]
-        assert found[1] == "No specialist was judged at another light than its own."
+        assert found[1] == "No specialist was evaluated at another light than its own."
         assert len(found) == 2
 
     def test_what_is_not_there_is_said_to_be_missing(self) -> None:
         assert light_findings(study({2.0: 600}, {3.0: {3.0: 705}})) == [
-            "The conditioned model was judged at no light level that has a specialist."
+            "The conditioned model was evaluated at no light level that has a specialist."
         ]
         assert light_findings(study({}, {3.0: {3.0: 705}})) == ["The study holds no conditioned model."]
 
 
 class TestOthers:
     def test_the_ensemble_with_its_cost(self) -> None:
-        cells = [
-            LightCell(
-                model="ensemble", kind="ensemble", trained_lux=(3.0, 25.0), judged_lux=lux, count=COUNT,
-                top1=statistics.wilson(count, COUNT), difference=None, seconds_per_image=0.2, passes=2,
-            )
-            for lux, count in ((3.0, 690), (25.0, 900))
-        ]  # fmt: skip
+        ensemble = light_model("ensemble").model_copy(update={"networks": 2})
+        counts = {3.0: 690, 25.0: 900}
+        cells = [light_cell(ensemble, lux, COUNT, count, seconds_per_image=0.2) for lux, count in counts.items()]
         found = light_findings(MET.model_copy(update={"cells": [*MET.cells, *cells]}))
         assert found[3] == (
             "The conditioned model (1 network, 0.1 s a photograph) gives +0.0 points against ensemble (2 networks, "
@@ -125,26 +112,17 @@ class TestOthers:
         assert [other for other in others for text in found if f"against {other} (" in text] == list(others)
 
 
-class TestMismatches:
-    def mismatched(self, losses: dict[tuple[float, float], int]) -> list[str]:
+class TestWrongNoise:
+    def losing(self, losses: dict[tuple[float, float], int]) -> list[str]:
         """The sentences of a study in which factors cost so many of COUNT photographs."""
-        from dirtypixels.study.light_results import Mismatch
-
-        truth = right(800)
-        cells = [
-            Mismatch(
-                model="conditioned", lux=3.0, alpha_factor=a, sigma_factor=s, count=COUNT,
-                top1=statistics.wilson(800 - lost, COUNT),
-                difference=None if a == s == 1 else statistics.paired_difference(right(800 - lost), truth, TRUE_NOISE),
-            )
-            for (a, s), lost in losses.items()
-        ]  # fmt: skip
-        return [text for text in light_findings(MET.model_copy(update={"mismatch": cells})) if "while told" in text]
+        cells = [told(a, s, 3.0, right(800 - lost), right(800)) for (a, s), lost in losses.items()]
+        found = light_findings(MET.model_copy(update={"cells": [*MET.cells, *cells]}))
+        return [text for text in found if "while told" in text]
 
     def test_how_far_the_factors_may_go(self) -> None:
         costs = {0.25: 60, 0.5: 10, 0.71: 2, 1.41: 3, 2.0: 11, 4.0: 5}
         losses = {(1.0, 1.0): 0} | {(f, 1.0): cost for f, cost in costs.items()}
-        (found,) = self.mismatched(losses)
+        (found,) = self.losing(losses)
         # At x4 little is lost again, but the way there leads through x2.
         assert found.startswith(
             "At 3 lux the conditioned model loses at most 1 point while told alpha between ×0.5 and ×1.41"
@@ -155,7 +133,7 @@ class TestMismatches:
 
     def test_alpha_sigma_and_both(self) -> None:
         losses = {(1.0, 1.0): 0, (4.0, 1.0): 50, (1.0, 4.0): 5, (4.0, 4.0): 80, (2.0, 2.0): 1, (2.0, 0.5): 700}
-        (found,) = self.mismatched(losses)
+        (found,) = self.losing(losses)
         assert "alpha between ×1 and ×1 (" in found
         assert "; sigma between ×1 and ×4 (" in found
         assert "; both between ×1 and ×2 (" in found
@@ -169,8 +147,13 @@ class TestMismatches:
 class TestConfidence:
     def test_means_before_and_after_temperature(self) -> None:
         cells = [
-            cell.model_copy(update={"calibration_error": 0.1 + cell.judged_lux / 100, "calibration_error_after": 0.02})
-            if cell.kind == "conditioned"
+            cell.model_copy(
+                update={
+                    "metrics": cell.metrics
+                    | {"calibration_error": fraction(0.1 + (cell.lux or 0) / 100), "calibrated_error": fraction(0.02)}
+                }
+            )
+            if cell.model.kind == "conditioned"
             else cell
             for cell in MET.cells
         ]
@@ -182,8 +165,8 @@ class TestConfidence:
     def test_areas_from_the_best_to_the_worst(self) -> None:
         found = light_findings(LARGE)[-1]
         means = {
-            model: sum(curve.area for curve in LARGE.selective if curve.model == model) / 8
-            for model in {curve.model for curve in LARGE.selective}
+            model: sum(c.metrics["risk_area"].value for c in LARGE.part("light") if c.model.name == model) / 8
+            for model in {cell.model.name for cell in LARGE.part("light")}
         }
         ordered = sorted(means, key=lambda model: means[model])
         places = [found.index(f"{model} {100 * means[model]:.1f} %") for model in ordered]
@@ -195,12 +178,12 @@ class TestConfidence:
 def test_the_sentences_agree_with_the_cells(gap: float) -> None:
     made = synthetic_light(count=800, gap=gap)
     sentences = light_findings(made)
-    ours = {cell.judged_lux: cell for cell in made.cells if cell.model == "conditioned"}
+    ours = {cell.lux: cell for cell in made.part("light") if cell.model.kind == "conditioned"}
     losses = [-cell.difference.value for cell in ours.values() if cell.difference]
     away = [
-        ours[cell.judged_lux].top1.value - cell.top1.value
-        for cell in made.cells
-        if cell.kind == "specialist" and not cell.is_at_home
+        ours[cell.lux].top1.value - cell.top1.value
+        for cell in made.part("light")
+        if cell.model.kind == "specialist" and not cell.is_at_home
     ]
     met = max(losses) <= 0.01 and min(away) > 0
     assert (", is met by" in sentences[2]) == met

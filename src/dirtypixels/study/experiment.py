@@ -1,12 +1,12 @@
-"""What a study needs before it can judge: photographs, captures, units and models, each made once."""
+"""A study's folder and what is trained in it: photographs, captures, units and models, each made once."""
 
 from __future__ import annotations
 
 import json
-import logging
 import math
 import os
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,24 +17,29 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import Tensor, nn
 
 from dirtypixels.camera import Camera, in_frame, linear_scene, realization
-from dirtypixels.data import Captures, PhotoSet, log_uniform, natural_patches
+from dirtypixels.data import (
+    Captures,
+    FolderPhotos,
+    InMemory,
+    Photo,
+    PhotoSet,
+    RoadSigns,
+    log_uniform,
+    natural_patches,
+)  # fmt: skip
 from dirtypixels.deploy import ModelCard, load_model, save_model
 from dirtypixels.deploy.units import build_unit
 from dirtypixels.files import write_text
 from dirtypixels.observation import Observation
-from dirtypixels.recipe import Condition, Deblur, FineTuning, Recipe, Situation, Unit
+from dirtypixels.recipe import AnyCondition, Condition, Deblur, FineTuning, Recipe, Unit
 from dirtypixels.restore import Deblurrer, Denoiser
 from dirtypixels.study.figures import pretraining_curve
-from dirtypixels.study.photographs import Part, Photographs
-from dirtypixels.tasks import JointModel, classifier, imagenet_indices
+from dirtypixels.study.results import Model
+from dirtypixels.tasks import JointModel, class_names, classifier, imagenet_indices
 from dirtypixels.train import finetune, pretrain
 
-logger = logging.getLogger(__name__)
 
-Curve = list[tuple[int, float]]
-
-
-class Workshop(Photographs):
+class Experiment:
     """A study's folder and everything trained in it; what is there already is used, what is missing is made.
 
     Args:
@@ -47,8 +52,7 @@ class Workshop(Photographs):
     """
 
     def __init__(self, recipe: Recipe, folder: str | Path, console: Console | None = None) -> None:
-        super().__init__(recipe)
-        self.folder, self.console = Path(folder), console
+        self.recipe, self.folder, self.console = recipe, Path(folder), console
         self.camera = Camera.load(recipe.camera)
         self.device = torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
         self._check_owner()
@@ -65,9 +69,72 @@ class Workshop(Photographs):
         )  # fmt: skip
         return Progress(*columns, console=self.console or Console(quiet=True), transient=False)
 
+    @cached_property
+    def training_photos(self) -> PhotoSet:
+        data = self.recipe.data
+        if data.kind == "signs":
+            assert data.train is not None
+            return self._kept(RoadSigns("train", data.train, data.size, self.recipe.seed))
+        assert data.root is not None
+        return self._kept(FolderPhotos(data.root, "train", data.size, count=data.train, seed=self.recipe.seed))
+
+    @cached_property
+    def evaluated_photos(self) -> PhotoSet:
+        data, seed = self.recipe.data, self.recipe.seed
+        held_out = data.evaluate_on == "held_out"
+        if data.kind == "signs":
+            assert data.train is not None
+            assert data.test is not None
+            if held_out:
+                return self._kept(
+                    Subset(RoadSigns("train", data.train + data.test, data.size, seed), data.train, data.test)
+                )
+            return self._kept(RoadSigns("test", data.test, data.size, seed))
+        assert data.root is not None
+        first = (data.train or 0) if held_out else 0
+        split = "train" if held_out else "val"
+        photos = FolderPhotos(data.root, split, data.size, first=first, count=data.test, seed=seed)
+        trained, found = self.training_photos.classes, photos.classes
+        if trained != found:
+            # Labels count the folders, so that one more or less would give every class after it another number.
+            raise ValueError(
+                f"data.root must hold the same classes in 'train' and {split!r}; found only in one of them: "
+                f"{sorted(set(trained) ^ set(found))}"
+            )
+        return self._kept(photos)
+
+    @cached_property
+    def held_out_photos(self) -> PhotoSet:
+        """Training photographs that no training uses and nothing is evaluated on, to calibrate confidence."""
+        data, light, seed = self.recipe.data, self.recipe.light, self.recipe.seed
+        assert light is not None
+        assert data.train is not None
+        first = data.train + ((data.test or 0) if data.evaluate_on == "held_out" else 0)
+        if data.kind == "signs":
+            return self._kept(
+                Subset(RoadSigns("train", first + light.held_out, data.size, seed), first, light.held_out)
+            )
+        assert data.root is not None
+        return self._kept(FolderPhotos(data.root, "train", data.size, first=first, count=light.held_out, seed=seed))
+
+    def _kept(self, photos: PhotoSet) -> PhotoSet:
+        return InMemory(photos) if self.recipe.data.memory else photos
+
+    def data_summary(self) -> dict[str, JsonValue]:
+        """What the photographs are, for the record."""
+        data = self.recipe.data
+        return {
+            "kind": data.kind,
+            "size": data.size,
+            "training photographs": len(self.training_photos),
+            "evaluated photographs": len(self.evaluated_photos),
+            "evaluated on": data.evaluate_on,
+            "classes": list(class_names(self.training_photos.classes)),
+        }
+
     def captures(
         self,
-        condition: Situation,
+        condition: AnyCondition,
         *,
         training: bool = False,
         flip: bool = False,
@@ -76,9 +143,9 @@ class Workshop(Photographs):
     ) -> Captures:
         """The study's photographs, or others, in one condition; `limit` keeps the first few only."""
         if photos is None:
-            photos = self.training_photos if training else self.judged_photos
+            photos = self.training_photos if training else self.evaluated_photos
         return Captures(
-            photos if limit is None else Part(photos, 0, min(limit, len(photos))),
+            photos if limit is None else Subset(photos, 0, min(limit, len(photos))),
             self.camera,
             condition.lux,
             self.recipe.seed,
@@ -88,27 +155,31 @@ class Workshop(Photographs):
             flip=flip,
         )
 
-    def unit(self, condition: Situation, features: int | None = None) -> Denoiser | Deblurrer:
+    def unit(
+        self, condition: AnyCondition, name: str | None = None, features: int | None = None
+    ) -> Denoiser | Deblurrer:
         """The low-level unit, pretrained for a condition: one that deblurs where the condition has a position.
 
-        `features` in place of the recipe's makes another unit, conditioned on the noise.
+        Args:
+            condition: a condition, or a range of light.
+            name: of the recipe's units; None for the only one.
+            features: in place of the recipe's make another unit, conditioned on the noise.
         """
-        described = self._described(condition, features)
-        name = condition.name if features is None else f"{condition.name}-conditioned"
+        described = self._described(condition, name, features)
         unit = build_unit(described)
-        file = self.folder / "units" / f"{name}.pt"
+        file = self.unit_file(condition, name, features)
         finished = file.with_suffix(".json")
         recipe = self.recipe.pretraining
         if not finished.is_file():
             torch.manual_seed(self.recipe.seed)
             unit = build_unit(described)
-            light, captured = self._patches(condition)
+            light, captured = self._patches(condition, gray=described.color == "shared")
             self.claim()
             with self.progress("iterations") as bar:
-                task = bar.add_task(f"unit, {name}: L-BFGS", total=recipe.iterations)
+                task = bar.add_task(f"unit, {file.stem}: L-BFGS", total=recipe.iterations)
 
                 def report(iteration: int, psnr: float) -> None:
-                    text = f"unit, {name}: L-BFGS, {psnr:.2f} dB"
+                    text = f"unit, {file.stem}: L-BFGS, {psnr:.2f} dB"
                     bar.update(task, completed=iteration, description=text)
 
                 on_device = unit.to(self.device), light.to(self.device), captured.to(self.device)
@@ -119,12 +190,20 @@ class Workshop(Photographs):
         unit.load_state_dict(state["unit"])
         return unit.cpu()
 
-    def _described(self, condition: Situation, features: int | None = None) -> Unit | Deblur:
-        described = self.recipe.unit_for(condition)
+    def unit_file(self, condition: AnyCondition, name: str | None = None, features: int | None = None) -> Path:
+        """Where a unit is kept, with its curve next to it as .json and .png; the .json says that it is finished."""
+        parts = (condition.name, None if features is None else "conditioned", name)
+        return self.folder / "units" / f"{'-'.join(part for part in parts if part)}.pt"
+
+    def _described(self, condition: AnyCondition, name: str | None, features: int | None) -> Unit | Deblur:
+        described = self.recipe.units_for(condition)[name]
         return described if features is None else described.model_copy(update={"features": features})
 
-    def _patches(self, condition: Situation) -> tuple[Tensor, Observation]:
-        """What a unit is pretrained on: light, and captures of it. Beyond a blurred patch the picture goes on."""
+    def _patches(self, condition: AnyCondition, gray: bool) -> tuple[Tensor, Observation]:
+        """What a unit is pretrained on: light, and captures of it. Beyond a blurred patch the picture goes on.
+
+        gray: the channels one by one, for a unit that has the same weights for all.
+        """
         recipe, seed = self.recipe.pretraining, self.recipe.seed
         generator = realization(seed, f"pretraining/{condition.name}")
         if condition.position is None:
@@ -133,7 +212,6 @@ class Workshop(Photographs):
             height, width = self.camera.psf(condition.position).shape[-2:]
             count, size, margins = recipe.blur_patches, recipe.blur_size, (height // 2, width // 2)
         whole = size + 2 * max(margins)
-        gray = self._described(condition).color == "shared"  # the channels one by one, all with the same weights
         patches = natural_patches(count, whole, gray=gray, folder=recipe.folder, reduce=recipe.reduce, seed=seed)
         extra = [max(margins) - m for m in margins]
         patches = patches[..., extra[0] : whole - extra[0], extra[1] : whole - extra[1]]
@@ -149,9 +227,9 @@ class Workshop(Photographs):
         light = linear_scene(patches, self.recipe.transfer)
         return in_frame(light, captured.signal), captured
 
-    def curve(self, condition: Situation) -> Curve:
+    def curve(self, condition: AnyCondition, name: str | None = None) -> list[tuple[int, float]]:
         """PSNR over the iterations of a unit's pretraining."""
-        found = json.loads((self.folder / "units" / f"{condition.name}.json").read_text(encoding="utf-8"))
+        found = json.loads(self.unit_file(condition, name).with_suffix(".json").read_text(encoding="utf-8"))
         return [(int(i), float(p)) for i, p in found["curve"]]
 
     def pretrained(self) -> JointModel:
@@ -161,12 +239,14 @@ class Workshop(Photographs):
             return self._bare().eval()
         return self._trained("pretrained", Condition(name="clean", lux=None), recipe.clean_training, self._bare)
 
-    def finetuned(self, condition: Situation) -> JointModel:
+    def finetuned(self, condition: AnyCondition) -> JointModel:
         """The classifier, trained on the condition's captures."""
         return self._trained(f"{condition.name}-finetuned", condition, self.recipe.finetuning, self.pretrained)
 
-    def joint(self, condition: Situation, features: int | None = None, rounds: int = 1) -> JointModel:
-        """The pretrained unit and the classifier, trained together on the condition's captures; features as `unit`.
+    def joint(
+        self, condition: AnyCondition, unit: str | None = None, features: int | None = None, rounds: int = 1
+    ) -> JointModel:
+        """The pretrained unit and the classifier, trained together on the condition's captures; arguments as `unit`.
 
         Further rounds train on, each with the whole schedule once more and with new noise (warm restarts, Loshchilov
         and Hutter 2017).
@@ -175,18 +255,17 @@ class Workshop(Photographs):
 
         def start() -> JointModel:
             if rounds > 1:
-                return self.joint(condition, features, rounds - 1)
-            return JointModel(self.unit(condition, features), self.pretrained().head)
+                return self.joint(condition, unit, features, rounds - 1)
+            return JointModel(self.unit(condition, unit, features), self.pretrained().head)
 
-        kind = "joint" if features is None else "conditioned"
-        name = f"{condition.name}-{kind}" + (f"-{rounds}-rounds" if rounds > 1 else "")
-        described = self._described(condition, features)
+        name = Model.trained("joint", condition, unit, features is not None, rounds).folder
+        described = self._described(condition, unit, features)
         return self._trained(name, condition, recipe, start, described, (rounds - 1) * recipe.epochs)
 
     def _trained(
         self,
         name: str,
-        condition: Situation,
+        condition: AnyCondition,
         recipe: FineTuning,
         start: Callable[[], JointModel],
         unit: Unit | Deblur | None = None,
@@ -280,3 +359,16 @@ def _differences(found: object, mine: object, key: str = "") -> list[str]:
         keys = dict.fromkeys([*found, *mine])
         return [d for k in keys for d in _differences(found.get(k), mine.get(k), f"{key}.{k}" if key else k)]
     return [] if found == mine else [f"{key} is {found!r} there and {mine!r} here"]
+
+
+class Subset:
+    """Some photographs of a data set: `count` of them, from index `first` on."""
+
+    def __init__(self, photos: PhotoSet, first: int, count: int) -> None:
+        self.classes, self._photos, self._first, self._count = photos.classes, photos, first, count
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, index: int) -> Photo:
+        return self._photos[index + self._first]

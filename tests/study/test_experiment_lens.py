@@ -1,4 +1,4 @@
-"""What the workshop makes for conditions with a lens: patches, units that deblur, joint models."""
+"""What an experiment makes for conditions with a lens: patches, units that deblur, joint models."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dirtypixels.blur import Blur
 from dirtypixels.deploy import load_model
 from dirtypixels.recipe import Condition, Recipe
 from dirtypixels.restore import Deblurrer, Denoiser
-from dirtypixels.study.workshop import Workshop
+from dirtypixels.study.experiment import Experiment
 
 BLURRED = Condition(name="50lux+offaxis", lux=50, position="offaxis")
 RECIPE = Recipe.model_validate(
@@ -29,13 +29,13 @@ RECIPE = Recipe.model_validate(
 
 
 @pytest.fixture(scope="module")
-def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
-    return Workshop(RECIPE, tmp_path_factory.mktemp("studies") / "lens")
+def experiment(tmp_path_factory: pytest.TempPathFactory) -> Experiment:
+    return Experiment(RECIPE, tmp_path_factory.mktemp("studies") / "lens")
 
 
-def test_patches_lie_where_their_captures_do(workshop: Workshop) -> None:
+def test_patches_lie_where_their_captures_do(experiment: Experiment) -> None:
     """In bright light a capture is the blurred picture, and nowhere fits it better than in its own place."""
-    light, captured = workshop._patches(Condition(name="bright+offaxis", lux=5000, position="offaxis"))
+    light, captured = experiment._patches(Condition(name="bright+offaxis", lux=5000, position="offaxis"), gray=False)
     assert light.shape == captured.signal.shape == (3, 3, 24, 24)
     assert captured.psf is not None
     blurred = Blur(captured.psf, "mirror").forward(light)
@@ -49,42 +49,42 @@ def test_patches_lie_where_their_captures_do(workshop: Workshop) -> None:
     assert min(errors, key=errors.__getitem__) == (0, 0)
 
 
-def test_a_lens_without_noise_has_patches_too(workshop: Workshop) -> None:
-    light, captured = workshop._patches(Condition.of(None, "offaxis"))
+def test_a_lens_without_noise_has_patches_too(experiment: Experiment) -> None:
+    light, captured = experiment._patches(Condition.of(None, "offaxis"), gray=False)
     assert light.shape == captured.signal.shape
     assert float(captured.alpha.max()) == float(captured.sigma.max()) == 0
 
 
-def test_the_unit_fits_the_condition(workshop: Workshop) -> None:
-    unit = workshop.unit(BLURRED)
+def test_the_unit_fits_the_condition(experiment: Experiment) -> None:
+    unit = experiment.unit(BLURRED)
     assert isinstance(unit, Deblurrer)
     assert (unit.weighting, unit.solver.color) == ("pixel", "merged")
-    assert isinstance(workshop.unit(RECIPE.conditions[1]), Denoiser)
-    curve = workshop.curve(BLURRED)
+    assert isinstance(experiment.unit(RECIPE.conditions[1]), Denoiser)
+    curve = experiment.curve(BLURRED)
     assert curve[-1][1] > curve[0][1]
-    again = Workshop(RECIPE, workshop.folder).unit(BLURRED)
+    again = Experiment(RECIPE, experiment.folder).unit(BLURRED)
     assert all(torch.equal(again.state_dict()[name], value) for name, value in unit.state_dict().items())
 
 
-def test_the_joint_model_deblurs_and_is_saved_with_its_position(workshop: Workshop) -> None:
-    model = workshop.joint(BLURRED)
+def test_the_joint_model_deblurs_and_is_saved_with_its_position(experiment: Experiment) -> None:
+    model = experiment.joint(BLURRED)
     assert isinstance(model.unit, Deblurrer)
-    before = workshop.unit(BLURRED).state_dict()
+    before = experiment.unit(BLURRED).state_dict()
     assert any(not torch.equal(value, before[name]) for name, value in model.unit.state_dict().items())
-    found, card = load_model(workshop.folder / "models" / f"{BLURRED.name}-joint")
+    found, card = load_model(experiment.folder / "models" / f"{BLURRED.name}-joint")
     assert (card.position, card.unit) == ("offaxis", RECIPE.deblur)
-    observation = workshop.captures(BLURRED, training=False)[0].observation
+    observation = experiment.captures(BLURRED, training=False)[0].observation
     with torch.inference_mode():
         assert torch.equal(found(observation), model(observation))
 
 
-def test_captures_go_through_the_lens(workshop: Workshop) -> None:
-    observation = workshop.captures(BLURRED, training=False)[0].observation
-    torch.testing.assert_close(observation.psf, workshop.camera.psf("offaxis")[None])
+def test_captures_go_through_the_lens(experiment: Experiment) -> None:
+    observation = experiment.captures(BLURRED, training=False)[0].observation
+    torch.testing.assert_close(observation.psf, experiment.camera.psf("offaxis")[None])
 
 
-def test_the_position_decides_whose_folder_it_is(workshop: Workshop) -> None:
-    workshop.claim()
+def test_the_position_decides_whose_folder_it_is(experiment: Experiment) -> None:
+    experiment.claim()
     moved = {**RECIPE.model_dump(), "conditions": [{**BLURRED.model_dump(), "position": "periphery"}]}
     with pytest.raises(ValueError, match="another recipe"):
-        Workshop(Recipe.model_validate(moved), Path(workshop.folder))
+        Experiment(Recipe.model_validate(moved), Path(experiment.folder))

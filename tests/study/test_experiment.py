@@ -1,4 +1,4 @@
-"""The workshop: photographs as the recipe says, units and models made once, and folders that belong to one recipe."""
+"""The experiment: photographs as the recipe says, units and models made once, and folders that belong to one recipe."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from PIL import Image
 
 from dirtypixels.data import InMemory, RoadSigns
 from dirtypixels.recipe import Condition, Recipe
-from dirtypixels.study.workshop import Workshop
+from dirtypixels.study.experiment import Experiment
 from dirtypixels.tasks import JointModel
 from dirtypixels.train.finetune import TaskTraining
 
@@ -61,7 +61,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """4 photographs for training and 2 for judging in each of three classes."""
+    """4 photographs for training and 2 to evaluate on in each of three classes."""
     for split, count in (("train", 4), ("val", 2)):
         for name in ("n01440764", "n02102040", "n02979186"):
             (tmp_path / "photos" / split / name).mkdir(parents=True)
@@ -73,69 +73,69 @@ def root(tmp_path: Path) -> Path:
 
 class TestPhotographs:
     def test_signs(self, folder: Path) -> None:
-        workshop = Workshop(recipe(), folder)
-        assert keys(workshop.training_photos) == [f"signs/train/{i:06d}" for i in range(24)]
-        assert keys(workshop.judged_photos) == [f"signs/test/{i:06d}" for i in range(6)]
+        experiment = Experiment(recipe(), folder)
+        assert keys(experiment.training_photos) == [f"signs/train/{i:06d}" for i in range(24)]
+        assert keys(experiment.evaluated_photos) == [f"signs/test/{i:06d}" for i in range(6)]
 
     def test_held_out_signs_are_training_signs_that_no_training_uses(self, folder: Path) -> None:
-        workshop = Workshop(recipe(**of_signs(judge="held_out")), folder)
-        assert keys(workshop.judged_photos) == [f"signs/train/{i:06d}" for i in range(24, 30)]
-        assert keys(workshop.training_photos) == [f"signs/train/{i:06d}" for i in range(24)]
+        experiment = Experiment(recipe(**of_signs(evaluate_on="held_out")), folder)
+        assert keys(experiment.evaluated_photos) == [f"signs/train/{i:06d}" for i in range(24, 30)]
+        assert keys(experiment.training_photos) == [f"signs/train/{i:06d}" for i in range(24)]
 
     def test_folders(self, folder: Path, root: Path) -> None:
-        workshop = Workshop(recipe(data={"kind": "folder", "root": root, "size": 16, "train": 7}), folder)
-        assert len(workshop.training_photos) == 7
-        assert len(workshop.judged_photos) == 6
-        assert {key.split("/")[0] for key in keys(workshop.judged_photos)} == {"val"}
-        assert workshop.training_photos[0].scene.shape == (3, 16, 16)
+        experiment = Experiment(recipe(data={"kind": "folder", "root": root, "size": 16, "train": 7}), folder)
+        assert len(experiment.training_photos) == 7
+        assert len(experiment.evaluated_photos) == 6
+        assert {key.split("/")[0] for key in keys(experiment.evaluated_photos)} == {"val"}
+        assert experiment.training_photos[0].scene.shape == (3, 16, 16)
 
     def test_held_out_photographs_of_a_folder(self, folder: Path, root: Path) -> None:
-        data = {"kind": "folder", "root": root, "size": 16, "train": 7, "test": 5, "judge": "held_out"}
-        workshop = Workshop(recipe(data=data), folder)
-        trained, judged = keys(workshop.training_photos), keys(workshop.judged_photos)
-        assert (len(trained), len(judged)) == (7, 5)
-        assert not set(trained) & set(judged)
-        assert all(key.startswith("train/") for key in judged)
+        data = {"kind": "folder", "root": root, "size": 16, "train": 7, "test": 5, "evaluate_on": "held_out"}
+        experiment = Experiment(recipe(data=data), folder)
+        trained, evaluated = keys(experiment.training_photos), keys(experiment.evaluated_photos)
+        assert (len(trained), len(evaluated)) == (7, 5)
+        assert not set(trained) & set(evaluated)
+        assert all(key.startswith("train/") for key in evaluated)
 
     @pytest.mark.parametrize("memory", [True, False])
     def test_memory(self, folder: Path, memory: bool) -> None:
-        assert isinstance(Workshop(recipe(**of_signs(memory=memory)), folder).training_photos, InMemory) == memory
+        assert isinstance(Experiment(recipe(**of_signs(memory=memory)), folder).training_photos, InMemory) == memory
 
     def test_classes_must_be_the_same_in_both_splits(self, folder: Path, root: Path) -> None:
         # A folder more would give the classes after it other labels.
         (root / "val" / "n01440764").rename(root / "val" / "n00000000")
-        workshop = Workshop(recipe(data={"kind": "folder", "root": root, "size": 16}), folder)
+        experiment = Experiment(recipe(data={"kind": "folder", "root": root, "size": 16}), folder)
         with pytest.raises(ValueError, match=r"same classes in 'train' and 'val'; .*\['n00000000', 'n01440764'\]"):
-            workshop.judged_photos  # noqa: B018
+            experiment.evaluated_photos  # noqa: B018
 
     def test_captures_of_some(self, folder: Path) -> None:
-        workshop = Workshop(recipe(), folder)
-        whole, few = workshop.captures(DARK, training=False), workshop.captures(DARK, training=False, limit=2)
+        experiment = Experiment(recipe(), folder)
+        whole, few = experiment.captures(DARK, training=False), experiment.captures(DARK, training=False, limit=2)
         assert (len(whole), len(few)) == (6, 2)
-        assert len(workshop.captures(DARK, training=False, limit=100)) == 6
+        assert len(experiment.captures(DARK, training=False, limit=100)) == 6
         assert torch.equal(whole[1].observation.signal, few[1].observation.signal)
 
     def test_captures_are_those_of_the_recipe(self, folder: Path) -> None:
-        workshop = Workshop(recipe(seed=4, transfer="srgb", camera="semco"), folder)
-        made = workshop.captures(DARK, training=True, flip=True)
+        experiment = Experiment(recipe(seed=4, transfer="srgb", camera="semco"), folder)
+        made = experiment.captures(DARK, training=True, flip=True)
         assert (made.seed, made.transfer, made.camera.name, made.lux) == (4, "srgb", "semco", 6.0)
         assert (made.training, made.flip) == (True, True)
-        assert workshop.captures(CLEAN, training=False).lux == float("inf")
+        assert experiment.captures(CLEAN, training=False).lux == float("inf")
 
 
 class TestOwnership:
     def test_a_folder_belongs_to_a_recipe_once_something_is_made_in_it(self, folder: Path) -> None:
-        Workshop(recipe(), folder)
+        Experiment(recipe(), folder)
         assert not folder.exists()
-        Workshop(recipe(seed=1), folder).claim()
+        Experiment(recipe(seed=1), folder).claim()
         assert json.loads((folder / "recipe.json").read_text()) == recipe(seed=1).model_dump(mode="json")
-        Workshop(recipe(seed=1), folder)
+        Experiment(recipe(seed=1), folder)
 
     def test_another_recipe_is_refused_with_the_keys_that_differ(self, folder: Path) -> None:
-        Workshop(recipe(), folder).claim()
+        Experiment(recipe(), folder).claim()
         changes = {"seed": 5, "finetuning": {**TINY["finetuning"], "rate": 0.5}, "clean_training": {"epochs": 2}}
         with pytest.raises(ValueError, match="holds a study of another recipe") as raised:
-            Workshop(recipe(**changes), folder)
+            Experiment(recipe(**changes), folder)
         message = str(raised.value)
         assert "seed is 0 there and 5 here" in message
         assert "finetuning.rate is 0.001 there and 0.5 here" in message
@@ -144,70 +144,70 @@ class TestOwnership:
         assert "camera" not in message
 
     def test_photographs_that_are_missing_leave_nothing_behind(self, folder: Path) -> None:
-        workshop = Workshop(recipe(data={"kind": "folder", "root": folder / "none", "size": 16}), folder)
+        experiment = Experiment(recipe(data={"kind": "folder", "root": folder / "none", "size": 16}), folder)
         with pytest.raises(FileNotFoundError, match=r"data\.root must hold a folder 'train'"):
-            workshop.finetuned(DARK)
+            experiment.finetuned(DARK)
         assert not folder.exists()
 
     def test_an_unknown_network_leaves_nothing_behind(self, folder: Path) -> None:
-        workshop = Workshop(recipe(head={"network": "efficientnet_lite99", "weights": None}), folder)
+        experiment = Experiment(recipe(head={"network": "efficientnet_lite99", "weights": None}), folder)
         with pytest.raises(ValueError, match="network of timm; found 'efficientnet_lite99'"):
-            workshop.finetuned(DARK)
+            experiment.finetuned(DARK)
         assert not folder.exists()
 
     def test_an_unknown_camera(self, folder: Path) -> None:
         with pytest.raises(ValueError, match="camera must be a bundled profile"):
-            Workshop(recipe(camera="none"), folder)
+            Experiment(recipe(camera="none"), folder)
 
 
 class TestHeads:
     def test_a_new_layer_has_the_data_sets_classes(self, folder: Path) -> None:
-        workshop = Workshop(recipe(), folder)
-        model = workshop.pretrained()
+        experiment = Experiment(recipe(), folder)
+        model = experiment.pretrained()
         assert model.unit is None
         with torch.inference_mode():
-            assert model(workshop.captures(DARK, training=False)[0].observation).shape == (1, CLASSES)
-        assert same(model, workshop.pretrained())
-        assert not same(model, Workshop(recipe(seed=1), folder).pretrained())
+            assert model(experiment.captures(DARK, training=False)[0].observation).shape == (1, CLASSES)
+        assert same(model, experiment.pretrained())
+        assert not same(model, Experiment(recipe(seed=1), folder).pretrained())
 
     def test_imagenets_classes_are_those_of_the_folders(self, folder: Path, root: Path) -> None:
         data = {"kind": "folder", "root": root, "size": 32}
         head = {"network": "test_efficientnet", "weights": None, "classes": "imagenet"}
-        model = Workshop(recipe(data=data, head=head), folder).pretrained()
+        model = Experiment(recipe(data=data, head=head), folder).pretrained()
         assert model.head.network.num_classes == 3  # type: ignore[union-attr]
         with pytest.raises(
             ValueError, match=r"wnids must be among ImageNet's 1000 WordNet identifiers.*speed limit 30"
         ):
-            Workshop(recipe(head=head), folder).pretrained()
+            Experiment(recipe(head=head), folder).pretrained()
 
     def test_all_classes_need_data_with_all_of_them(self, folder: Path) -> None:
         head = {"network": "test_efficientnet", "weights": None, "classes": "all"}
         with pytest.raises(
             ValueError, match=rf"head\.classes 'all' needs data with the 1000 classes .* found {CLASSES} classes"
         ):
-            Workshop(recipe(head=head), folder).pretrained()
+            Experiment(recipe(head=head), folder).pretrained()
 
 
 class TestUnits:
     def test_made_once_and_loaded_the_same(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        workshop = Workshop(recipe(), folder)
-        made = workshop.unit(DARK)
+        experiment = Experiment(recipe(), folder)
+        made = experiment.unit(DARK)
         assert sorted(p.name for p in (folder / "units").iterdir()) == ["6lux.json", "6lux.png", "6lux.pt"]
-        curve = workshop.curve(DARK)
+        curve = experiment.curve(DARK)
         assert [iteration for iteration, _ in curve] == [0, 10, 12]
         assert curve[-1][1] > curve[0][1]
 
         def never(*_: object, **__: object) -> None:
             raise AssertionError("pretrained twice")
 
-        monkeypatch.setattr("dirtypixels.study.workshop.pretrain", never)
-        assert same(Workshop(recipe(), folder).unit(DARK), made)
+        monkeypatch.setattr("dirtypixels.study.experiment.pretrain", never)
+        assert same(Experiment(recipe(), folder).unit(DARK), made)
 
     def test_it_depends_on_the_recipe_alone(self, folder: Path, tmp_path: Path) -> None:
-        made = Workshop(recipe(), folder).unit(DARK)
+        made = Experiment(recipe(), folder).unit(DARK)
         torch.manual_seed(77)
-        assert same(Workshop(recipe(), tmp_path / "b").unit(DARK), made)
-        assert not same(Workshop(recipe(seed=1), tmp_path / "c").unit(DARK), made)
+        assert same(Experiment(recipe(), tmp_path / "b").unit(DARK), made)
+        assert not same(Experiment(recipe(seed=1), tmp_path / "c").unit(DARK), made)
 
     def test_a_curve_that_could_not_be_drawn_is_drawn_the_next_time(
         self, folder: Path, monkeypatch: pytest.MonkeyPatch
@@ -216,16 +216,16 @@ class TestUnits:
             raise OSError(28, "No space left on device")
 
         with monkeypatch.context() as patch:
-            patch.setattr("dirtypixels.study.workshop.pretraining_curve", full)
+            patch.setattr("dirtypixels.study.experiment.pretraining_curve", full)
             with pytest.raises(OSError, match="No space left"):
-                Workshop(recipe(), folder).unit(DARK)
-        Workshop(recipe(), folder).unit(DARK)
+                Experiment(recipe(), folder).unit(DARK)
+        Experiment(recipe(), folder).unit(DARK)
         assert (folder / "units" / "6lux.png").is_file()
 
 
 class TestModels:
     def test_made_once_from_the_pretrained_parts(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        workshop = Workshop(recipe(clean_training={**TINY["finetuning"], "rate": 0.01}), folder)
+        experiment = Experiment(recipe(clean_training={**TINY["finetuning"], "rate": 0.01}), folder)
         started: list[tuple[bool, JointModel]] = []
 
         def watched(model: JointModel, *args: Any, **options: Any) -> None:
@@ -237,16 +237,16 @@ class TestModels:
         starts: dict[tuple[int, str], torch.Tensor] = {}
         from dirtypixels.train import finetune
 
-        monkeypatch.setattr("dirtypixels.study.workshop.finetune", watched)
-        joint, finetuned = workshop.joint(DARK), workshop.finetuned(DARK)
+        monkeypatch.setattr("dirtypixels.study.experiment.finetune", watched)
+        joint, finetuned = experiment.joint(DARK), experiment.finetuned(DARK)
         # Clean training first, whose head both go on from; the unit comes pretrained.
         assert [without_unit for without_unit, _ in started] == [True, False, True]
-        for name, value in workshop.pretrained().named_parameters():
+        for name, value in experiment.pretrained().named_parameters():
             assert torch.equal(starts[1, name], value)
             assert torch.equal(starts[2, name], value)
-        for name, value in workshop.unit(DARK).named_parameters():
+        for name, value in experiment.unit(DARK).named_parameters():
             assert torch.equal(starts[1, f"unit.{name}"], value)
-        again = Workshop(workshop.recipe, folder)
+        again = Experiment(experiment.recipe, folder)
         assert same(again.joint(DARK), joint)
         assert same(again.finetuned(DARK), finetuned)
         assert len(started) == 3
@@ -255,12 +255,12 @@ class TestModels:
         assert list((folder / "checkpoints").iterdir()) == []
 
     def test_the_card_says_what_it_was_made_for(self, folder: Path) -> None:
-        workshop = Workshop(recipe(transfer="srgb"), folder)
-        workshop.joint(DARK)
+        experiment = Experiment(recipe(transfer="srgb"), folder)
+        experiment.joint(DARK)
         card = json.loads((folder / "models" / "6lux-joint" / "model.json").read_text())
         assert (card["network"], card["camera"], card["lux"]) == ("test_efficientnet", "nexus-6p-rear", 6)
         assert (card["transfer"], card["image_size"], len(card["classes"])) == ("srgb", 32, CLASSES)
-        assert card["camera_hash"] == workshop.camera.hash
+        assert card["camera_hash"] == experiment.camera.hash
         assert card["unit"]["hidden"] == 4
         assert card["recipe"]["name"] == "tiny"
 
@@ -268,7 +268,7 @@ class TestModels:
         self, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         how = recipe(finetuning={**TINY["finetuning"], "epochs": 2})
-        whole = Workshop(how, tmp_path / "whole").joint(DARK)
+        whole = Experiment(how, tmp_path / "whole").joint(DARK)
         step, epochs = TaskTraining.training_step, []
 
         def watched(module: TaskTraining, *args: Any) -> torch.Tensor:
@@ -279,22 +279,22 @@ class TestModels:
 
         monkeypatch.setattr(TaskTraining, "training_step", watched)
         with pytest.raises(KeyError, match="stopped"):
-            Workshop(how, folder).joint(DARK)
+            Experiment(how, folder).joint(DARK)
         assert [p.name for p in (folder / "checkpoints").iterdir()] == ["6lux-joint.ckpt"]
         assert not (folder / "models").exists()
-        assert same(Workshop(how, folder).joint(DARK), whole)
+        assert same(Experiment(how, folder).joint(DARK), whole)
         assert epochs == [0, 0, 1, 1, 1, 1]
         assert list((folder / "checkpoints").iterdir()) == []
 
     def test_without_clean_training_the_classifier_is_used_as_it_comes(self, folder: Path) -> None:
-        Workshop(recipe(), folder).pretrained()
+        Experiment(recipe(), folder).pretrained()
         assert not folder.exists()
 
 
 @pytest.mark.parametrize("color", ["own", "merged"])
 def test_a_unit_that_sees_colors_is_pretrained_in_color(color: str, folder: Path) -> None:
-    made = Workshop(recipe(unit={**TINY["unit"], "color": color}), folder)
-    light, captured = made._patches(DARK)
+    made = Experiment(recipe(unit={**TINY["unit"], "color": color}), folder)
+    light, captured = made._patches(DARK, gray=False)
     assert light.shape[1] == captured.signal.shape[1] == 3
-    assert Workshop(recipe(), folder.with_name("gray"))._patches(DARK)[0].shape[1] == 1
+    assert made._patches(DARK, gray=True)[0].shape[1] == 1
     assert made.unit(DARK).solver.color == color
