@@ -44,6 +44,11 @@ class Comparison(NamedTuple):
     Args:
         noise: by ISO, at the gains that either of them states and one beyond; None where one has no noise.
         psfs: by the names of `PLACES`; None where one has no PSF field.
+
+    >>> from dirtypixels.calibrate import compare
+    >>> camera = Camera.load("nexus-6p-rear")
+    >>> compare(camera, camera).psfs["periphery"].shift_px
+    0.0
     """
 
     noise: dict[float, NoiseDifference] | None

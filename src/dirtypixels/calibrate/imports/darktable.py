@@ -51,6 +51,9 @@ def darktable(camera: str, path: str | Path | None = None, *, channels: Literal[
             was measured in all channels.
 
     Source: darktable, tools/noise/noiseprofile.c (how it is measured) and src/common/noiseprofiles.c (the file).
+
+    >>> darktable("Canon EOS 5D Mark IV")  # doctest: +SKIP
+    ImportedCurve(22 gains, ISO 50 to 32000)
     """
     checks.one_of("channels", channels, ("RGB", "G"))
     file = installed() if path is None else Path(path)

@@ -41,6 +41,9 @@ def noise_profile(source: str | Path | Iterable[str | Path], *, iso: float | Non
             of range.
 
     Source: Adobe, Digital Negative Specification 1.4, NoiseProfile.
+
+    >>> noise_profile("captures/")  # doctest: +SKIP
+    ImportedCurve(3 gains, ISO 100 to 1600)
     """
     if iso is not None:
         checks.in_range("iso", iso)

@@ -54,6 +54,16 @@ def eld(
 
     Source: Wei, Fu, Yang and Huang 2020, "A Physics-based Noise Formation Model for Extreme Low-light Raw Denoising",
         sec. 4; github.com/Vandermode/ELD, noise.py.
+
+    >>> fit = {"slope": 0.5, "bias": 1.0, "sigma": 0.25}
+    >>> figures = {"Kmin": 0.25, "Kmax": 16.0, "G_shape": np.array([0.1]), "color_bias": np.array([0.5]),
+    ...            "Profile-1": {"g_scale": fit, "G_scale": fit, "R_scale": fit}}
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     np.save(f"{folder}/MyCamera_params.npy", figures)
+    ...     found = eld(f"{folder}/MyCamera_params.npy", base_iso=100)
+    >>> found, found.name
+    (ImportedCurve(7 gains, ISO 100 to 6400), 'MyCamera')
     """
     if base_iso is None:
         raise ValueError(

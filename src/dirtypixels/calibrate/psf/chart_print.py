@@ -82,6 +82,8 @@ def read_chart(path: str | Path) -> BernoulliChart:
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: the file is neither, says nothing of a chart, or says what does not give the chart it shows.
+
+    >>> chart = read_chart("chart.pdf")  # doctest: +SKIP
     """
     source = Path(path)
     content = source.read_bytes()
@@ -115,6 +117,10 @@ def fit_to_paper(chart: BernoulliChart, paper: str, dpi: float = 600.0) -> Berno
 
     Raises:
         ValueError: the paper is unknown, or so small that a cell would be under 2 dots.
+
+    >>> chart = fit_to_paper(BernoulliChart(rows=3, columns=4, block=64, square=16), "A4")
+    >>> round(chart.cell_mm, 3)
+    0.677
     """
     _check_dpi(dpi)
     across, down = _paper_mm(chart, paper)
