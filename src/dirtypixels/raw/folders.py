@@ -50,8 +50,12 @@ def iter_frames(
 
     What is wrong with the folder is told at once, what is wrong with a file when it is read.
 
-    >>> for frame in iter_frames("captures/", iso=100):  # doctest: +SKIP
-    ...     print(frame.name)
+    >>> from tempfile import TemporaryDirectory
+    >>> import numpy as np
+    >>> with TemporaryDirectory() as folder:
+    ...     files = write_frames([Frame(np.zeros((4, 6), np.uint16))], folder)
+    ...     [frame.iso for frame in iter_frames(folder, iso=100.0)]
+    [100.0]
     """
     captures = find_captures(source)
     given = cast(Overrides, {name: value for name, value in overrides.items() if value is not None})

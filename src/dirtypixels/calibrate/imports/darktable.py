@@ -52,8 +52,15 @@ def darktable(camera: str, path: str | Path | None = None, *, channels: Literal[
 
     Source: darktable, tools/noise/noiseprofile.c (how it is measured) and src/common/noiseprofiles.c (the file).
 
-    >>> darktable("Canon EOS 5D Mark IV")  # doctest: +SKIP
-    ImportedCurve(22 gains, ISO 50 to 32000)
+    >>> from tempfile import TemporaryDirectory
+    >>> profiles = [{"iso": iso, "a": [1e-6 * iso] * 3, "b": [1e-8 * iso] * 3} for iso in (100, 200)]
+    >>> models = [{"model": "One", "profiles": profiles}]
+    >>> with TemporaryDirectory() as folder:  # without a path, darktable's own file is read
+    ...     path = Path(folder, "noiseprofiles.json")
+    ...     content = {"version": 0, "noiseprofiles": [{"maker": "Maker", "models": models}]}
+    ...     count = path.write_text(json.dumps(content))
+    ...     darktable("Maker One", path)
+    ImportedCurve(2 gains, ISO 100 to 200)
     """
     checks.one_of("channels", channels, ("RGB", "G"))
     file = installed() if path is None else Path(path)

@@ -77,13 +77,17 @@ def write_chart(
 
 
 def read_chart(path: str | Path) -> BernoulliChart:
-    """The chart that a PDF or PNG of `write_chart` shows, from the parameters in the file; see there for an example.
+    """The chart that a PDF or PNG of `write_chart` shows, from the parameters in the file.
 
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: the file is neither, says nothing of a chart, or says what does not give the chart it shows.
 
-    >>> chart = read_chart("chart.pdf")  # doctest: +SKIP
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     write_chart(BernoulliChart(rows=3, columns=4, block=64, square=16, seed=5), f"{folder}/chart.pdf")
+    ...     read_chart(f"{folder}/chart.pdf").seed
+    5
     """
     source = Path(path)
     content = source.read_bytes()
