@@ -13,9 +13,8 @@ import torch
 
 from dirtypixels.calibrate.psf.chart import BernoulliChart
 from dirtypixels.calibrate.psf.chart_print import write_chart
-from dirtypixels.calibrate.simulate.camera import ChartCamera, realistic_camera
+from dirtypixels.calibrate.simulate.camera import ChartCamera, channel_of, of_channel, realistic_camera
 from dirtypixels.calibrate.simulate.geometry import Pose
-from dirtypixels.calibrate.simulate.sensor import channel_of, of_channel
 from dirtypixels.camera import Camera
 from dirtypixels.files import write_text
 from dirtypixels.raw.folders import write_frames
@@ -118,32 +117,19 @@ def simulate_captures(
 
 def _truth(camera: ChartCamera, isos: Sequence[float], chart: BernoulliChart | None, poses: Sequence[Pose]) -> Any:
     """What went in, as plain values."""
-    sensor = camera.sensor
-    colors = sorted({plane[0] for plane in sensor.planes()}, key=channel_of)
+    colors = sorted({plane[0] for plane in camera.planes()}, key=channel_of)
     return {
         "camera": camera.camera.name,
         "frame": {"height": camera.height, "width": camera.width},
-        "sensor": {
-            "cfa": sensor.cfa,
-            "bits": sensor.bits,
-            "black": list(sensor.black),
-            "white": sensor.white,
-            "prnu": sensor.prnu,
-            "hot": int((sensor.dark > 0).sum()),
-            "seed": sensor.seed,
-        },
+        "sensor": {name: getattr(camera, name) for name in ("cfa", "bits", "black", "white", "prnu")}
+        | {"hot": int((camera.dark > 0).sum()), "seed": camera.seed},
         "noise": [
             {"iso": iso, "channel": name}
             | {figure: of_channel(value, name) for figure, value in camera.noise(iso)._asdict().items()}
             for iso in isos
             for name in colors
         ],
-        "lens": {
-            "distortion": list(camera.distortion),
-            "focal": camera.focal,
-            "vignetting": camera.vignetting,
-            "color": list(camera.color),
-        },
+        "lens": {name: getattr(camera, name) for name in ("distortion", "focal", "vignetting", "color")},
         "chart": None if chart is None else chart.parameters(),
         "chart_captures": [
             {"pose": asdict(pose), "homography": camera.view(chart, pose).homography.tolist()}
