@@ -214,28 +214,16 @@ class _Figures(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> str | Callable[..., Any]:
         # Made anew each time, as a pickle can set attributes of what it names.
         known: dict[str, str | Callable[..., Any]] = {
-            "_codecs encode": lambda text, coding: _latin1(text, coding),
+            "_codecs encode": lambda text, coding: {"latin1": text.encode("latin1")}[coding],
             "numpy dtype": lambda code, *_: _Kind(code),
             "numpy ndarray": "ndarray",
-            "multiarray _reconstruct": lambda kind, *_: _empty(kind),
+            "multiarray _reconstruct": lambda kind, *_: {"ndarray": np.empty(0).view(_Array)}[kind],
             "multiarray scalar": lambda kind, content: np.frombuffer(content, kind.number())[0],
         }
         found = known.get(f"{module} {name}".removeprefix("numpy.core.").removeprefix("numpy._core."))
         if found is None:
             raise ValueError(f"it holds more than figures: it names {module + '.' + name!r}")
         return found
-
-
-def _latin1(text: str, coding: str) -> bytes:
-    if coding != "latin1":
-        raise ValueError(f"it holds more than figures: a call of '_codecs.encode' with {coding!r}")
-    return text.encode("latin1")
-
-
-def _empty(kind: str) -> _Array:
-    if kind != "ndarray":
-        raise ValueError("it holds more than figures: an array of another class")
-    return np.empty(0).view(_Array)
 
 
 class _Kind:
