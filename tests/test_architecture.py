@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import inspect
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -114,6 +115,22 @@ def public_modules(module: ModuleType = dirtypixels) -> Iterator[ModuleType]:
             yield from public_modules(value)
 
 
+WITHOUT_EXAMPLE = {
+    # abstract: what others inherit or look like
+    "Algorithm": "its classes have one each",
+    "DataTerm": "its classes have one each",
+    "PhotoSet": "a protocol; the data sets have one each",
+    "Overrides": "the types of what `read_frame` takes, which has one",
+    # what comes back
+    "Selection": "what `select` returns, which has one",
+    "ConvergenceError": "raised where an iteration does not converge",
+    # what a user does not call
+    "require_bm3d": "says that a package is missing",
+    "require_deepinv": "says that a package is missing",
+}
+"""Public classes and functions whose docstring has no example, and why."""
+
+
 class TestPublicNames:
     def test_the_package_alone_imports_nothing_heavy(self) -> None:
         code = "import sys, dirtypixels; dirtypixels.__version__; dir(dirtypixels); print(*sys.modules)"
@@ -128,6 +145,17 @@ class TestPublicNames:
             assert all(hasattr(module, name) for name in module.__all__), module.__name__
             missing = offered(module.__name__) - set(module.__all__)
             assert not missing, f"__all__ of {module.__name__} lacks {', '.join(sorted(missing))}"
+
+    def test_public_classes_and_functions_have_an_example(self) -> None:
+        found = {}
+        for module in public_modules():
+            for value in (getattr(module, name) for name in module.__all__):
+                if inspect.isfunction(value):
+                    found[value.__name__] = ">>>" in (value.__doc__ or "")
+                elif inspect.isclass(value) and value.__module__.startswith("dirtypixels"):
+                    methods = [one for one in vars(value).values() if inspect.isfunction(getattr(one, "__func__", one))]
+                    found[value.__name__] = any(">>>" in (one.__doc__ or "") for one in (value, *methods))
+        assert {name for name, shown in found.items() if not shown} == set(WITHOUT_EXAMPLE)
 
     def test_dir_shows_public_names(self) -> None:
         """In a room, the files in which it keeps them may show too."""

@@ -12,7 +12,7 @@ import torch
 
 from dirtypixels.calibrate.diagnostics import Diagnostic
 from dirtypixels.calibrate.noise.black import BlackLevel
-from dirtypixels.calibrate.profile import check_belongs, record, sensor_of, with_noise, with_optics
+from dirtypixels.calibrate.profile import ImportedCurve, check_belongs, record, sensor_of, with_noise, with_optics
 from dirtypixels.camera import Camera, ExposureRule, NoiseCurve, PsfField, gaussian_psf
 from dirtypixels.camera.schema import MeasuredLevel, SeenCamera, Sensor
 from dirtypixels.raw.agreement import seen_in
@@ -269,3 +269,14 @@ def test_a_black_level_below_0_stays() -> None:
 )
 def test_the_source_says_what_was_measured(level: BlackLevel, text: str) -> None:
     assert text in sensor_in([stating()], {(100.0, "Y"): level}).source
+
+
+def test_one_channel_of_imported_noise_is_for_all_colors() -> None:
+    found = ImportedCurve(None, [100, 200], [[1e-4], [2e-4]], [[0.0], [1e-3]], "somebody")
+    assert (found.channels, found.source, found.name) == (1, "somebody", None)
+    assert found.at_iso(200) == (2e-4, 1e-3)
+
+
+def test_raises_where_imported_noise_is_no_curve() -> None:
+    with pytest.raises(ValueError, match="iso must be above 0 and increasing"):
+        ImportedCurve(None, [200, 100], [1e-4, 2e-4], [0.0, 0.0], "somebody")

@@ -44,6 +44,11 @@ class Comparison(NamedTuple):
     Args:
         noise: by ISO, at the gains that either of them states and one beyond; None where one has no noise.
         psfs: by the names of `PLACES`; None where one has no PSF field.
+
+    >>> from dirtypixels.calibrate import compare
+    >>> camera = Camera.load("nexus-6p-rear")
+    >>> compare(camera, camera).psfs["periphery"].shift_px
+    0.0
     """
 
     noise: dict[float, NoiseDifference] | None
@@ -71,9 +76,13 @@ def compare(camera: Camera, reference: Camera) -> Comparison:
     if camera.optics is not None and reference.optics is not None:
         psfs = {name: psf_difference(camera.optics, reference.optics, place) for name, place in PLACES.items()}
     if noise is None and psfs is None:
+        parts = [
+            " and ".join(["noise"] * one.has_noise + ["PSFs"] * (one.optics is not None)) or "neither"
+            for one in (camera, reference)
+        ]
         raise ValueError(
-            f"camera and reference must both have noise or both have PSFs; found {_parts(camera)} in {camera.name!r} "
-            f"and {_parts(reference)} in {reference.name!r}"
+            f"camera and reference must both have noise or both have PSFs; found {parts[0]} in {camera.name!r} "
+            f"and {parts[1]} in {reference.name!r}"
         )
     return Comparison(noise, psfs)
 
@@ -87,16 +96,10 @@ def noise_difference(found: NoiseCurve, reference: NoiseCurve, iso: float) -> No
         ValueError: iso is not finite or not above 0.
     """
     checks.in_range("iso", iso)
-    if iso <= 0:
-        raise ValueError(f"iso must be above 0; found {iso:g}")
-    pair = [one.at_iso(float(iso)) for one in (found, reference)]
-    differences = []
-    for value, other in zip(*pair, strict=True):
-        mine, theirs = (np.atleast_1d(np.asarray(v, dtype=np.float64)) for v in (value, other))
-        with np.errstate(divide="ignore", invalid="ignore"):
-            differences.append(np.where(mine == theirs, 0.0, mine / theirs - 1))
-    alpha, sigma = np.broadcast_arrays(*differences)
-    return NoiseDifference(alpha, sigma)
+    checks.above_zero("iso", iso)
+    mine, theirs = (np.array(np.broadcast_arrays([0.0], *one.at_iso(float(iso)))[1:]) for one in (found, reference))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return NoiseDifference(*np.where(mine == theirs, 0.0, mine / theirs - 1))
 
 
 def psf_difference(found: PsfField, reference: PsfField, place: tuple[float, float]) -> PsfDifference:
@@ -114,11 +117,6 @@ def psf_difference(found: PsfField, reference: PsfField, place: tuple[float, flo
     (mine, here), (theirs, there) = (centered(psfs, side + 1 - side % 2) for psfs in (mine, theirs))
     error = np.linalg.norm(mine - theirs, axis=(1, 2)) / np.linalg.norm(theirs, axis=(1, 2))
     return PsfDifference(error, float(np.hypot(*(here - there))))
-
-
-def _parts(camera: Camera) -> str:
-    there = [name for name, has in (("noise", camera.has_noise), ("PSFs", camera.optics is not None)) if has]
-    return " and ".join(there) or "neither"
 
 
 def centered(psfs: Floats, side: int) -> tuple[Floats, Floats]:

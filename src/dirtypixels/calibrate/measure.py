@@ -96,7 +96,7 @@ def measure_noise(
     ('mine', True, 0.001)
     """
     checks.one_of("method", method, get_args(Method))
-    given: dict[str, object] = {**known, "dark_frames": dark_frames, "confidence": confidence}
+    given = {**known, "dark_frames": dark_frames, "confidence": confidence}
     if wrong := [f"{option}=" for option in _OF_NO_USE[method] if given.get(option) is not None]:
         raise ValueError(f'method="{method}" has no use for {" and ".join(wrong)}: leave it out')
     if method == "tag":
@@ -104,14 +104,14 @@ def measure_noise(
         return import_noise(found, into=into, name=name, unnamed=unnamed, exposure=exposure)
     dark = [] if dark_frames is None else _frames(dark_frames, progress, black_stated=False, **known)
     frames = _frames(captures, progress, black_stated=method != "pairs", **known)
-    apart = {_file(frame) for frame in dark} - {None}
-    frames = [frame for frame in frames if _file(frame) not in apart]  # dark ones may lie among the others
+    apart = {frame.path.resolve() for frame in dark if frame.path}  # dark ones may lie among the others
+    frames = [frame for frame in frames if frame.path is None or frame.path.resolve() not in apart]
     every = [*frames, *dark]
     check_same_camera(every, levels_may_follow_iso=True)
     seen = seen_in(every)
     check_belongs(into, "noise", seen, every, named=name is not None)
     level = 0.95 if confidence is None else confidence
-    report = None if progress is None else _of_step("measuring", progress)
+    report = _of_step("measuring", progress)
     if method == "pairs":
         curve = noise_curve(frames, dark_frames=dark or None, confidence=level, progress=report)
     else:
@@ -185,7 +185,7 @@ def measure_optics(
         size=size,
         blocks=blocks,
         partial=partial,
-        progress=None if progress is None else _of_step("measuring", progress),
+        progress=_of_step("measuring", progress),
     )
     measured = optics_record(field, chart, frames)
     return with_optics(into, _name(name, into, seen, unnamed), field, measured, sensor=sensor_of(frames))
@@ -227,20 +227,15 @@ def _frames(
     if given and all(isinstance(one, Frame) for one in given):
         frames = [replace(frame, **checked_overrides(known)) for frame in given]
     else:
-        frames = read_frames(given, None if progress is None else _of_step("reading", progress), **known)
+        frames = read_frames(given, _of_step("reading", progress), **known)
     check_same_camera(frames, levels_may_follow_iso=True)
     check_mosaic(frames)
     check_levels(frame for frame in frames if frame.black is not None or black_stated)
     return frames
 
 
-def _of_step(step: str, progress: Progress) -> Callable[[int, int], object]:
-    return lambda done, total: progress(step, done, total)
-
-
-def _file(frame: Frame) -> Path | None:
-    """A frame's file, however its path was spelled."""
-    return None if frame.path is None else frame.path.resolve()
+def _of_step(step: str, progress: Progress | None) -> Callable[[int, int], object] | None:
+    return None if progress is None else lambda done, total: progress(step, done, total)
 
 
 def _name(given: str | None, into: Camera | None, seen: SeenCamera, otherwise: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
 from datetime import UTC, datetime
 from importlib import metadata
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -17,39 +17,57 @@ from dirtypixels.calibrate.noise.black import BlackLevel
 from dirtypixels.calibrate.psf import BernoulliChart, MeasuredField
 from dirtypixels.camera import Camera, ExposureRule, NoiseCurve, ProfileFile
 from dirtypixels.camera.optics import PsfField, digest_of
-from dirtypixels.camera.schema import (
-    Calibration,
-    CaptureFile,
-    Exposure,
-    Gain,
-    MeasuredLevel,
-    MeasuredOptics,
-    Noise,
-    Optics,
-    Record,
-    SeenCamera,
-    Sensor,
-)
+from dirtypixels.camera.schema import Calibration, CaptureFile, Record, SeenCamera, Sensor
 from dirtypixels.raw.agreement import camera_differences, seen_in
 from dirtypixels.raw.frames import Frame
 from dirtypixels.raw.levels import alike_within
 
 Part = Literal["noise", "optics"]
 
-ASSUMED_EXPOSURE = (
-    "Assumed, not measured: exposed fully at {lux:g} lux and ISO {iso:g}, ISO = {iso:g} x {lux:g} / lux "
+_ASSUMED = (
+    "Assumed, not measured: exposed fully at {0:g} lux and ISO {1:g}, ISO = {1:g} x {0:g} / lux "
     "(Diamond et al. 2017 use 2000 lux and ISO 100)."
 )
-GIVEN_EXPOSURE = (
-    "As given with the calibration: exposed fully at {lux:g} lux and ISO {iso:g}, ISO = {iso:g} x {lux:g} / lux."
-)
+_GIVEN = "As given with the calibration: exposed fully at {0:g} lux and ISO {1:g}, ISO = {1:g} x {0:g} / lux."
 
-_MEASURED = {
+_HOW = {
     "dark frames": "measured on dark frames",
     "intercept": "extrapolated to no light",
     "given": "as stated, not checked",
 }
-_CONFIRMED = {"dark frames": "as stated, confirmed by dark frames", "intercept": "as stated, confirmed by exposures"}
+"""How a black level was found."""
+
+
+class ImportedCurve(NoiseCurve):
+    """A `NoiseCurve` of somebody else, with where it comes from and what is to be known of it.
+
+    Args:
+        name: the camera, as the source names it; None where it does not.
+        iso: (N,) gains, > 0, increasing.
+        alpha: (N,), (N, 1) or (N, 3) Poisson scale, in units of the signal; 3 are red, green, blue.
+        sigma: Gaussian standard deviation, likewise.
+        source: what was read, how it was measured and what was made of it, for the profile.
+        diagnostics: what was left out or cannot be trusted.
+
+    Raises:
+        ValueError: as `NoiseCurve`.
+
+    >>> found = ImportedCurve("Maker One", [100, 200], [1e-4, 2e-4], [1e-3, 2e-3], "A page on the web.")
+    >>> found.at_iso(400).alpha
+    0.0004
+    """
+
+    def __init__(
+        self,
+        name: str | None,
+        iso: npt.ArrayLike,
+        alpha: npt.ArrayLike,
+        sigma: npt.ArrayLike,
+        source: str,
+        diagnostics: tuple[Diagnostic, ...] = (),
+    ) -> None:
+        super().__init__(iso, alpha, sigma)
+        self.name, self.source, self.diagnostics = name, source, diagnostics
 
 
 def record(
@@ -58,72 +76,59 @@ def record(
     frames: Sequence[Frame] = (),
     *,
     camera: SeenCamera | None = None,
-    confidence: float | None = None,
-    levels: Sequence[MeasuredLevel] = (),
-    optics: MeasuredOptics | None = None,
+    **more: object,
 ) -> Record:
     """The record of a calibration made now with this version, its verdict taken from the diagnostics.
 
     Args:
-        method: how it was measured, a phrase.
-        diagnostics: of the measurement.
         frames: that it was made from; their files, digests and EXIF are kept.
         camera: that the figures are of; None is the one that the frames show.
-        confidence: of the intervals.
-        levels: the noise, gain by gain and channel by channel.
-        optics: the maps of the field's blocks.
+        **more: other fields of a `Record`.
     """
     found = tuple(diagnostics)
     passed, reason = verdict(found)
-    return Record(
-        date=datetime.now(UTC).isoformat(timespec="seconds"),
-        software=f"dirtypixels {metadata.version('dirtypixels')}",
-        method=method,
-        passed=passed,
-        reason=reason,
-        camera=seen_in(frames) if camera is None and frames else camera,
-        confidence=confidence,
-        diagnostics=found,
-        captures=tuple(capture_file(frame) for frame in frames),
-        levels=tuple(levels),
-        optics=optics,
-    )
+    about = {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "software": f"dirtypixels {metadata.version('dirtypixels')}",
+        "method": method,
+        "passed": passed,
+        "reason": reason,
+        "camera": seen_in(frames) if camera is None and frames else camera,
+        "diagnostics": found,
+        "captures": tuple(map(_capture_file, frames)),
+    }
+    return Record.model_validate(about | more)
 
 
 def noise_record(curve: MeasuredCurve, frames: Sequence[Frame], confidence: float) -> Record:
     """The record of a measured noise curve, level by level."""
+    kept = ("alpha", "alpha_interval", "sigma", "sigma_interval", "black", "passed", "reason")
     levels = [
-        MeasuredLevel(
-            iso=iso,
-            channel=channel,  # type: ignore[arg-type]
-            alpha=estimate.alpha,
-            alpha_interval=estimate.alpha_interval,
-            sigma=estimate.sigma,
-            sigma_interval=estimate.sigma_interval,
-            black=estimate.black,
-            passed=estimate.passed,
-            reason=estimate.reason,
-        )
-        for (iso, channel), estimate in sorted(curve.estimates.items(), key=lambda item: _place(item[0]))
+        {"iso": iso, "channel": channel} | {name: getattr(curve.estimates[iso, channel], name) for name in kept}
+        for iso, channel in sorted(curve.estimates, key=lambda key: (key[0], "RGBY".index(key[1])))
     ]
     return record(curve.method, curve.diagnostics, frames, confidence=confidence, levels=levels)
 
 
 def optics_record(field: MeasuredField, chart: BernoulliChart, frames: Sequence[Frame]) -> Record:
     """The record of a measured PSF field, block by block; of a block's colors the worst."""
-    maps = MeasuredOptics(
-        chart=chart.parameters(),
-        alignment_rms_px=max(field.alignment_rms_px),
-        trusted=tuple(tuple(bool(ok) for ok in row) for row in field.trusted),
-        residual=_worst(field.residual),
-        quality=_worst(field.quality),
-        psf_sha256=digest_of(field.psfs),
-    )
+    maps = {
+        "chart": chart.parameters(),
+        "alignment_rms_px": max(field.alignment_rms_px),
+        "trusted": field.trusted.tolist(),
+        "residual": _worst(field.residual),
+        "quality": _worst(field.quality),
+        "psf_sha256": digest_of(field.psfs),
+    }
     return record("a chart of Bernoulli noise, least squares in each block", field.diagnostics, frames, optics=maps)
 
 
-def capture_file(frame: Frame) -> CaptureFile:
-    """What a record keeps of a frame."""
+def _worst(values: npt.NDArray[np.float64]) -> list[list[float | None]]:
+    """(R, C, channels) to rows of the largest of each block; None where a channel has no value."""
+    return [[v if np.isfinite(v) else None for v in row] for row in values.max(-1).tolist()]
+
+
+def _capture_file(frame: Frame) -> CaptureFile:
     return CaptureFile(
         file="unnamed" if frame.path is None else frame.path.name,
         sha256=frame.sha256 or "not from a file",
@@ -144,30 +149,23 @@ def check_belongs(
     the other part, which stays. What one of them does not know is no difference.
 
     Args:
-        camera: the profile; None for a new one.
         part: that the new figures replace.
-        seen: the camera that they are of.
-        frames: that they come from.
         named: whether the profile is given a name by hand: then captures may call the camera as they like.
 
     Raises:
         ValueError: they differ; the message names both and everything in which they differ.
     """
-    records = {} if camera is None or camera.profile.calibration is None else dict(camera.profile.calibration)
     found: list[str] = []
-    for of, record in records.items():
-        if record is None:
+    for of, kept in _records(camera):
+        if kept is None:
             continue
-        differences = camera_differences(record.camera or SeenCamera(), seen)
+        differences = camera_differences(kept.camera or SeenCamera(), seen)
         if not named and "camera" in differences:
             found.append("the camera's name {!r} and {!r}, which name= overrules".format(*differences["camera"]))
-        if of == part:
-            continue
-        if "cfa" in differences:
-            found.append("the cfa {} and {}".format(*differences["cfa"]))
-        if "size" in differences:
-            found.append("frames of {} and {} pixels".format(*differences["size"]))
-        found += _level_differences(record.captures, [capture_file(frame) for frame in frames])
+        if of != part:
+            texts = {"cfa": "the cfa {} and {}", "size": "frames of {} and {} pixels"}
+            found += [text.format(*differences[what]) for what, text in texts.items() if what in differences]
+            found += _level_differences(kept.captures, [_capture_file(frame) for frame in frames])
     if found:
         raise ValueError(
             f"into must be the profile of the camera that the new {part} is of; found, in the profile and new: "
@@ -197,10 +195,8 @@ def sensor_of(frames: Sequence[Frame], black: Mapping[tuple[float, str], BlackLe
     then says; a mean would be the level of none.
 
     Args:
-        frames: at least one.
         black: measured black levels by (ISO, plane); None takes what the frames state.
     """
-    first = frames[0]
     if black:
         levels: dict[float, list[float]] = {}
         for (iso, _), level in sorted(black.items()):
@@ -215,44 +211,37 @@ def sensor_of(frames: Sequence[Frame], black: Mapping[tuple[float, str], BlackLe
     agree = alike_within(max(each[0] for each in whites.values()))
     dark, dark_note = _one_level(levels, agree)
     white, white_note = _one_level(whites, agree)
-    return Sensor.model_validate(
-        {
-            "cfa": first.cfa,
-            "black_level": dark,
-            "white_level": white,
-            "source": f"Black level {how}{dark_note}. White level as stated{white_note}.",
-        }
-    )
+    source = f"Black level {how}{dark_note}. White level as stated{white_note}."
+    return Sensor(cfa=frames[0].cfa, black_level=dark, white_level=white, source=source)  # type: ignore[arg-type]
 
 
 def _how(level: BlackLevel) -> str:
-    """How a black level was found, a phrase."""
     if level.given is None or level.source == "given":
-        return _MEASURED[level.source]
+        return _HOW[level.source]
     if level.doubted:
         return "as stated, which the exposures do not confirm"
     if level.value == level.given:
-        return _CONFIRMED[level.source]
-    return f"{_MEASURED[level.source]}, though {level.given:g} DN is stated"
+        return f"as stated, confirmed by {'exposures' if level.source == 'intercept' else level.source}"
+    return f"{_HOW[level.source]}, though {level.given:g} DN is stated"
 
 
 def _one_level(of_gain: Mapping[float, Sequence[float]], agree: float) -> tuple[float, str]:
     """The level of all gains, or of the lowest where they differ by more than `agree`; and what is to be said of it."""
     means = {iso: float(np.mean(levels)) for iso, levels in of_gain.items()}
-    least, most = min(means, key=lambda iso: means[iso]), max(means, key=lambda iso: means[iso])
     lowest = min(means)
-    notes = []
-    level = float(np.mean(list(means.values())))
+    by_level = sorted(means, key=lambda iso: means[iso])
+    least, most = by_level[0], by_level[-1]
+    level, note = float(np.mean(list(means.values()))), ""
     if means[most] - means[least] > agree:
         level = means[lowest]
-        notes.append(
-            f"that of ISO {lowest:g}, as it differs between gains: {means[least]:g} DN at ISO {least:g}, "
+        note = (
+            f", that of ISO {lowest:g}, as it differs between gains: {means[least]:g} DN at ISO {least:g}, "
             f"{means[most]:g} DN at ISO {most:g}"
         )
     colors = of_gain[lowest]
     if max(colors) - min(colors) > agree:
-        notes.append(f"the mean of its colors' {min(colors):g} to {max(colors):g} DN")
-    return level, "".join(f", {note}" for note in notes)
+        note += f", the mean of its colors' {min(colors):g} to {max(colors):g} DN"
+    return level, note
 
 
 def with_noise(
@@ -268,27 +257,28 @@ def with_noise(
     """A profile with these noise figures; the lens of one that is there already stays.
 
     Args:
-        camera: the profile to put them into; None for a new one.
-        name: of the camera.
-        curve: alpha and sigma over gain; the camera's `noise` is this curve with the profile's exposure rule.
-        source: where the figures come from.
-        measured: the record of their measurement.
+        curve: the camera's `noise` is this curve with the profile's exposure rule.
         sensor: color filters and levels; None keeps what the profile says.
         exposure: the rule from light to gain; None keeps the profile's, or for a new one assumes the paper's.
     """
-    rows = zip(curve.iso.tolist(), curve.alpha.tolist(), curve.sigma.tolist(), strict=True)
-    gains = tuple(Gain(iso=iso, alpha=_figure(alpha), sigma=_figure(sigma)) for iso, alpha, sigma in rows)
+    figures = zip(curve.iso.tolist(), curve.alpha.tolist(), curve.sigma.tolist(), strict=True)
     old = None if camera is None else camera.profile
-    kept = old.exposure if old is not None and exposure is None else None
-    rule = kept or _exposure(exposure)
-    noise = copy(curve)
-    noise.exposure = ExposureRule(rule.reference_lux, rule.base_iso)
+    if exposure is None and old is not None and old.exposure is not None:
+        rule = old.exposure.model_dump()
+    else:
+        lux, base_iso = exposure or ExposureRule()
+        text = (_ASSUMED if exposure is None else _GIVEN).format(lux, base_iso)
+        rule = {"reference_lux": lux, "base_iso": base_iso, "source": text}
+    noise_curve = copy(curve)
+    noise_curve.exposure = ExposureRule(rule["reference_lux"], rule["base_iso"])
     return _with(
         camera,
-        noise,
-        None,
+        noise_curve,
         name=name,
-        noise=Noise(gains=gains, source=source),
+        noise={
+            "gains": [dict(zip(("iso", "alpha", "sigma"), each, strict=True)) for each in figures],
+            "source": source,
+        },
         exposure=rule,
         sensor=sensor or (old.sensor if old else None),
         calibration=Calibration(noise=measured, optics=_records(camera).optics),
@@ -301,43 +291,29 @@ def with_optics(
     """A profile with this PSF field; the noise of one that is there already stays.
 
     Args:
-        camera: the profile to put it into; None for a new one, which then has no noise.
-        name: of the camera.
-        field: PSFs over the sensor, with their source; the camera's `optics`.
-        measured: the record of their measurement.
         sensor: color filters and levels; they yield to those of noise that was measured. None keeps what the profile
             says.
     """
-    rows, columns = field.psfs.shape[:2]
     old = None if camera is None else camera.profile
-    noise = _records(camera).noise
+    noise, kept = _records(camera).noise, old.sensor if old else None
     levels_of_noise = old is not None and old.noise is not None and (noise is None or bool(noise.levels))
-    kept = old.sensor if old is not None else None
+    rows, columns = field.psfs.shape[:2]
     return _with(
         camera,
-        None,
-        field,
+        field=field,
         name=name,
         sensor=(kept or sensor) if levels_of_noise else (sensor or kept),
-        optics=Optics(rows=rows, columns=columns, pitch_um=field.pitch_um, source=field.source),
+        optics={"rows": rows, "columns": columns, "pitch_um": field.pitch_um, "source": field.source},
         calibration=Calibration(noise=noise, optics=measured),
     )
 
 
-def _worst(values: npt.NDArray[np.float64]) -> tuple[tuple[float | None, ...], ...]:
-    """(R, C, channels) to rows of the largest of each block; None where a channel has no value."""
-    return tuple(tuple(float(v) if np.isfinite(v) else None for v in row) for row in values.max(-1))
-
-
-def _place(key: tuple[float, str]) -> tuple[float, int]:
-    return key[0], "RGBY".index(key[1])
-
-
-def _with(camera: Camera | None, curve: NoiseCurve | None, field: PsfField | None, **parts: object) -> Camera:
+def _with(
+    camera: Camera | None, curve: NoiseCurve | None = None, field: PsfField | None = None, **parts: Any
+) -> Camera:
     """The profile with these parts in place of its own, and with the new curve or field."""
-    old: dict[str, object] = {}
+    old: dict[str, Any] = {} if camera is None else dict(camera.profile)
     if camera is not None:
-        old = {name: getattr(camera.profile, name) for name in ProfileFile.model_fields}
         curve = curve or (camera.noise if camera.has_noise else None)
         field = field or camera.optics
     return Camera(ProfileFile.model_validate(old | parts | {"schema_version": 2}), noise=curve, optics=field)
@@ -346,16 +322,3 @@ def _with(camera: Camera | None, curve: NoiseCurve | None, field: PsfField | Non
 def _records(camera: Camera | None) -> Calibration:
     """The records of a profile; a part that is replaced loses its own."""
     return (None if camera is None else camera.profile.calibration) or Calibration()
-
-
-def _exposure(rule: ExposureRule | None) -> Exposure:
-    lux, iso = rule or ExposureRule()
-    text = ASSUMED_EXPOSURE if rule is None else GIVEN_EXPOSURE
-    return Exposure(reference_lux=lux, base_iso=iso, source=text.format(lux=lux, iso=iso))
-
-
-def _figure(value: float | list[float]) -> float | tuple[float, float, float]:
-    if isinstance(value, float):
-        return value
-    red, green, blue = value
-    return red, green, blue

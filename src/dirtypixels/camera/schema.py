@@ -226,6 +226,10 @@ class ProfileFile(Part):
 
     Version 1 holds figures from elsewhere; version 2 may have color channels of their own, a lens without noise, and
     the record of a calibration.
+
+    >>> from dirtypixels.camera import Camera
+    >>> Camera.load("nexus-6p-rear").profile.noise.gains[0].iso
+    100.0
     """
 
     schema_version: Literal[1, 2]

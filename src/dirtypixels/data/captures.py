@@ -19,7 +19,14 @@ from dirtypixels.observation import Observation
 
 
 class Capture(NamedTuple):
-    """A batch: observations, their labels (B,), and the scenes behind them (B, 3, H, W) as light."""
+    """A batch: observations, their labels (B,), and the scenes behind them (B, 3, H, W) as light.
+
+    >>> from dirtypixels.camera import Camera
+    >>> from dirtypixels.data import RoadSigns
+    >>> captures = Captures(RoadSigns(count=2, size=16), Camera.load("nexus-6p-rear"), lux=3, seed=0)
+    >>> captures[1].scene.shape
+    torch.Size([1, 3, 16, 16])
+    """
 
     observation: Observation
     label: Tensor

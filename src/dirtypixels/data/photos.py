@@ -17,6 +17,9 @@ class Photo(NamedTuple):
 
     scene: (3, H, W) float32 in [0, 1]; label: index into `classes`; key: unique and stable, e.g. a relative
     path. The key, with the study's seed, decides the noise of a simulated capture.
+
+    >>> Photo(torch.rand(3, 8, 8), label=0, key="train/cat/1.png").key
+    'train/cat/1.png'
     """
 
     scene: Tensor

@@ -110,6 +110,8 @@ def load_model(folder: str | Path) -> tuple[JointModel, ModelCard]:
     Raises:
         FileNotFoundError: the folder or a file in it is missing.
         ValueError: a file is damaged, or the weights do not fit the description.
+
+    >>> model, card = load_model("out/demo/models/3lux-joint")  # doctest: +SKIP
     """
     source = Path(folder)
     for name in ("model.json", "model.safetensors"):

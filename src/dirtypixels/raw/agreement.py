@@ -75,6 +75,12 @@ def check_same_camera(frames: Iterable[Frame], *, levels_may_follow_iso: bool = 
 
     Raises:
         ValueError: two frames differ; the message names both files and everything in which they differ.
+
+    >>> import numpy as np
+    >>> one, other = (Frame(np.zeros((4, 6), np.uint16), cfa) for cfa in ("RGGB", "BGGR"))
+    >>> check_same_camera([one, other])
+    Traceback (most recent call last):
+    ValueError: all frames must come from one camera in one mode; ... differ: cfa RGGB and BGGR
     """
     first: Frame | None = None
     named: Frame | None = None
@@ -110,6 +116,12 @@ def check_same_lens(frames: Iterable[Frame]) -> None:
 
     Raises:
         ValueError: two frames differ; the message names both files and everything in which they differ.
+
+    >>> import numpy as np
+    >>> one, other = (Frame(np.zeros((4, 6), np.uint16), exif={"FNumber": f}) for f in ("2.0", "8.0"))
+    >>> check_same_lens([one, other])
+    Traceback (most recent call last):
+    ValueError: all captures must be taken through one lens ... differ: aperture f/2.0 and f/8.0
     """
     first: dict[str, Frame] = {}
     for frame in frames:

@@ -20,7 +20,13 @@ Depth = Literal["16", "float", "8"]
 
 
 class CaptureNote(BaseModel):
-    """What `NAME.json` next to a capture says: how it was measured, in units of the signal."""
+    """What `NAME.json` next to a capture says: how it was measured, in units of the signal.
+
+    >>> note = CaptureNote(file="a.tiff", alpha=0.01, sigma=0.02, camera="mine", camera_hash="", lux=3,
+    ...                    transfer="linear", seed=0, scene="a.png")
+    >>> note.lux, note.psf is None
+    (3.0, True)
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -31,6 +31,13 @@ def find_captures(source: str | Path | Iterable[str | Path]) -> list[tuple[Path,
         FileNotFoundError: no such folder or file.
         ValueError: there is no capture; the table is not valid, lists a file that is not there, or does not list one
             that is.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> import numpy as np
+    >>> with TemporaryDirectory() as folder:
+    ...     files = write_frames([Frame(np.zeros((4, 6), np.uint16), iso=100.0)], folder)
+    ...     [(path.name, stated["iso"]) for path, stated in find_captures(folder)]
+    [('capture-001.tiff', 100.0)]
     """
     paths = [Path(part) for part in ([source] if isinstance(source, str | Path) else source)]
     return _in_folder(paths[0]) if len(paths) == 1 and paths[0].is_dir() else _of_files(paths)
@@ -42,6 +49,13 @@ def iter_frames(
     """Frames one after the other, sorted by name, each read when it is asked for; arguments as `read_frames`.
 
     What is wrong with the folder is told at once, what is wrong with a file when it is read.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> import numpy as np
+    >>> with TemporaryDirectory() as folder:
+    ...     files = write_frames([Frame(np.zeros((4, 6), np.uint16))], folder)
+    ...     [frame.iso for frame in iter_frames(folder, iso=100.0)]
+    [100.0]
     """
     captures = find_captures(source)
     given = cast(Overrides, {name: value for name, value in overrides.items() if value is not None})
@@ -93,6 +107,13 @@ def write_frames(frames: Sequence[Frame], folder: str | Path) -> list[Path]:
 
     Raises:
         ValueError: there is no frame, or the folder holds captures already, which the table would not list.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> import numpy as np
+    >>> with TemporaryDirectory() as folder:
+    ...     files = write_frames([Frame(np.zeros((4, 6), np.uint16), iso=100.0)], folder)
+    ...     sorted(path.name for path in Path(folder).iterdir())
+    ['capture-001.tiff', 'captures.csv']
     """
     target = Path(folder)
     if not frames:

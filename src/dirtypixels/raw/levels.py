@@ -122,6 +122,11 @@ def check_levels(frames: Iterable[Frame]) -> None:
 
     Raises:
         ValueError: a level is unknown or wrong; the message gives the file, the stated level and what was found.
+
+    >>> frame = Frame(np.full((64, 64), 200, np.uint16), black=(900.0,) * 4, white=1023.0)
+    >>> check_levels([frame])
+    Traceback (most recent call last):
+    ValueError: ...
     """
     exposed: dict[tuple[float | None, str], list[_Exposed]] = {}
     for frame in frames:

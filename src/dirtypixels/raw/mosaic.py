@@ -26,6 +26,11 @@ def check_mosaic(frames: Iterable[Frame]) -> None:
 
     Raises:
         ValueError: a frame without cfa looks mosaicked, or the two greens of one with a cfa are not alike.
+
+    >>> frame = Frame(np.tile(np.array([[100, 300], [300, 200]], np.uint16), (32, 32)), black=(0.0,) * 4, white=1023.0)
+    >>> check_mosaic([frame])
+    Traceback (most recent call last):
+    ValueError: ...
     """
     for frame in frames:
         if min(frame.values.shape) < 2:

@@ -21,6 +21,13 @@ class Recipe(Part):
     units, deblurs: several of them by name in place of the one, to compare: "unit" and "joint" are evaluated with each
         of `units` in every condition without blur, and with each of `deblurs` in every condition with it.
     limits: a slow method is evaluated on this many photographs only, the first in the data set's order.
+
+    >>> recipe = Recipe.model_validate({
+    ...     "name": "demo", "conditions": [{"name": "3lux", "lux": 3}], "methods": ["pretrained", "joint"],
+    ...     "data": {"train": 100, "test": 20},
+    ... })
+    >>> recipe.camera, recipe.unit.algorithm
+    ('nexus-6p-rear', 'hqs')
     """
 
     name: str = Field(min_length=1)

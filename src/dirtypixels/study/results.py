@@ -62,6 +62,9 @@ class Estimate(Record):
     Raises:
         ValueError: a number is not finite, the value is outside its interval, only one end is given, or a fraction is
             outside [0, 1].
+
+    >>> Estimate(value=0.71, low=0.68, high=0.74, unit="fraction").interval
+    (0.68, 0.74)
     """
 
     value: float
@@ -102,6 +105,10 @@ class Difference(Record):
 
     Raises:
         ValueError: the value is outside its interval, or a number is outside its range.
+
+    >>> found = Difference(reference="finetuned", value=0.1, low=0.05, high=0.15, p_value=0.001, test="McNemar's")
+    >>> found.metric
+    'top1'
     """
 
     reference: str = Field(min_length=1)
@@ -169,6 +176,9 @@ class Model(Record):
 
     Raises:
         ValueError: a number is out of range, a range does not rise, or the parts do not go together.
+
+    >>> Model(method="joint", trained_for="3lux", trained_lux=3).networks
+    1
     """
 
     method: str = Field(min_length=1)
@@ -256,6 +266,11 @@ class Cell(Record):
 
     Raises:
         ValueError: a unit does not fit, top-5 is below top-1, or a difference does not belong to this cell.
+
+    >>> cell = Cell(model=Model(method="pretrained"), condition="3lux", lux=3, seed=0, count=200,
+    ...             metrics={"top1": Estimate(value=0.71, unit="fraction")})
+    >>> cell.top1.value
+    0.71
     """
 
     part: Part = "methods"
@@ -357,6 +372,11 @@ class Study(Record):
     Raises:
         ValueError: two cells are of the same part, model, condition and seed, a cell of the grid is not of the
             pretrained classifier, or a difference in "light" is not to the specialist of its light.
+
+    >>> study = Study(name="demo", camera="nexus-6p-rear", transfer="linear", data={}, recipe={}, versions=versions(),
+    ...               hardware="2-core CPU", commands="dirtypixels study demo.yaml", cells=[], notes=[])
+    >>> study.schema_version
+    2
     """
 
     schema_version: Literal[2] = 2
@@ -405,6 +425,8 @@ def write(study: Study, path: Path | str) -> None:
     Raises:
         ValueError: something in `study` is not valid (its lists may have changed since it was made) or is NaN.
         OSError: the file cannot be written.
+
+    >>> write(study, "out/demo/results.json")  # doctest: +SKIP
     """
     checked = Study.model_validate(study.model_dump())
     text = json.dumps(checked.model_dump(mode="json"), indent=2, ensure_ascii=False, allow_nan=False)
@@ -417,6 +439,8 @@ def read(path: Path | str) -> Study:
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: the file is not JSON, has another schema version, or does not hold a study; says where.
+
+    >>> study = read("out/demo/results.json")  # doctest: +SKIP
     """
     path = Path(path)
     try:

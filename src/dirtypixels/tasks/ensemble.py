@@ -56,6 +56,10 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> float:
         ValueError: logits are empty or not finite, a shape does not fit, or a label is out of range.
 
     Source: Guo, Pleiss, Sun and Weinberger 2017, sec. 4.2, eq. 9.
+
+    >>> logits = torch.tensor([[4.0, 0.0], [4.0, 0.0], [4.0, 0.0]])  # always sure of the first class
+    >>> round(fit_temperature(logits, torch.tensor([0, 0, 1])), 2)  # which is right in two of three: 4 / log 2
+    5.77
     """
     checks.is_tensor("logits", logits)
     checks.has_shape("logits", logits, ("N", "K"))
@@ -107,6 +111,11 @@ def select(logits: Tensor, temperatures: Tensor) -> Selection:
             not finite and above 0.
 
     Source: Diamond et al. 2017, sec. 8 (run all models, take the label with the highest confidence).
+
+    >>> logits = torch.tensor([[[1.0, 0.0]], [[0.0, 3.0]]])  # of two models, for one image
+    >>> found = select(logits, torch.ones(2))
+    >>> found.label.tolist(), found.member.tolist()
+    ([1], [1])
     """
     checks.is_tensor("logits", logits)
     checks.has_shape("logits", logits, ("M", "N", "K"))
@@ -141,6 +150,13 @@ class Ensemble(nn.Module):
         ValueError: there is no model, or not one finite temperature above 0 for each.
 
     Source: Diamond et al. 2017, sec. 8; temperatures: Guo et al. 2017, sec. 4.2.
+
+    >>> from dirtypixels.tasks import classifier
+    >>> heads = [classifier("test_efficientnet", weights=None, num_classes=2) for _ in range(2)]
+    >>> ensemble = Ensemble([JointModel(None, head) for head in heads], temperatures=[1.0, 1.5]).eval()
+    >>> obs = Observation(torch.rand(3, 3, 32, 32), torch.full((3, 1, 1, 1), 0.01), torch.full((3, 1, 1, 1), 0.02))
+    >>> ensemble.predictions(obs).label.shape
+    torch.Size([3])
     """
 
     temperatures: Tensor

@@ -113,7 +113,7 @@ def test_a_flat_field_has_the_light_that_was_asked_for() -> None:
     camera = ChartCamera(noise_only(), 128, 128, black=100, color=(0.5, 1.0, 0.8), vignetting=0.3)
     frame = camera.flat(2.0, 200, 0.1, generator(), gradient=(0.2, -0.1))
     slope = 1 + np.linspace(-0.2, 0.2, 128) - np.linspace(-0.1, 0.1, 128)[:, None]
-    for name, where in camera.sensor.planes().items():
+    for name, where in camera.planes().items():
         share = {"R": 0.5, "G": 1.0, "B": 0.8}[name[0]]
         light = 2.0 * 0.1 * 2 * share * (slope * camera.falloff())[where]
         mean = 100 + 3995 * light

@@ -118,10 +118,10 @@ def test_noise_alone(tmp_path: Path) -> None:
 
 def test_a_realistic_camera_takes_its_levels_from_the_profile_and_what_is_known_better() -> None:
     camera = realistic_camera()
-    assert (camera.sensor.bits, camera.sensor.black[0], camera.sensor.white) == (12, 256, 4095)
+    assert (camera.bits, camera.black[0], camera.white) == (12, 256, 4095)
     assert camera.camera.name == "simulated"
     phone = realistic_camera("nexus-6p-rear", 48, 64, bits=10, vignetting=0.1)
-    assert (phone.sensor.bits, phone.sensor.cfa, phone.vignetting) == (10, "RGGB", 0.1)
+    assert (phone.bits, phone.cfa, phone.vignetting) == (10, "RGGB", 0.1)
 
 
 @pytest.mark.parametrize(

@@ -7,16 +7,15 @@ import json
 import os
 import shutil
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from dirtypixels import checks
 from dirtypixels.calibrate.diagnostics import Diagnostic
-from dirtypixels.calibrate.imports.curve import ImportedCurve
+from dirtypixels.calibrate.profile import ImportedCurve
 from dirtypixels.raw.agreement import plain_name
 
 FILE = "noiseprofiles.json"
@@ -51,21 +50,39 @@ def darktable(camera: str, path: str | Path | None = None, *, channels: Literal[
             was measured in all channels.
 
     Source: darktable, tools/noise/noiseprofile.c (how it is measured) and src/common/noiseprofiles.c (the file).
+
+    >>> from tempfile import TemporaryDirectory
+    >>> profiles = [{"iso": iso, "a": [1e-6 * iso] * 3, "b": [1e-8 * iso] * 3} for iso in (100, 200)]
+    >>> models = [{"model": "One", "profiles": profiles}]
+    >>> with TemporaryDirectory() as folder:  # without a path, darktable's own file is read
+    ...     path = Path(folder, "noiseprofiles.json")
+    ...     content = {"version": 0, "noiseprofiles": [{"maker": "Maker", "models": models}]}
+    ...     count = path.write_text(json.dumps(content))
+    ...     darktable("Maker One", path)
+    ImportedCurve(2 gains, ISO 100 to 200)
     """
     checks.one_of("channels", channels, ("RGB", "G"))
     file = installed() if path is None else Path(path)
-    name, profiles = _profiles_of(camera, _read(file), file)
-    kept = [profile for profile in profiles if not profile.get("skip")]
+    cameras = _read(file)
+    name = _name_in(cameras, camera, file)
+    entries = cameras[name]
+    of_gain: dict[float, list[Any]] = defaultdict(list)
+    for entry in entries:
+        if not entry.get("skip"):
+            of_gain[float(entry["iso"])].append((entry["a"], entry["b"]))
+    if not of_gain:
+        raise ValueError(f"{str(file)!r} has no entry for {name!r} that darktable does not skip")
     diagnostics = [Diagnostic("demosaicked", "warning", _DEMOSAICKED)]
-    if len(kept) < len(profiles):
-        count = len(profiles) - len(kept)
-        diagnostics.append(
-            Diagnostic("skipped", "note", f"{count} of {len(profiles)} entries are left out, as darktable does")
-        )
-    iso, a, b = _by_gain(kept, diagnostics)
+    if count := len(entries) - sum(map(len, of_gain.values())):
+        text = f"{count} of {len(entries)} entries are left out, as darktable does"
+        diagnostics.append(Diagnostic("skipped", "note", text))
+    iso = np.array(sorted(of_gain))
+    if several := [gain for gain in iso if len(of_gain[gain]) > 1]:
+        text = f"{len(several)} gains were measured more than once, and the median is taken: {_listed(several)}"
+        diagnostics.append(Diagnostic("repeated", "note", text))
     chosen = slice(None) if channels == "RGB" else slice(1, 2)
     colors = _COLORS[chosen]
-    a, b = a[:, chosen], b[:, chosen]
+    a, b = np.stack([np.median(of_gain[gain], axis=0)[:, chosen] for gain in iso], axis=1)
 
     measured = (a > 0).all(axis=1)
     if not measured.all():
@@ -96,29 +113,26 @@ def installed() -> Path:
         FileNotFoundError: they are in none of the places where darktable's packages put them.
     """
     places = _places()
-    found = next((place for place in places if place.is_file()), None)
-    if found is None:
-        raise FileNotFoundError(
-            f"found no {FILE} of darktable: install darktable, or give the path (--file); looked for "
-            f"{', '.join(map(str, places))}"
-        )
-    return found
+    for place in places:
+        if place.is_file():
+            return place
+    raise FileNotFoundError(
+        f"found no {FILE} of darktable: install darktable, or give the path (--file); looked for "
+        f"{', '.join(map(str, places))}"
+    )
 
 
 def _places() -> list[Path]:
     below = Path("share", "darktable", FILE)
-    flatpak = Path("app", "org.darktable.Darktable", "current", "active", "files") / below
-    program = shutil.which("darktable")
-    roots = [Path(program).resolve().parents[1] / below] if program else []
-    roots += [Path(root) / below for root in ("/usr", "/usr/local", "/opt/darktable", "/opt/homebrew", "/opt/local")]
+    flatpak = Path("app/org.darktable.Darktable/current/active/files")
+    mac = Path("darktable.app/Contents/Resources")
+    program, windows = shutil.which("darktable"), os.environ.get("PROGRAMFILES")
+    roots = [Path(program).resolve().parents[1]] if program else []
+    roots += [Path(root) for root in ("/usr", "/usr/local", "/opt/darktable", "/opt/homebrew", "/opt/local")]
     roots += [Path("/var/lib/flatpak") / flatpak, Path.home() / ".local/share/flatpak" / flatpak]
-    roots += [Path("/snap/darktable/current/usr") / below]
-    roots += [
-        base / "darktable.app/Contents/Resources" / below
-        for base in (Path("/Applications"), Path.home() / "Applications")
-    ]
-    roots += [Path(os.environ[name]) / "darktable" / below for name in ("ProgramFiles",) if name in os.environ]
-    return list(dict.fromkeys(roots))
+    roots += [Path("/snap/darktable/current/usr"), Path("/Applications") / mac, Path.home() / "Applications" / mac]
+    roots += [Path(windows) / "darktable"] if windows else []
+    return [root / below for root in dict.fromkeys(roots)]
 
 
 def _read(file: Path) -> dict[str, list[dict[str, Any]]]:
@@ -148,40 +162,18 @@ def _checked(profile: dict[str, Any]) -> dict[str, Any]:
     return profile
 
 
-def _profiles_of(camera: str, cameras: dict[str, list[dict[str, Any]]], file: Path) -> tuple[str, list[dict[str, Any]]]:
-    """The camera's name in the file, and its entries."""
+def _name_in(cameras: Iterable[str], camera: str, file: Path) -> str:
+    """The camera's name in the file."""
     plain = {plain_name(name): name for name in cameras}
     wanted = plain_name(camera)
-    if wanted not in plain:
-        # a model is enough where only one maker has it
-        named = [key for key in plain if key.split(" ", 1)[-1] == wanted]
-        if len(named) != 1:
-            close = difflib.get_close_matches(wanted, plain, n=5, cutoff=0.5)
-            names = ", ".join(repr(plain[key]) for key in close)
-            hint = f"; the closest are {names}" if close else ""
-            raise ValueError(f"{str(file)!r} has no camera {camera!r} among its {len(cameras)}{hint}")
-        wanted = named[0]
-    if all(profile.get("skip") for profile in cameras[plain[wanted]]):
-        raise ValueError(f"{str(file)!r} has no entry for {plain[wanted]!r} that darktable does not skip")
-    return plain[wanted], cameras[plain[wanted]]
+    # a model is enough where only one maker has it
+    named = [wanted] if wanted in plain else [key for key in plain if key.split(" ", 1)[-1] == wanted]
+    if len(named) != 1:
+        close = ", ".join(repr(plain[key]) for key in difflib.get_close_matches(wanted, plain, n=5, cutoff=0.5))
+        hint = f"; the closest are {close}" if close else ""
+        raise ValueError(f"{str(file)!r} has no camera {camera!r} among its {len(plain)}{hint}")
+    return plain[named[0]]
 
 
-def _by_gain(
-    profiles: Sequence[dict[str, Any]], diagnostics: list[Diagnostic]
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """(N,) gains, and (N, 3) a and b, of entries with the same gain the median."""
-    of_gain: dict[float, list[dict[str, Any]]] = defaultdict(list)
-    for profile in profiles:
-        of_gain[float(profile["iso"])].append(profile)
-    iso = np.array(sorted(of_gain))
-    a, b = (np.array([np.median([p[name] for p in of_gain[gain]], axis=0) for gain in iso]) for name in ("a", "b"))
-    if several := [gain for gain in iso if len(of_gain[gain]) > 1]:
-        text = (
-            f"{len(several)} gains were measured more than once, and the median is taken: {_listed(np.array(several))}"
-        )
-        diagnostics.append(Diagnostic("repeated", "note", text))
-    return iso, a, b
-
-
-def _listed(iso: npt.NDArray[np.float64]) -> str:
+def _listed(iso: Iterable[float]) -> str:
     return "ISO " + ", ".join(f"{gain:g}" for gain in iso)

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from dirtypixels import checks
 from dirtypixels.calibrate.diagnostics import Diagnostic
-from dirtypixels.calibrate.imports.curve import ImportedCurve
+from dirtypixels.calibrate.profile import ImportedCurve
 from dirtypixels.raw.folders import find_captures
 from dirtypixels.raw.metadata import DNG_VERSION, Tags, read_tags, stated_by
 
 _NOISE_PROFILE, _PLANE_COLORS, _NOISE_REDUCTION = 51041, 50710, 50935
-_RED_GREEN_BLUE = (0, 1, 2)  # the DNG's numbers of the colors
 
 _NOT_MEASURED = (
     "the NoiseProfile tag is what the camera's maker or the converter says of this model at this gain, no measurement "
@@ -41,16 +41,22 @@ def noise_profile(source: str | Path | Iterable[str | Path], *, iso: float | Non
             of range.
 
     Source: Adobe, Digital Negative Specification 1.4, NoiseProfile.
+
+    >>> noise_profile("captures/")  # doctest: +SKIP
+    ImportedCurve(3 gains, ISO 100 to 1600)
     """
-    if iso is not None and not 0 < iso < float("inf"):
-        raise ValueError(f"iso must be above 0; found {iso:g}")
+    if iso is not None:
+        checks.in_range("iso", iso)
+        checks.above_zero("iso", iso)
     diagnostics = [Diagnostic("not-measured", "note", _NOT_MEASURED)]
     gains: dict[float, tuple[Path, npt.NDArray[np.float64]]] = {}
     cameras: dict[str | None, Path] = {}
     reduced: list[str] = []
     for file, listed in find_captures(source):
         try:
-            tags = _tags(file)
+            tags = read_tags(file)
+            if tags is None or DNG_VERSION not in tags.main:
+                raise ValueError("it is no DNG, or one whose tags cannot be read; only a DNG has a NoiseProfile tag")
             pairs, stated = _pairs(tags), stated_by(tags)
         except ValueError as error:
             raise ValueError(f"{str(file)!r}: {error}") from error
@@ -64,7 +70,8 @@ def noise_profile(source: str | Path | Iterable[str | Path], *, iso: float | Non
                 f"{str(before[0])!r} and {str(file)!r} are of ISO {gain:g} both and state different noise: "
                 f"{before[1].tolist()} and {pairs.tolist()}"
             )
-        if _was_reduced(tags):
+        applied = tags.get(_NOISE_REDUCTION)  # 0/0 where the DNG does not know whether its samples were denoised
+        if isinstance(applied, tuple) and applied[0] > 0:
             reduced.append(file.name)
     if len(cameras) > 1:
         (one, first), (other, second), *_ = ((name or "an unknown camera", file) for name, file in cameras.items())
@@ -77,25 +84,12 @@ def noise_profile(source: str | Path | Iterable[str | Path], *, iso: float | Non
     ordered = sorted(gains)
     figures = np.stack([gains[gain][1] for gain in ordered])  # (N, C, 2)
     names = ", ".join(gains[gain][0].name for gain in ordered)
-    source_text = (
+    text = (
         f"NoiseProfile tag of {names} (variance = S x + O, x in [0, 1]); alpha = S, sigma = sqrt(O); as the maker or "
         "the converter states it, not measured"
     )
-    return ImportedCurve(
-        next(iter(cameras)),
-        np.array(ordered),
-        figures[..., 0],
-        np.sqrt(figures[..., 1]),
-        source_text,
-        tuple(diagnostics),
-    )
-
-
-def _tags(file: Path) -> Tags:
-    tags = read_tags(file)
-    if tags is None or DNG_VERSION not in tags.main:
-        raise ValueError("it is no DNG, or one whose tags cannot be read; only a DNG has a NoiseProfile tag")
-    return tags
+    alpha, sigma = figures[..., 0], np.sqrt(figures[..., 1])
+    return ImportedCurve(next(iter(cameras)), ordered, alpha, sigma, text, tuple(diagnostics))
 
 
 def _pairs(tags: Tags) -> npt.NDArray[np.float64]:
@@ -112,13 +106,7 @@ def _pairs(tags: Tags) -> npt.NDArray[np.float64]:
     if len(pairs) == 1:
         return pairs
     planes = tags.get(_PLANE_COLORS)
-    order = _RED_GREEN_BLUE if planes is None else tuple(planes)
-    if sorted(order) != list(_RED_GREEN_BLUE):
+    order = (0, 1, 2) if planes is None else tuple(planes)
+    if sorted(order) != [0, 1, 2]:
         raise ValueError(f"its color planes must be red, green and blue (0, 1, 2); found {order}")
-    return pairs[[order.index(color) for color in _RED_GREEN_BLUE]]
-
-
-def _was_reduced(tags: Tags) -> bool:
-    """Whether the DNG says that noise was removed from its samples; 0/0 means that it does not know."""
-    applied = tags.get(_NOISE_REDUCTION)
-    return isinstance(applied, tuple) and applied[0] > 0
+    return pairs[np.argsort(order)]

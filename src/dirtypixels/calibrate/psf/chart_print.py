@@ -76,11 +76,17 @@ def write_chart(
 
 
 def read_chart(path: str | Path) -> BernoulliChart:
-    """The chart that a PDF or PNG of `write_chart` shows, from the parameters in the file; see there for an example.
+    """The chart that a PDF or PNG of `write_chart` shows, from the parameters in the file.
 
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: the file is neither, says nothing of a chart, or says what does not give the chart it shows.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     write_chart(BernoulliChart(rows=3, columns=4, block=64, square=16, seed=5), f"{folder}/chart.pdf")
+    ...     read_chart(f"{folder}/chart.pdf").seed
+    5
     """
     source = Path(path)
     content = source.read_bytes()
@@ -114,6 +120,10 @@ def fit_to_paper(chart: BernoulliChart, paper: str, dpi: float = 600.0) -> Berno
 
     Raises:
         ValueError: the paper is unknown, or so small that a cell would be under 2 dots.
+
+    >>> chart = fit_to_paper(BernoulliChart(rows=3, columns=4, block=64, square=16), "A4")
+    >>> round(chart.cell_mm, 3)
+    0.677
     """
     _check_dpi(dpi)
     across, down = _paper_mm(chart, paper)

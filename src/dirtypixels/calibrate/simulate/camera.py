@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,9 +14,8 @@ import torch
 from dirtypixels import checks
 from dirtypixels.blur import FieldBlur
 from dirtypixels.calibrate.simulate.geometry import CellIntegral, Pose, View, pixel_corners
-from dirtypixels.calibrate.simulate.sensor import Sensor, channel_of
 from dirtypixels.camera import Camera, NoiseLevel, ProfileFile
-from dirtypixels.raw.frames import Frame
+from dirtypixels.raw.frames import CFA_PATTERNS, Frame, plane_slices
 
 Floats = npt.NDArray[np.float64]
 
@@ -33,16 +33,24 @@ class ChartCamera:
     """A camera to try a calibration on, and to judge it against what went in.
 
     ``DN = sensor(vignetting * (psf * pixels(chart)))``: the chart's light is integrated over each pixel's area exactly,
-    blurred by the lens at the distance of the pixels, darkened towards the corners, and measured (see `Sensor`).
+    blurred by the lens at the distance of the pixels, darkened towards the corners, and measured (see `digitize`).
 
     Args:
         camera: noise curve and PSF field; a profile without optics has a sharp lens. The PSFs' samples are taken to be
             one pixel apart, whatever the profile's pitch.
         height, width: of the frame, in pixels; even where there is a cfa.
-        cfa, bits, black, white, prnu, hot, seed: see `Sensor`; black is by default 2^bits / 16.
+        cfa: colors of the top left 2 x 2 pixels in reading order; None for a monochrome sensor.
+        bits: of a digital number, 1 to 16.
+        black: black level in DN, one number or the four places of the 2 x 2 pattern in reading order; None for
+            2^bits / 16.
+        white: DN at which the sensor saturates; None for the largest of `bits`.
         focal, distortion: of the lens, see `View`.
         vignetting: part of the light that is lost in the frame's corners, in [0, 1); it falls off as cos^4.
         color: the light that red, green and blue pixels collect, relative to green.
+        prnu: standard deviation of the pixels' gains around 1.
+        hot: part of the pixels that are hot, in [0, 1]; a hot pixel adds a signal of its own, evenly spread over
+            [0.05, 1], to the light of every frame.
+        seed: of the gains and the hot pixels.
 
     Raises:
         ValueError: a figure is out of range.
@@ -68,13 +76,28 @@ class ChartCamera:
     ) -> None:
         if len(color) != 3 or not all(math.isfinite(c) and c > 0 for c in color):
             raise ValueError(f"color must be three numbers above 0; found {color}")
-        levels = 2**bits / 16 if black is None else black
         if not 0 <= vignetting < 1:
             raise ValueError(f"vignetting must be in [0, 1); found {vignetting}")
-        self.sensor = Sensor(
-            height, width, cfa=cfa, bits=bits, black=levels, white=white, prnu=prnu, hot=hot, seed=seed
-        )
+        checks.one_of("cfa", cfa, (*CFA_PATTERNS, None))
+        step = 1 if cfa is None else 2
+        if min(height, width) < 2 or height % step or width % step:
+            raise ValueError(f"height and width must be at least 2, and even with a cfa; found {height} x {width}")
+        if not 1 <= bits <= 16:
+            raise ValueError(f"bits must be from 1 to 16; found {bits}")
+        checks.in_range("prnu", prnu, 0.0, 0.3)
+        checks.in_range("hot", hot, 0.0, 1.0)
+        self.white = float(2**bits - 1 if white is None else white)
+        levels = np.broadcast_to(np.asarray(2**bits / 16 if black is None else black, dtype=float), (4,)).tolist()
+        self.black: tuple[float, float, float, float] = tuple(levels)  # type: ignore[assignment]
+        if cfa is None and len(set(levels)) > 1:
+            raise ValueError(f"black must be one number for a monochrome sensor; found {black}")
+        if not 0 <= min(levels) <= max(levels) < self.white <= 2**bits - 1:
+            raise ValueError(
+                f"black must be at least 0 and below white, which is at most {2**bits - 1}; "
+                f"found black {black}, white {self.white:g}"
+            )
         self.camera, self.height, self.width = camera, height, width
+        self.cfa, self.bits, self.prnu, self.hot, self.seed = cfa, bits, prnu, hot, seed
         self.focal, self.distortion, self.color, self.vignetting = focal, distortion, color, vignetting
         self._psfs = None if camera.optics is None else camera.optics.psfs
 
@@ -120,9 +143,7 @@ class ChartCamera:
         pose: Pose | None = None,
         exposure: float = 1.0,
         paper: tuple[float, float] = (0.04, 0.85),
-        surround: float = 0.3,
         snr_db: float | None = None,
-        exposure_s: float = 1 / 60,
     ) -> Frame:
         """Photograph a chart.
 
@@ -133,16 +154,15 @@ class ChartCamera:
             pose: how the chart stands; None for `Pose()`.
             exposure: signal of a reflectance of 1 in the frame's center.
             paper: reflectances of black and of white.
-            surround: reflectance of everything around the chart.
             snr_db: in place of the noise at `iso`, see `noise`.
-            exposure_s: what the frame says of its exposure time.
+
 
         Raises:
             ValueError: a figure is out of range.
         """
-        light = self.render(chart, pose, exposure=exposure, paper=paper, surround=surround)
+        light = self.render(chart, pose, exposure=exposure, paper=paper)
         level = self.noise(iso, snr_db, exposure=exposure, paper=paper)
-        return self.expose(light, iso, generator, noise=level, exposure_s=exposure_s)
+        return self.expose(light, iso, generator, noise=level, exposure_s=1 / 60)
 
     def render(
         self,
@@ -153,7 +173,10 @@ class ChartCamera:
         paper: tuple[float, float] = (0.04, 0.85),
         surround: float = 0.3,
     ) -> Floats:
-        """The light of a chart on the sensor, (H, W), mosaicked, without noise; arguments as for `photograph`."""
+        """The light of a chart on the sensor, (H, W), mosaicked, without noise.
+
+        Arguments as for `photograph`; surround is the reflectance of everything around the chart.
+        """
         for name, value in (("exposure", exposure), ("paper", paper[0]), ("paper", paper[1]), ("surround", surround)):
             checks.in_range(name, value, low=0.0)
         pattern = np.asarray(chart.pattern, dtype=np.float64)
@@ -168,11 +191,9 @@ class ChartCamera:
             rows = range(start, min(start + _ROWS_AT_ONCE, self.height + above))
             sharp[rows.start + above : rows.stop + above] = cells.means(view.to_chart(pixel_corners(rows, columns)))
         light = np.empty((self.height, self.width))
-        for channel in {channel_of(name) for name in self.sensor.planes()}:
-            blurred = self._blurred(sharp, channel)
-            for name, where in self.sensor.planes().items():
-                if channel_of(name) == channel:
-                    light[where] = blurred[where]
+        blurred = {channel: self._blurred(sharp, channel) for channel in map(channel_of, self.planes())}
+        for name, where in self.planes().items():
+            light[where] = blurred[channel_of(name)][where]
         light *= exposure * self.falloff()
         return self.colored(light)
 
@@ -186,16 +207,9 @@ class ChartCamera:
         exposure_s: float | None = None,
     ) -> Frame:
         """Measure light (H, W), mosaicked, white level 1, with the noise at `iso` or the one given."""
-        values = self.sensor.digitize(light, self.noise(iso) if noise is None else noise, generator)
-        return Frame(
-            values,
-            cfa=self.sensor.cfa,
-            black=self.sensor.black,
-            white=self.sensor.white,
-            iso=float(iso),
-            exposure_s=exposure_s,
-            camera=self.camera.name,
-        )
+        values = self.digitize(light, self.noise(iso) if noise is None else noise, generator)
+        cfa, black, white = self.cfa, self.black, self.white
+        return Frame(values, cfa, black, white, iso=float(iso), exposure_s=exposure_s, camera=self.camera.name)
 
     def noise(
         self,
@@ -224,7 +238,7 @@ class ChartCamera:
         if snr_db is None:
             return level
         checks.in_range("snr_db", snr_db)
-        alpha, sigma = (float(np.broadcast_to(np.asarray(v), (3,))[1]) for v in level)
+        alpha, sigma = (of_channel(figure, "G") for figure in level)
         variance = alpha * exposure * self.color[1] * sum(paper) / 2 + sigma**2
         if variance <= 0:
             raise ValueError(f"snr_db needs a camera with noise; camera {self.camera.name!r} has none at ISO {iso:g}")
@@ -244,11 +258,67 @@ class ChartCamera:
         """
         if self._psfs is None:
             raise ValueError("this camera has no PSF field: its lens is sharp")
-        down, across = (
-            _node_weights(range(size)[part], size, nodes)
-            for part, size, nodes in ((rows, self.height, len(self._psfs)), (columns, self.width, self._psfs.shape[1]))
-        )
-        return np.asarray(np.einsum("r,c,rckij->kij", down, across, self._psfs.double().numpy()))
+        weights = []  # of each node of the field, by linear interpolation
+        for part, size, nodes in zip((rows, columns), (self.height, self.width), self._psfs.shape[:2], strict=True):
+            if not (pixels := range(size)[part]):
+                raise ValueError("rows and columns must hold at least one pixel")
+            at = (np.asarray(pixels) + 0.5) / size * (nodes - 1)
+            weights.append(np.maximum(0.0, 1 - np.abs(at - np.arange(nodes)[:, None])).mean(1))
+        return np.asarray(np.einsum("r,c,rckij->kij", *weights, self._psfs.double().numpy()))
+
+    def planes(self) -> dict[str, tuple[slice, slice]]:
+        """Where each plane's samples lie, by the names of `Frame.planes`."""
+        return plane_slices(self.cfa)
+
+    def black_of(self, plane: str) -> float:
+        rows, columns = self.planes()[plane]
+        return self.black[2 * (rows.start or 0) + (columns.start or 0)]
+
+    def digitize(self, light: Floats, noise: NoiseLevel, generator: torch.Generator | None = None) -> npt.NDArray[Any]:
+        """Measure light.
+
+        ``DN = clip(round(black + (white - black) s), 0, white),  s = alpha Poisson(light / alpha) + N(0, sigma^2)``
+
+        The dark side is limited at DN 0, that is at a signal of -black / (white - black), not at 0.
+
+        Args:
+            light: (H, W), white level 1, >= 0.
+            noise: alpha and sigma in units of the signal, numbers or (3,) for red, green and blue; a monochrome sensor
+                has the noise of green.
+            generator: random generator; None for torch's own.
+
+        Returns:
+            (H, W) uint16.
+
+        Source: Foi et al. 2008, eq. 1; Foi 2009 (clipping).
+        """
+        if light.shape != (self.height, self.width):
+            raise ValueError(f"light must have shape ({self.height}, {self.width}); found {light.shape}")
+        checks.in_range("light", torch.from_numpy(light), low=0.0)
+        values = np.empty(light.shape, dtype=np.uint16)
+        for name, where in self.planes().items():
+            alpha, sigma = (of_channel(figure, name) for figure in noise)
+            rate = torch.from_numpy(light[where] * self.gains[where] + self.dark[where])
+            shot = alpha * torch.poisson(rate / alpha, generator=generator) if alpha > 0 else rate
+            signal = shot + sigma * torch.randn(rate.shape, dtype=rate.dtype, generator=generator)
+            black = self.black_of(name)
+            values[where] = (black + (self.white - black) * signal).round_().clamp_(0, self.white).numpy()
+        return values
+
+    @cached_property
+    def gains(self) -> Floats:
+        """(H, W), the pixels' gains: 1 on average, standard deviation `prnu`."""
+        drawn = np.random.default_rng((self.seed, 0)).standard_normal((self.height, self.width))
+        return np.asarray(np.maximum(1 + self.prnu * drawn, 0.0))
+
+    @cached_property
+    def dark(self) -> Floats:
+        """(H, W), what a pixel adds to the light: 0, but for hot pixels."""
+        found = np.zeros(self.height * self.width)
+        draw = np.random.default_rng((self.seed, 1))
+        count = math.ceil(self.hot * found.size)
+        found[draw.choice(found.size, count, replace=False)] = draw.uniform(0.05, 1.0, count)
+        return found.reshape(self.height, self.width)
 
     def falloff(self) -> Floats:
         """(H, W), the light that vignetting leaves: 1 in the center.
@@ -265,7 +335,7 @@ class ChartCamera:
     def colored(self, light: Floats) -> Floats:
         """Light (H, W) as the sensor's colors collect it."""
         found = np.array(light, dtype=np.float64)
-        for name, where in self.sensor.planes().items():
+        for name, where in self.planes().items():
             found[where] *= self.color[channel_of(name)]
         return found
 
@@ -280,12 +350,14 @@ class ChartCamera:
         return np.asarray(np.maximum(found, 0.0, out=found))
 
 
-def _node_weights(pixels: range, size: int, nodes: int) -> Floats:
-    """Mean weight of each node of a field over some of its frame's pixels, by linear interpolation."""
-    if not pixels:
-        raise ValueError("rows and columns must hold at least one pixel")
-    at = (np.asarray(pixels) + 0.5) / size * (nodes - 1)
-    return np.asarray(np.maximum(0.0, 1 - np.abs(at - np.arange(nodes)[:, None])).mean(1))
+def of_channel(figure: Any, plane: str) -> float:
+    """A plane's figure: the one number, or of (3,) its color's; green's where there is no color."""
+    return float(np.broadcast_to(np.asarray(figure, dtype=float), (3,))[channel_of(plane)])
+
+
+def channel_of(plane: str) -> int:
+    """The color channel of a plane: 0, 1, 2 for red, green, blue; a gray scene is seen in green."""
+    return {"R": 0, "G": 1, "B": 2, "Y": 1}[plane[0]]
 
 
 def realistic_camera(
@@ -303,9 +375,7 @@ def realistic_camera(
     Raises:
         ValueError: there is no such profile, it has no noise figures, or an argument is out of range.
     """
-    if camera is None:
-        camera = example_camera()
-    profile = camera if isinstance(camera, Camera) else Camera.load(camera)
+    profile = example_camera() if camera is None else camera if isinstance(camera, Camera) else Camera.load(camera)
     faults: dict[str, Any] = {
         "distortion": (-0.04, 0.01),
         "vignetting": 0.3,

@@ -13,13 +13,11 @@ import torch
 
 from dirtypixels.calibrate.psf.chart import BernoulliChart
 from dirtypixels.calibrate.psf.chart_print import write_chart
-from dirtypixels.calibrate.simulate.camera import ChartCamera, realistic_camera
+from dirtypixels.calibrate.simulate.camera import ChartCamera, channel_of, of_channel, realistic_camera
 from dirtypixels.calibrate.simulate.geometry import Pose
-from dirtypixels.calibrate.simulate.sensor import channel_of, of_channel
 from dirtypixels.camera import Camera
 from dirtypixels.files import write_text
 from dirtypixels.raw.folders import write_frames
-from dirtypixels.raw.frames import Frame
 
 #: How a chart stands in captures by hand: turned and tilted a little, and moved from one to the next.
 HANDHELD_POSES = (
@@ -87,93 +85,55 @@ def simulate_captures(
         raise ValueError(f"exposures and frames must be at least 1; found {exposures} and {frames}")
     simulated = realistic_camera() if camera is None else camera
     generator = torch.Generator().manual_seed(seed)
-    if not poses:
-        chart = None
-    else:
-        chart = chart or BernoulliChart.for_sensor(simulated.width, simulated.height, seed=seed)
+    chart = (chart or BernoulliChart.for_sensor(simulated.width, simulated.height, seed=seed)) if poses else None
+    if chart is not None:
         photographs = []
         for number, pose in enumerate(poses, start=1):
             frame = simulated.photograph(chart, min(isos), generator, pose=pose, snr_db=snr_db)
             photographs.append(replace(frame, path=Path(f"chart-{number}.tiff")))
         write_frames(photographs, target / "chart")
         write_chart(chart, target / "chart.png")
-    flats, darks = _flats_and_darks(simulated, isos, exposures, frames, generator)
-    write_frames(flats, target / "noise")
-    write_frames(darks, target / "darks")
-    simulated.camera.save(target / "truth")
-    # Files hold PSFs rounded once more, so the hash is that of the profile as it is read.
-    truth = {"camera_hash": Camera.load(target / "truth").hash}
-    truth |= _truth(simulated, isos, chart, poses, snr_db, seed)
-    write_text(target / "truth.json", json.dumps(truth, indent=2) + "\n")
-    return target
-
-
-def _flats_and_darks(
-    camera: ChartCamera, isos: Sequence[float], exposures: int, frames: int, generator: torch.Generator
-) -> tuple[list[Frame], list[Frame]]:
-    """Flat fields and dark frames, each named after its gain and exposure.
-
-    Dark ones state the time for which they were exposed, since a real camera's do.
-    """
+    # Dark frames state the time for which they were exposed, since a real camera's do.
     levels = np.geomspace(0.02, 1.1, exposures).tolist() if exposures > 1 else [0.5]
     flats, darks = [], []
     for iso in isos:
         times = [float(f"{level / (LIGHT * iso / 100):.6g}") for level in levels]
         for number in range(1, frames + 1):
-            frame = camera.flat(0.0, iso, times[-1], generator)
+            frame = simulated.flat(0.0, iso, times[-1], generator)
             darks.append(replace(frame, path=Path(f"iso{iso:g}-dark-{number}.tiff")))
         for step, seconds in enumerate(times, start=1):
             for number in range(1, frames + 1):
-                frame = camera.flat(LIGHT, iso, seconds, generator, gradient=(0.05, -0.03))
+                frame = simulated.flat(LIGHT, iso, seconds, generator, gradient=(0.05, -0.03))
                 flats.append(replace(frame, path=Path(f"iso{iso:g}-flat{step}-{number}.tiff")))
-    return flats, darks
+    write_frames(flats, target / "noise")
+    write_frames(darks, target / "darks")
+    simulated.camera.save(target / "truth")
+    # Files hold PSFs rounded once more, so the hash is that of the profile as it is read.
+    truth = {"camera_hash": Camera.load(target / "truth").hash, **_truth(simulated, isos, chart, poses)}
+    truth |= {"snr_db": snr_db, "seed": seed}
+    write_text(target / "truth.json", json.dumps(truth, indent=2) + "\n")
+    return target
 
 
-def _truth(
-    camera: ChartCamera,
-    isos: Sequence[float],
-    chart: BernoulliChart | None,
-    poses: Sequence[Pose],
-    snr_db: float | None,
-    seed: int,
-) -> dict[str, Any]:
+def _truth(camera: ChartCamera, isos: Sequence[float], chart: BernoulliChart | None, poses: Sequence[Pose]) -> Any:
     """What went in, as plain values."""
-    sensor = camera.sensor
-    noise = [
-        {
-            "iso": iso,
-            "channel": name,
-            "alpha": of_channel(camera.noise(iso).alpha, name),
-            "sigma": of_channel(camera.noise(iso).sigma, name),
-        }
-        for iso in isos
-        for name in sorted({plane[0] for plane in sensor.planes()}, key=channel_of)
-    ]
+    colors = sorted({plane[0] for plane in camera.planes()}, key=channel_of)
     return {
         "camera": camera.camera.name,
         "frame": {"height": camera.height, "width": camera.width},
-        "sensor": {
-            "cfa": sensor.cfa,
-            "bits": sensor.bits,
-            "black": list(sensor.black),
-            "white": sensor.white,
-            "prnu": sensor.prnu,
-            "hot": int((sensor.dark > 0).sum()),
-            "seed": sensor.seed,
-        },
-        "noise": noise,
-        "lens": {
-            "distortion": list(camera.distortion),
-            "focal": camera.focal,
-            "vignetting": camera.vignetting,
-            "color": list(camera.color),
-        },
+        "sensor": {name: getattr(camera, name) for name in ("cfa", "bits", "black", "white", "prnu")}
+        | {"hot": int((camera.dark > 0).sum()), "seed": camera.seed},
+        "noise": [
+            {"iso": iso, "channel": name}
+            | {figure: of_channel(value, name) for figure, value in camera.noise(iso)._asdict().items()}
+            for iso in isos
+            for name in colors
+        ],
+        "lens": {name: getattr(camera, name) for name in ("distortion", "focal", "vignetting", "color")},
         "chart": None if chart is None else chart.parameters(),
         "chart_captures": [
             {"pose": asdict(pose), "homography": camera.view(chart, pose).homography.tolist()}
             for pose in poses
             if chart is not None
         ],
-        "snr_db": snr_db,
-        "seed": seed,
     }

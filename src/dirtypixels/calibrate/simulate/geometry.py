@@ -11,8 +11,6 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 
-_FARTHEST = 8.0  # half diagonals from the center: beyond it nothing is asked of the distortion
-
 
 @dataclass(frozen=True)
 class Pose:
@@ -90,7 +88,7 @@ class View:
         straight = _projected(self.homography, np.asarray(points, dtype=np.float64)) - self.center
         radius = np.hypot(straight[..., 0], straight[..., 1]) / self.half_diagonal
         with np.errstate(invalid="ignore"):
-            scale = np.where(radius < self._reach[0], self._scale(radius**2), np.nan)
+            scale = np.where(radius < self._one_to_one[0][-1], self._scale(radius**2), np.nan)
         found: Floats = self.center + straight * scale[..., None]
         return found
 
@@ -129,39 +127,30 @@ class View:
     def _scale(self, squared: Floats) -> Floats:
         return 1 + squared * (self.distortion[0] + squared * self.distortion[1])
 
+    def _slope(self, squared: Floats) -> Floats:
+        return 1 + squared * (3 * self.distortion[0] + squared * 5 * self.distortion[1])
+
     @cached_property
-    def _reach(self) -> tuple[float, float]:
-        """Radius up to which the distortion is one to one, and where it lands, in half diagonals."""
-        k1, k2 = self.distortion
-        radius = np.linspace(0, _FARTHEST, 8001)
-        turns = np.flatnonzero(1 + 3 * k1 * radius**2 + 5 * k2 * radius**4 <= 0)
-        last = float(radius[turns[0] - 1] if len(turns) else radius[-1])
-        lands = last * float(self._scale(np.array(last**2)))
-        if lands < 1.05:
+    def _one_to_one(self) -> tuple[Floats, Floats]:
+        """Radii up to which the distortion is one to one, and where they land, in half diagonals."""
+        radius = np.linspace(0, 8, 8001)  # farther out nothing is asked of it
+        radius = radius[np.logical_and.accumulate(self._slope(radius**2) > 0)]
+        lands = radius * self._scale(radius**2)
+        if lands[-1] < 1.05:
             raise ValueError(f"distortion {self.distortion} folds the picture over inside the frame; make it smaller")
-        return last, lands
+        return radius, lands
 
     def _straightened(self, bent: Floats) -> Floats:
         """The factor from a distorted place to the straight one, both counted from the center."""
         if self.distortion == (0.0, 0.0):
             return np.ones(bent.shape[:-1])
-        k1, k2 = self.distortion
-        target = np.hypot(bent[..., 0], bent[..., 1]) / self.half_diagonal
-        last, lands = self._reach
-        wanted = np.where(target < lands, target, np.nan)
-        radius = np.minimum(wanted, last)
-        # Newton's steps, kept inside the stretch that is one to one; the rest of a step shrinks quadratically.
-        for _ in range(50):
-            squared = radius**2
-            step = (radius * self._scale(squared) - wanted) / np.maximum(
-                1 + squared * (3 * k1 + 5 * k2 * squared), 1e-3
-            )
-            radius = np.clip(radius - step, 0, last)
-            if np.abs(step).max(initial=0.0, where=np.isfinite(step)) < 1e-13:
-                break
-        factor = np.ones_like(wanted)
-        np.divide(radius, wanted, out=factor, where=wanted != 0)
-        return factor
+        wanted = np.hypot(bent[..., 0], bent[..., 1]) / self.half_diagonal
+        radii, lands = self._one_to_one
+        radius = np.interp(wanted, lands, radii, right=np.nan)
+        for _ in range(4):  # Newton's steps: from a thousandth, the error is squared by each
+            error = radius * self._scale(radius**2) - wanted
+            radius = np.clip(radius - error / np.maximum(self._slope(radius**2), 1e-3), 0, radii[-1])
+        return np.divide(radius, wanted, out=np.ones_like(wanted), where=wanted != 0)
 
 
 def _projected(matrix: Floats, points: Floats) -> Floats:
@@ -219,17 +208,18 @@ class CellIntegral:
         x, y = (np.where(seen, corners[..., i], -1.0) for i in (0, 1))
         along_rows = self._along(x[:, :-1], y[:, :-1], x[:, 1:], y[:, 1:])
         along_columns = self._along(x[:-1], y[:-1], x[1:], y[1:])
-        light, area = (_around(across, down) for across, down in zip(along_rows, along_columns, strict=True))
+        light, area = (  # over the four sides: top, right, bottom and left, the last two backwards
+            across[:-1] + down[:, 1:] - across[1:] - down[:, :-1]
+            for across, down in zip(along_rows, along_columns, strict=True)
+        )
         whole = seen[:-1, :-1] & seen[:-1, 1:] & seen[1:, :-1] & seen[1:, 1:]
         return self.outside + np.divide(light, area, out=np.zeros_like(light), where=whole)
 
     def _along(self, x0: Floats, y0: Floats, x1: Floats, y1: Floats) -> tuple[Floats, Floats]:
         """Integrals of F dy and of x dy along straight sides."""
         dx, dy = x1 - x0, y1 - y0
-        cuts = _sorted(_crossings(x0, x1) + _crossings(y0, y1))
-        total = np.zeros_like(x0)
-        before = np.zeros_like(x0)
-        for cut in [*cuts, np.ones_like(x0)]:
+        total, before = np.zeros_like(x0), np.zeros_like(x0)
+        for cut in np.sort([*_crossings(x0, x1), *_crossings(y0, y1), np.ones_like(x0)], axis=0):
             middle = (before + cut) / 2
             total += (cut - before) * self._integral(x0 + middle * dx, y0 + middle * dy)
             before = cut
@@ -245,11 +235,6 @@ class CellIntegral:
         return found
 
 
-def _around(across: Floats, down: Floats) -> Floats:
-    """Sum over a quadrilateral's four sides: top, right, bottom and left, the last two backwards."""
-    return across[:-1] + down[:, 1:] - across[1:] - down[:, :-1]
-
-
 def _crossings(start: Floats, end: Floats) -> list[Floats]:
     """Where on the way from start (0) to end (1) whole numbers are passed; 1 where there are fewer than elsewhere."""
     first, last = np.floor(start), np.floor(end)
@@ -258,15 +243,5 @@ def _crossings(start: Floats, end: Floats) -> list[Floats]:
     found = []
     for k in range(int(np.abs(last - first).max(initial=0))):
         line = np.where(forward, first + 1 + k, first - k)
-        cut = np.divide(line - start, way, out=np.ones_like(start), where=way != 0)
-        found.append(np.clip(cut, 0.0, 1.0))
+        found.append(np.clip(np.divide(line - start, way, out=np.ones_like(start), where=way != 0), 0.0, 1.0))
     return found
-
-
-def _sorted(cuts: list[Floats]) -> list[Floats]:
-    """The same places in rising order, side by side."""
-    if len(cuts) < 2:
-        return cuts
-    if len(cuts) == 2:
-        return [np.minimum(*cuts), np.maximum(*cuts)]
-    return list(np.sort(np.stack(cuts), axis=0))

@@ -35,6 +35,10 @@ class ColorPrior(nn.Module):
         ValueError: color is none of these; for "own", x has another number of channels than there are proxes.
 
     Source: Diamond et al. 2017, sec. 5.3 (merging).
+
+    >>> from dirtypixels.restore import prox
+    >>> ColorPrior(prox.SoftThreshold(), "merged").color
+    'merged'
     """
 
     def __init__(self, prox: Prox | Sequence[Prox], color: Color = "shared") -> None:

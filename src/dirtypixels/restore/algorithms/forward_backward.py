@@ -70,6 +70,12 @@ class ISTA(ForwardBackward[Primal]):
     It reaches the minimum for steps below 2, with one inner step already.
 
     Source: Loris and Verhoeven 2011; Chen, Huang and Zhang 2013, algorithm 3.
+
+    >>> from dirtypixels.restore import filters, prox, terms
+    >>> iteration = ISTA(prox.SoftThreshold(), filters.dct_filters(3))
+    >>> term = terms.Gaussian(torch.randn(1, 3, 16, 16))
+    >>> iteration(iteration.start(term.start()), term).x.shape
+    torch.Size([1, 3, 16, 16])
     """
 
     def start(self, x: Tensor) -> Primal:
@@ -100,6 +106,12 @@ class FISTA(ForwardBackward[Accelerated]):
             problem that is strongly convex soonest.
 
     Source: Beck and Teboulle 2009, sec. 4; O'Donoghue and Candès 2015, sec. 3.2 (restart).
+
+    >>> from dirtypixels.restore import filters, prox, terms
+    >>> iteration = FISTA(prox.SoftThreshold(), filters.dct_filters(3))
+    >>> term = terms.Gaussian(torch.randn(1, 3, 16, 16))
+    >>> iteration(iteration.start(term.start()), term).x.shape
+    torch.Size([1, 3, 16, 16])
     """
 
     def __init__(

@@ -26,6 +26,12 @@ class HQS(Algorithm[Iterate]):
     It minimizes ``lambda f(x) + sum_i min_z g(z) + beta/2 |z - C_i x|^2``, which tends to the objective as beta grows.
 
     Source: Geman and Yang 1995; Schmidt and Roth 2014; Diamond et al. 2017, algorithm 1.
+
+    >>> from dirtypixels.restore import filters, prox, terms
+    >>> iteration = HQS(prox.SoftThreshold(), filters.dct_filters(3))
+    >>> term = terms.Gaussian(torch.randn(1, 3, 16, 16))
+    >>> iteration(iteration.start(term.start()), term).x.shape
+    torch.Size([1, 3, 16, 16])
     """
 
     weights = ("lambda", "beta")
@@ -51,6 +57,12 @@ class PriorGradient(Algorithm[Iterate]):
     beta; it is reached for steps below 2.
 
     Source: Diamond et al. 2017, sec. 5.1 and 8; Chen and Pock 2017 (learned gradients of priors).
+
+    >>> from dirtypixels.restore import filters, prox, terms
+    >>> iteration = PriorGradient(prox.SoftThreshold(), filters.dct_filters(3))
+    >>> term = terms.Gaussian(torch.randn(1, 3, 16, 16))
+    >>> iteration(iteration.start(term.start()), term).x.shape
+    torch.Size([1, 3, 16, 16])
     """
 
     weights = ("lambda", "beta", "step")

@@ -28,6 +28,12 @@ class ADMM(Algorithm[Primal]):
     It reaches the minimum for every beta > 0. The first iteration is that of half-quadratic splitting.
 
     Source: Gabay and Mercier 1976; Boyd et al. 2011, sec. 3.1.1.
+
+    >>> from dirtypixels.restore import filters, prox, terms
+    >>> iteration = ADMM(prox.SoftThreshold(), filters.dct_filters(3))
+    >>> term = terms.Gaussian(torch.randn(1, 3, 16, 16))
+    >>> iteration(iteration.start(term.start()), term).x.shape
+    torch.Size([1, 3, 16, 16])
     """
 
     weights = ("lambda", "beta")
@@ -64,6 +70,12 @@ class ChambollePock(Algorithm[PrimalDual]):
     It reaches the minimum for every beta > 0 and steps of at most 1.
 
     Source: Chambolle and Pock 2011, algorithm 1; Condat 2013, theorem 3.3 (a step of 1).
+
+    >>> from dirtypixels.restore import filters, prox, terms
+    >>> iteration = ChambollePock(prox.SoftThreshold(), filters.dct_filters(3))
+    >>> term = terms.Gaussian(torch.randn(1, 3, 16, 16))
+    >>> iteration(iteration.start(term.start()), term).x.shape
+    torch.Size([1, 3, 16, 16])
     """
 
     weights = ("lambda", "beta", "step")

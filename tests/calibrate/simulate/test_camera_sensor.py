@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from scipy.stats import norm
 
-from dirtypixels.calibrate.simulate.sensor import Sensor
+from dirtypixels.calibrate.simulate import ChartCamera, example_camera
 from dirtypixels.camera import NoiseLevel
 
 NONE = NoiseLevel(0.0, 0.0)
+
+
+def sensor(height: int, width: int, **known: Any) -> ChartCamera:
+    return ChartCamera(example_camera(), height, width, **{"black": 0.0, **known})
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -33,8 +38,8 @@ def check_moments(values: np.ndarray, mean: float, variance: float, kurtosis: fl
 @pytest.mark.parametrize("level", [0.0, 0.02, 0.4])
 def test_mean_and_variance_are_the_models(level: float) -> None:
     alpha, sigma, black, span = 0.003, 0.004, 200.0, 4095 - 200.0
-    sensor = Sensor(256, 256, cfa=None, black=black)
-    values = sensor.digitize(even(level), NoiseLevel(alpha, sigma), generator()).astype(float)
+    made = sensor(256, 256, cfa=None, black=black)
+    values = made.digitize(even(level), NoiseLevel(alpha, sigma), generator()).astype(float)
     variance = alpha * level + sigma**2
     # The fourth cumulant of scaled Poisson numbers is alpha^3 times the mean; rounding adds 1/12 DN^2.
     kurtosis = 3 + alpha**3 * level / variance**2
@@ -43,8 +48,8 @@ def test_mean_and_variance_are_the_models(level: float) -> None:
 
 def test_the_dark_side_is_clipped_at_0_dn_and_not_at_black() -> None:
     sigma, black = 0.01, 60.0
-    sensor = Sensor(256, 256, cfa=None, black=black)
-    values = sensor.digitize(even(0.0), NoiseLevel(0.0, sigma), generator()).astype(float)
+    made = sensor(256, 256, cfa=None, black=black)
+    values = made.digitize(even(0.0), NoiseLevel(0.0, sigma), generator()).astype(float)
     # A rounded number is at least k where the sum of black and noise is at least k - 1/2.
     at_least = norm.sf(np.arange(1, 400) - 0.5, black, sigma * (4095 - black))
     mean = at_least.sum()
@@ -55,8 +60,8 @@ def test_the_dark_side_is_clipped_at_0_dn_and_not_at_black() -> None:
 
 
 def test_white_saturates_at_white_and_not_at_the_largest_number() -> None:
-    sensor = Sensor(64, 64, cfa=None, black=100.0, white=3900.0)
-    values = sensor.digitize(even(1.2, 64), NoiseLevel(1e-4, 1e-3), generator())
+    made = sensor(64, 64, cfa=None, black=100.0, white=3900.0)
+    values = made.digitize(even(1.2, 64), NoiseLevel(1e-4, 1e-3), generator())
     assert values.dtype == np.uint16
     assert (values == 3900).all()
 
@@ -65,45 +70,45 @@ def test_white_saturates_at_white_and_not_at_the_largest_number() -> None:
 def test_without_noise_the_light_is_rounded(bits: int) -> None:
     light = np.random.default_rng(0).random((8, 6))
     black = 2**bits // 64
-    values = Sensor(8, 6, cfa="RGGB", bits=bits, black=black).digitize(light, NONE)
+    values = sensor(8, 6, cfa="RGGB", bits=bits, black=black).digitize(light, NONE)
     np.testing.assert_array_equal(values, np.round(black + (2**bits - 1 - black) * light))
 
 
 def test_every_place_of_the_mosaic_has_its_black_and_every_color_its_noise() -> None:
-    sensor = Sensor(256, 256, cfa="GRBG", black=(100, 200, 300, 400))
-    assert [sensor.black_of(name) for name in ("Gr", "R", "B", "Gb")] == [100, 200, 300, 400]
+    made = sensor(256, 256, cfa="GRBG", black=(100, 200, 300, 400))
+    assert [made.black_of(name) for name in ("Gr", "R", "B", "Gb")] == [100, 200, 300, 400]
     noise = NoiseLevel(torch.zeros(3), torch.tensor([0.001, 0.002, 0.004]))
-    values = sensor.digitize(even(0.0), noise, generator()).astype(float)
+    values = made.digitize(even(0.0), noise, generator()).astype(float)
     for name, sigma in (("Gr", 0.002), ("R", 0.001), ("B", 0.004), ("Gb", 0.002)):
-        black = sensor.black_of(name)
-        check_moments(values[sensor.planes()[name]], black, (sigma * (4095 - black)) ** 2 + 1 / 12, 3)
+        black = made.black_of(name)
+        check_moments(values[made.planes()[name]], black, (sigma * (4095 - black)) ** 2 + 1 / 12, 3)
 
 
 def test_a_monochrome_sensor_has_the_noise_of_green() -> None:
     noise = NoiseLevel(torch.zeros(3), torch.tensor([0.0, 0.002, 0.0]))
-    values = Sensor(256, 256, cfa=None, black=100).digitize(even(0.0), noise, generator()).astype(float)
+    values = sensor(256, 256, cfa=None, black=100).digitize(even(0.0), noise, generator()).astype(float)
     check_moments(values, 100, (0.002 * 3995) ** 2 + 1 / 12, 3)
 
 
 def test_fixed_pattern_is_the_same_in_every_frame_and_of_the_size_asked_for() -> None:
     arguments = {"cfa": None, "black": 100.0, "prnu": 0.02}
-    first, second = (Sensor(256, 256, **arguments, seed=5).digitize(even(0.5), NONE) for _ in range(2))
+    first, second = (sensor(256, 256, **arguments, seed=5).digitize(even(0.5), NONE) for _ in range(2))
     np.testing.assert_array_equal(first, second)
-    assert (Sensor(256, 256, **arguments, seed=6).digitize(even(0.5), NONE) != first).any()
+    assert (sensor(256, 256, **arguments, seed=6).digitize(even(0.5), NONE) != first).any()
     signal = (first - 100.0) / 3995
     check_moments(signal, 0.5, (0.02 * 0.5) ** 2 + 1 / 12 / 3995**2, 3)
 
 
 def test_hot_pixels_stand_out_in_the_dark() -> None:
-    values = Sensor(100, 100, cfa=None, black=100.0, hot=0.0013).digitize(np.zeros((100, 100)), NONE)
+    values = sensor(100, 100, cfa=None, black=100.0, hot=0.0013).digitize(np.zeros((100, 100)), NONE)
     assert (values > 100).sum() == 13
     assert values[values > 100].min() >= 100 + 0.05 * 3995 - 1
 
 
 def test_a_seed_gives_the_same_frame_again() -> None:
-    sensor = Sensor(32, 32)
+    made = sensor(32, 32)
     noise = NoiseLevel(1e-3, 1e-3)
-    a, b, c = (sensor.digitize(even(0.3, 32), noise, generator(seed)) for seed in (1, 1, 2))
+    a, b, c = (made.digitize(even(0.3, 32), noise, generator(seed)) for seed in (1, 1, 2))
     np.testing.assert_array_equal(a, b)
     assert (a != c).any()
 
@@ -125,7 +130,7 @@ def test_a_seed_gives_the_same_frame_again() -> None:
 )
 def test_a_sensor_is_checked(arguments: dict[str, object], words: str) -> None:
     with pytest.raises(ValueError, match=words):
-        Sensor(**{"height": 8, "width": 8, **arguments})  # type: ignore[arg-type]
+        sensor(**{"height": 8, "width": 8, **arguments})
 
 
 @pytest.mark.parametrize(
@@ -134,4 +139,4 @@ def test_a_sensor_is_checked(arguments: dict[str, object], words: str) -> None:
 )
 def test_light_is_checked(light: np.ndarray, words: str) -> None:
     with pytest.raises(ValueError, match=words):
-        Sensor(8, 8).digitize(light, NONE)
+        sensor(8, 8).digitize(light, NONE)
