@@ -307,6 +307,6 @@ class TestFitObservation:
     def test_raises_where_it_is_too_small_or_a_mosaic(self) -> None:
         with pytest.raises(ValueError, match="at least 80 pixels a side; found 64 x 64"):
             fit_observation(observation(), 80)
-        mosaic = replace(observation(), cfa=torch.ones(1, 3, 64, 64))
+        mosaic = replace(observation(), cfa=torch.arange(64).remainder(2).float().expand(1, 3, 64, 64))
         with pytest.raises(ValueError, match="cfa"):
             fit_observation(mosaic, 32)
