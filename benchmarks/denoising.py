@@ -67,7 +67,7 @@ BASELINE = Unit()
 STEP = (16, 3, 128, 128)
 
 
-def judged(restore: Callable[[Any], Tensor], camera: Camera, args: argparse.Namespace, label: str) -> list[float]:
+def evaluated(restore: Callable[[Any], Tensor], camera: Camera, args: argparse.Namespace, label: str) -> list[float]:
     """PSNR of each test picture in dB, values cut off at 0 and 1."""
     found = []
     pictures = list_pictures(args.data / "test")[: args.count]
@@ -92,7 +92,7 @@ def quality(unit: Unit, gray: bool, camera: Camera, args: argparse.Namespace, la
 
     curve = pretrain(built, patches, captured, args.iterations, report=report)
     seconds = time.perf_counter() - start
-    values = judged(built.eval(), camera, args, label)
+    values = evaluated(built.eval(), camera, args, label)
     parameters = sum(p.numel() for p in built.parameters())
     return {"psnr": values, "curve": curve, "parameters": parameters, "pretraining_s": seconds}
 
@@ -219,9 +219,9 @@ def main() -> None:
 
     for group in args.groups:
         every = {
-            "capture": kept("capture", lambda: {"psnr": judged(lambda obs: obs.signal, camera, args, "capture")}),
+            "capture": kept("capture", lambda: {"psnr": evaluated(lambda obs: obs.signal, camera, args, "capture")}),
             "non-local means": kept(
-                "nlm", lambda: {"psnr": judged(classical.non_local_means, camera, args, "non-local means")}
+                "nlm", lambda: {"psnr": evaluated(classical.non_local_means, camera, args, "non-local means")}
             ),
         }
         for name, unit in GROUPS[group].items():

@@ -100,13 +100,13 @@ class TestEpochs:
         assert same(first, again)
         assert not any(torch.equal(first[k], second[k]) for k in first)
 
-    def test_judged_captures_know_no_epoch(self) -> None:
+    def test_evaluated_captures_know_no_epoch(self) -> None:
         first, second = (signals(list(loader(captures(epoch=e), 3))) for e in (0, 1))
         assert same(first, second)
 
-    def test_training_and_judging_do_not_share_noise(self) -> None:
-        judged, trained = (signals(list(loader(captures(training=t), 7))) for t in (False, True))
-        assert not any(torch.equal(judged[k], trained[k]) for k in judged)
+    def test_training_and_evaluating_do_not_share_noise(self) -> None:
+        evaluated, trained = (signals(list(loader(captures(training=t), 7))) for t in (False, True))
+        assert not any(torch.equal(evaluated[k], trained[k]) for k in evaluated)
 
     def test_one_loader_serves_all_epochs_with_workers_too(self) -> None:
         found = []
@@ -130,7 +130,7 @@ class TestEpochs:
         assert order(2) != order(2, epoch=1)
         assert order(2) != order(2, seed=4)
 
-    def test_judged_captures_come_in_the_data_sets_order(self) -> None:
+    def test_evaluated_captures_come_in_the_data_sets_order(self) -> None:
         assert join(list(loader(captures("gcaf"), 3))).label.tolist() == [6, 2, 0, 5]
 
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from torch.nn.functional import conv2d
 
-from dirtypixels.deploy import ModelCard, load_model, save_model
+from dirtypixels.deploy import ModelCard, fit_observation, load_model, save_model
 from dirtypixels.deploy.units import build_unit
 from dirtypixels.observation import Observation
 from dirtypixels.recipe import Unit
@@ -268,3 +270,43 @@ def test_a_model_from_before_the_spelling_changed_loads(saved: Path) -> None:
     assert torch.equal(logits(found), logits(model()))
     assert said.unit == UNIT
     assert said.recipe == {"finetuning": {"optimizer": "adamw"}, "deblur": {"color": "merged"}}
+
+
+def level(value: float) -> Tensor:
+    return torch.full((1, 1, 1, 1), value)
+
+
+class TestFitObservation:
+    def test_the_middle_is_averaged_and_the_noise_with_it(self) -> None:
+        signal = torch.rand(1, 3, 66, 101, generator=torch.Generator().manual_seed(0))
+        found = fit_observation(Observation(signal, level(0.06), level(0.16)), 32)
+        assert torch.allclose(found.signal, signal[..., 1:65, 18:82].unflatten(-1, (32, 2)).unflatten(-3, (32, 2)).mean(
+            (-3, -1)))  # fmt: skip
+        assert (float(found.alpha), float(found.sigma)) == pytest.approx((0.06 / 4, 0.16 / 2))
+
+    def test_one_that_fits_stays_as_it_is(self) -> None:
+        given = Observation(torch.rand(1, 3, 40, 40), level(0.06), level(0.16), torch.ones(1, 1, 1, 1))
+        found = fit_observation(given, 40)
+        assert torch.equal(found.signal, given.signal)
+        assert found.psf is given.psf
+
+    @pytest.mark.parametrize("n", [2, 3])
+    def test_its_psf_gives_the_average_of_the_blurred_scene(self, n: int) -> None:
+        draw = torch.Generator().manual_seed(n)
+        psf = torch.rand(1, 1, 7, 5, generator=draw, dtype=torch.float64)
+        psf /= psf.sum()
+        coarse = torch.rand(1, 1, 20, 20, generator=draw, dtype=torch.float64)
+        fine = coarse.repeat_interleave(n, -2).repeat_interleave(n, -1)
+        blurred = conv2d(fine, psf.flip(-2, -1), padding="same")
+        found = fit_observation(Observation(blurred, level(0.1).double(), level(0.1).double(), psf), 20)
+        assert found.psf is not None
+        assert float(found.psf.sum()) == pytest.approx(1)
+        expected = conv2d(coarse, found.psf.flip(-2, -1), padding="same")
+        assert torch.allclose(found.signal[..., 4:-4, 4:-4], expected[..., 4:-4, 4:-4])
+
+    def test_raises_where_it_is_too_small_or_a_mosaic(self) -> None:
+        with pytest.raises(ValueError, match="at least 80 pixels a side; found 64 x 64"):
+            fit_observation(observation(), 80)
+        mosaic = replace(observation(), cfa=torch.arange(64).remainder(2).float().expand(1, 3, 64, 64))
+        with pytest.raises(ValueError, match="cfa"):
+            fit_observation(mosaic, 32)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from dirtypixels.recipe import Condition, LightRange
 from dirtypixels.study import statistics
-from dirtypixels.study.results import TRUE_NOISE, Cell, Difference, Estimate, Model, RiskCurve, Study
+from dirtypixels.study.results import TRUE_NOISE, Cell, Difference, Estimate, Model, Study
 from dirtypixels.study.selective import area_under_risk, expected_calibration_error, risk_coverage
 
 # Synthetic: invented chances of being right, for photographs that do not exist.
@@ -208,7 +208,7 @@ def synthetic_light(
                 "calibrated_error": fraction(expected_calibration_error(sure, found[name])),
                 "risk_area": fraction(area_under_risk(sure, found[name])),
             }
-            curve = risk_coverage(sure, found[name]).thinned(25)
+            curve = risk_coverage(sure, found[name], 25)
             gaps = [statistics.paired_difference(found[name], found[home], home)] if home in found else []
             model = light_model(name)
             if kind == "ensemble":
@@ -221,7 +221,7 @@ def synthetic_light(
                     int(found[name].sum()),
                     gaps if name != home else [],
                     metrics=metrics,
-                    risk=RiskCurve(**{part: tuple(values.tolist()) for part, values in curve._asdict().items()}),
+                    risk=curve,
                     seconds_per_image={"pretrained": 0.012, "finetuned": 0.012, "ensemble": 0.2}.get(kind, 0.05),
                     temperature=None if kind == "ensemble" else 1.7,
                 )

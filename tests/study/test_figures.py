@@ -12,13 +12,13 @@ from matplotlib import _pylab_helpers
 from matplotlib.colors import to_rgb
 from PIL import Image
 
-from dirtypixels.study import figures, lines, scatter
+from dirtypixels.study import figures, lines, styles, tables
 from dirtypixels.study.results import Cell
 from dirtypixels.study.styles import METHOD_COLORS
 from tests.study.synthetic import FOUR, synthetic_grid, synthetic_study
 
 DRAW = {
-    "bars": figures.accuracy_by_method, "scatter": scatter.psnr_against_accuracy, "heat": figures.heat_map,
+    "bars": figures.accuracy_by_method, "scatter": figures.psnr_against_accuracy, "heat": figures.heat_map,
     "lines": lines.accuracy_over_grid,
 }  # fmt: skip
 
@@ -61,6 +61,50 @@ def test_groups_that_do_not_fit_side_by_side_go_on_below(tmp_path: Path, drawn: 
     legend = [text.get_text() for text in drawn[0].legends[0].get_texts()]
     assert legend == [figures.method_name(method) for method in METHOD_COLORS]
     assert drawn[0].get_figwidth() < 12
+
+
+def test_points_and_their_names(tmp_path: Path, drawn: list[Any]) -> None:
+    study = synthetic_study(chances=FOUR)
+    figures.psnr_against_accuracy(study, tmp_path / "p.png")
+    assert len(drawn[0].axes) == 4  # the clean condition has no PSNR
+    for axes, condition in zip(drawn[0].axes, ("6lux", "3lux", "6lux+offaxis", "6lux+periphery"), strict=True):
+        assert axes.get_title() == tables.condition_name(condition)
+        shown = [c for c in study.cells if c.condition == condition]
+        points = {(line.get_xdata()[0], line.get_ydata()[0]) for line in axes.lines if len(line.get_xdata())}
+        assert {(c.psnr.value, c.top1.value) for c in shown if c.psnr} == points
+        spans = sorted(np.ptp(segment, axis=0).tolist() for part in axes.collections for segment in part.get_segments())
+        expected = [[0.0, c.top1.high - c.top1.low] for c in shown]
+        expected += [[c.psnr.high - c.psnr.low, 0.0] for c in shown if c.psnr]
+        assert np.allclose(spans, sorted(expected))
+        assert [text.get_text() for text in axes.texts] == [""]  # an arrow from unit to joint
+    legend = drawn[0].legends[0]
+    names = [tables.method_name(key) for key in tables.methods_of(study)]
+    assert [text.get_text() for text in legend.get_texts()] == [*names, figures.ARROW]
+    handles = [line.get_marker() for line in legend.get_lines()]
+    assert handles[:-1] == [styles.METHOD_MARKERS[key] for key in tables.methods_of(study)]
+
+
+def test_the_legend_covers_no_axes(tmp_path: Path, drawn: list[Any]) -> None:
+    figures.psnr_against_accuracy(synthetic_study(chances=FOUR), tmp_path / "p.png")
+    drawn[0].draw_without_rendering()
+    box = drawn[0].legends[0].get_window_extent()
+    assert all(box.y0 > axes.get_tightbbox().y1 for axes in drawn[0].axes)
+    assert drawn[0].bbox.x0 <= box.x0 < box.x1 <= drawn[0].bbox.x1
+
+
+def test_conditions_are_drawn_to_one_scale(tmp_path: Path, drawn: list[Any]) -> None:
+    figures.psnr_against_accuracy(synthetic_study(chances=FOUR), tmp_path / "p.png")
+    assert len({axes.get_xlim() + axes.get_ylim() for axes in drawn[0].axes}) == 1
+
+
+def test_only_conditions_that_compare_something_are_drawn(tmp_path: Path, drawn: list[Any]) -> None:
+    study = synthetic_study(chances={**FOUR, "6lux": {"pretrained": 0.6}})
+    assert list(figures.compared(study)) == ["3lux", "6lux+offaxis", "6lux+periphery"]
+    figures.psnr_against_accuracy(study, tmp_path / "p.png")
+    assert [axes.get_visible() for axes in drawn[0].axes] == [True, True, True, False]
+    with pytest.raises(ValueError, match="a condition in which several methods have a PSNR; found none"):
+        figures.psnr_against_accuracy(synthetic_study(chances={"6lux": {"pretrained": 0.6}}), tmp_path / "q.png")
+    assert not (tmp_path / "q.png").exists()
 
 
 def test_the_curve_is_the_numbers_with_the_best_marked(tmp_path: Path, drawn: list[Any]) -> None:

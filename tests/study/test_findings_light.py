@@ -10,7 +10,7 @@ import torch
 from dirtypixels.study import statistics
 from dirtypixels.study.findings import light_findings
 from dirtypixels.study.results import Study
-from tests.study.synthetic import FACTORS, fraction, light_cell, light_model, synthetic_light, told
+from tests.study.synthetic import FACTORS, light_cell, synthetic_light, told
 
 COUNT = 1000
 HOME = "specialist"
@@ -95,23 +95,6 @@ class TestGoal:
         assert light_findings(study({}, {3.0: {3.0: 705}})) == ["The study holds no conditioned model."]
 
 
-class TestOthers:
-    def test_the_ensemble_with_its_cost(self) -> None:
-        ensemble = light_model("ensemble").model_copy(update={"networks": 2})
-        counts = {3.0: 690, 25.0: 900}
-        cells = [light_cell(ensemble, lux, COUNT, count, seconds_per_image=0.2) for lux, count in counts.items()]
-        found = light_findings(MET.model_copy(update={"cells": [*MET.cells, *cells]}))
-        assert found[3] == (
-            "The conditioned model (1 network, 0.1 s a photograph) gives +0.0 points against ensemble (2 networks, "
-            "0.2 s a photograph), mean over 2 light levels: from −2.0 at 25 lux to +2.0 at 3 lux."
-        )
-
-    def test_every_model_that_is_no_specialist_has_a_sentence(self) -> None:
-        found = [text for text in light_findings(LARGE) if " gives " in text]
-        others = ("pretrained", "finetuned", "unconditioned", "ensemble")
-        assert [other for other in others for text in found if f"against {other} (" in text] == list(others)
-
-
 class TestWrongNoise:
     def losing(self, losses: dict[tuple[float, float], int]) -> list[str]:
         """The sentences of a study in which factors cost so many of COUNT photographs."""
@@ -142,36 +125,6 @@ class TestWrongNoise:
         found = [text for text in light_findings(LARGE) if "while told" in text]
         assert [text[:9] for text in found] == ["At 3 lux ", "At 25 lux"]
         assert all(f"×{FACTORS[0]:g}: " in text and f"×{FACTORS[-1]:g}: " in text for text in found)
-
-
-class TestConfidence:
-    def test_means_before_and_after_temperature(self) -> None:
-        cells = [
-            cell.model_copy(
-                update={
-                    "metrics": cell.metrics
-                    | {"calibration_error": fraction(0.1 + (cell.lux or 0) / 100), "calibrated_error": fraction(0.02)}
-                }
-            )
-            if cell.model.kind == "conditioned"
-            else cell
-            for cell in MET.cells
-        ]
-        assert light_findings(MET.model_copy(update={"cells": cells}))[-1] == (
-            "Temperature takes the expected calibration error, mean over the light levels, from 24.0 % to 2.0 % for "
-            "conditioned."
-        )
-
-    def test_areas_from_the_best_to_the_worst(self) -> None:
-        found = light_findings(LARGE)[-1]
-        means = {
-            model: sum(c.metrics["risk_area"].value for c in LARGE.part("light") if c.model.name == model) / 8
-            for model in {cell.model.name for cell in LARGE.part("light")}
-        }
-        ordered = sorted(means, key=lambda model: means[model])
-        places = [found.index(f"{model} {100 * means[model]:.1f} %") for model in ordered]
-        assert places == sorted(places)
-        assert found.startswith("Area under risk over coverage, mean over 8 light levels, from the best to the worst:")
 
 
 @pytest.mark.parametrize("gap", [0.0, 0.03])

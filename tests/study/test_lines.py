@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,6 @@ import numpy as np
 import pytest
 from matplotlib import _pylab_helpers
 from matplotlib.colors import rgb_to_hsv, to_hex, to_rgb
-from matplotlib.text import Text
 from PIL import Image
 
 from dirtypixels.study import lines, tables
@@ -57,8 +55,10 @@ def figures() -> dict[str, Any]:
     return found
 
 
-def labels(axes: Any) -> dict[str, Any]:
-    return {text.get_text(): text for text in axes.texts}
+def labels(figure: Any) -> dict[str, Any]:
+    """What the legend names, from top to bottom, and how it is drawn there."""
+    (legend,) = figure.legends
+    return dict(zip((text.get_text() for text in legend.get_texts()), legend.get_lines(), strict=True))
 
 
 def lines_of(axes: Any) -> list[Any]:
@@ -81,15 +81,16 @@ class TestAccuracyOverLight:
         assert [line.get_xdata()[0] for line in rings] == pytest.approx([cell.lux for cell in homes], rel=0.12)
         assert [text.get_text() for text in axes.get_xticklabels()] == [f"{lux:g}" for lux in LIGHTS]
 
-    def test_a_label_has_its_lines_color_and_place_in_the_order(self, figures: dict[str, Any]) -> None:
-        (axes,) = figures["light"].axes
-        last = {model: list(tables.over_light(STUDY)[model].values())[-1].top1.value for model in labels(axes)}
-        assert set(last) == set(tables.over_light(STUDY))
-        heights = {model: Text.get_window_extent(text).y0 for model, text in labels(axes).items()}
-        for a, b in itertools.combinations(last, 2):
-            if last[a] != last[b]:
-                assert (last[a] > last[b]) == (heights[a] > heights[b])
-        assert labels(axes)["conditioned"].arrow_patch.get_edgecolor()[:3] == matplotlib.colors.to_rgb("#D55E00")
+    def test_the_legend_has_the_lines_colors_and_their_order_at_the_right(self, figures: dict[str, Any]) -> None:
+        named = labels(figures["light"])
+        cells = {model: list(found.values()) for model, found in tables.over_light(STUDY).items()}
+        assert set(named) == set(cells)
+        last = [cells[model][-1].top1.value for model in named]
+        assert last == sorted(last, reverse=True)
+        drawn = {tuple(line.get_ydata()): line for line in lines_of(figures["light"].axes[0])}
+        for model, line in named.items():
+            mine = drawn[tuple(cell.top1.value for cell in cells[model])]
+            assert (line.get_color(), line.get_linestyle()) == (mine.get_color(), mine.get_linestyle())
 
     def test_models_without_specialists(self, tmp_path: Path, drawn: list[Any]) -> None:
         lines.accuracy_over_light(
@@ -116,7 +117,7 @@ class TestDifferenceOverLight:
         (axes,) = figures["gap"].axes
         shown = ("finetuned", "unconditioned", "conditioned", "ensemble")
         gaps = {m: [c.difference for c in tables.over_light(STUDY)[m].values() if c.difference] for m in shown}
-        assert set(labels(axes)) == set(shown)
+        assert set(labels(figures["gap"])) == set(shown)
         assert {tuple(line.get_ydata()) for line in lines_of(axes)} == {
             tuple(gap.value for gap in found) for found in gaps.values()
         }
@@ -133,10 +134,10 @@ class TestDifferenceOverLight:
 class TestAccuracyOverFactor:
     def test_a_panel_for_each_wrong_figure_and_a_line_for_each_light(self, figures: dict[str, Any]) -> None:
         panels = figures["factor"].axes
+        assert list(labels(figures["factor"])) == ["25 lux", "3 lux"]
         assert [axes.get_title() for axes in panels] == [f"conditioned: {k} wrong" for k in ("alpha", "sigma", "both")]
         found = {(m.lux, m.alpha_factor, m.sigma_factor): m for m in STUDY.part("wrong_noise")}
         for axes, pair in zip(panels, (lambda f: (f, 1.0), lambda f: (1.0, f), lambda f: (f, f)), strict=True):
-            assert set(labels(axes)) == {"3 lux", "25 lux"}
             for line, band, lux in zip(lines_of(axes), axes.collections, (3.0, 25.0), strict=True):
                 cells = [found[lux, *pair(f)] for f in FACTORS]
                 assert list(line.get_xdata()) == list(FACTORS)
@@ -161,7 +162,7 @@ class TestRiskOverCoverage:
         assert [axes.get_title() for axes in panels] == [f"{lux:g} lux" for lux in LIGHTS]
         for axes, lux in zip(panels, LIGHTS, strict=True):
             curves = {cell.model.name: cell.risk for cell in STUDY.part("light") if cell.lux == lux and cell.risk}
-            assert set(labels(axes)) == set(curves)
+            assert set(labels(figures["risk"])) == set(curves)
             ends = sorted((line.get_xdata()[-1], line.get_ydata()[-1]) for line in lines_of(axes))
             assert ends == sorted((1.0, curve.risk[-1]) for curve in curves.values())
             for line in lines_of(axes):
@@ -184,15 +185,12 @@ class TestRiskOverCoverage:
 
 
 @pytest.mark.parametrize("name", DRAW)
-def test_labels_cover_neither_each_other_nor_leave_the_figure(figures: dict[str, Any], name: str) -> None:
-    boxes = []
-    for axes in figures[name].axes:
-        mine = [Text.get_window_extent(text) for text in axes.texts]
-        assert all(box.x0 > axes.bbox.x1 for box in mine)
-        boxes += mine
-    assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
-    page = figures[name].bbox
-    assert all(page.x0 <= box.x0 and box.x1 <= page.x1 and page.y0 <= box.y0 and box.y1 <= page.y1 for box in boxes)
+def test_the_legend_covers_no_axes_and_does_not_leave_the_figure(figures: dict[str, Any], name: str) -> None:
+    figures[name].draw_without_rendering()
+    page, box = figures[name].bbox, figures[name].legends[0].get_window_extent()
+    assert all(box.x0 > axes.bbox.x1 for axes in figures[name].axes)
+    assert page.x0 <= box.x0 < box.x1 <= page.x1
+    assert page.y0 <= box.y0 < box.y1 <= page.y1
 
 
 @pytest.mark.parametrize("name", DRAW)
@@ -255,7 +253,7 @@ class TestAccuracyOverGrid:
             assert tail.get_xdata()[1] > 1.5 * 96
         spans = sorted(tuple(s[:, 1]) for part in axes.collections for s in part.get_segments())
         assert np.allclose(spans, sorted((cell.top1.low, cell.top1.high) for cell in cells))
-        assert set(labels(axes)) == {"periphery", "off-axis", "center", "no blur"}
+        assert list(labels(drawn[0])) == ["no blur", "center", "off-axis", "periphery"]
         colors = np.array([to_rgb(line.get_color()) for line in whole])
         assert len({tuple(color) for color in rgb_to_hsv(colors)}) == 4
 

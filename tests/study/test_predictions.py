@@ -172,7 +172,7 @@ class TestMetrics:
         assert metrics["calibrated_error"].value == selective.expected_calibration_error(confidence, found.right)
         assert metrics["risk_area"].value == selective.area_under_risk(confidence, found.right)
         assert risk is not None
-        curve = selective.risk_coverage(confidence, found.right).thinned(25)
+        curve = selective.risk_coverage(confidence, found.right, 25)
         assert (risk.threshold, risk.coverage, risk.risk) == tuple(tuple(part.tolist()) for part in curve)
 
 

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from dirtypixels.study import selective
+from dirtypixels.study.results import RiskCurve
 
 # Six images, two of them of one confidence.
 CONFIDENCE = [0.9, 0.5, 0.7, 0.7, 0.2, 1.0]
@@ -27,18 +28,22 @@ def sample(count: int, seed: int = 0, digits: int | None = None) -> tuple[npt.ND
     return (confidence if digits is None else confidence.round(digits)), correct
 
 
+def points_of(curve: RiskCurve) -> list[tuple[float, float, float]]:
+    return list(zip(curve.threshold, curve.coverage, curve.risk, strict=True))
+
+
 class TestRiskCoverage:
     def test_by_hand(self) -> None:
         found = selective.risk_coverage(CONFIDENCE, CORRECT)
-        assert found.threshold.tolist() == [1.0, 0.9, 0.7, 0.5, 0.2]
-        assert found.coverage.tolist() == pytest.approx([1 / 6, 2 / 6, 4 / 6, 5 / 6, 1])
-        assert found.risk.tolist() == pytest.approx([0, 0, 1 / 4, 2 / 5, 3 / 6])
+        assert list(found.threshold) == [1.0, 0.9, 0.7, 0.5, 0.2]
+        assert list(found.coverage) == pytest.approx([1 / 6, 2 / 6, 4 / 6, 5 / 6, 1])
+        assert list(found.risk) == pytest.approx([0, 0, 1 / 4, 2 / 5, 3 / 6])
 
     def test_the_definition_at_every_threshold(self) -> None:
         confidence, correct = sample(300, digits=2)
         found = selective.risk_coverage(confidence, correct)
         assert set(found.threshold) == set(confidence)
-        for threshold, coverage, risk in zip(*found, strict=True):
+        for threshold, coverage, risk in points_of(found):
             answered = confidence >= threshold
             assert coverage == pytest.approx(answered.mean())
             assert risk == pytest.approx((~correct[answered]).mean())
@@ -47,21 +52,21 @@ class TestRiskCoverage:
         found = selective.risk_coverage(CONFIDENCE, CORRECT)
         for convert in (torch.tensor, np.array):
             other = selective.risk_coverage(convert(CONFIDENCE), convert(CORRECT))
-            assert all(np.allclose(a, b) for a, b in zip(found, other, strict=True))
+            assert np.allclose(points_of(other), points_of(found))
 
     def test_thinned_keeps_the_ends_and_points_of_the_curve(self) -> None:
         curve = selective.risk_coverage(*sample(1000))
-        thin = curve.thinned(25)
+        thin = selective.risk_coverage(*sample(1000), 25)
         assert len(thin.coverage) == 25
         assert (thin.coverage[0], thin.coverage[-1]) == (curve.coverage[0], 1)
         assert np.abs(np.diff(thin.coverage) - 1 / 24).max() < 0.002
-        assert set(zip(*thin, strict=True)) <= set(zip(*curve, strict=True))
+        assert set(points_of(thin)) <= set(points_of(curve))
 
     def test_thinned_has_no_more_points_than_there_are(self) -> None:
         curve = selective.risk_coverage(CONFIDENCE, CORRECT)
-        assert all(np.array_equal(a, b) for a, b in zip(curve.thinned(25), curve, strict=True))
+        assert selective.risk_coverage(CONFIDENCE, CORRECT, 25) == curve
         with pytest.raises(ValueError, match="points must be at least 2; found 1"):
-            curve.thinned(1)
+            selective.risk_coverage(CONFIDENCE, CORRECT, 1)
 
 
 class TestArea:
@@ -75,7 +80,7 @@ class TestArea:
     def test_without_ties_it_is_the_mean_of_the_curve(self) -> None:
         confidence, correct = sample(500)
         curve = selective.risk_coverage(confidence, correct)
-        assert selective.area_under_risk(confidence, correct) == pytest.approx(curve.risk.mean())
+        assert selective.area_under_risk(confidence, correct) == pytest.approx(np.mean(curve.risk))
 
     def test_a_confidence_that_sorts_is_better_than_one_that_does_not(self) -> None:
         _, correct = sample(500)

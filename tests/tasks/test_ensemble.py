@@ -213,7 +213,7 @@ class TestEnsemble:
         assert all(torch.equal(a, b) for a, b in zip(ensemble.predictions(obs), expected, strict=True))
         assert torch.allclose(ensemble(obs).exp().sum(1), torch.ones(5))
 
-    def test_images_are_judged_one_by_one(self) -> None:
+    def test_images_are_classified_one_by_one(self) -> None:
         ensemble, obs = Ensemble(self.models(3.0, -2.5), [1.0, 1.0]), observation(12)
         together = ensemble.predictions(obs)
         assert len(set(together.member.tolist())) == 2

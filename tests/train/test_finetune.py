@@ -246,9 +246,9 @@ class TestGoingOn:
 
 class TestErrors:
     def test_captures_must_be_for_training(self) -> None:
-        judged = Captures(SIGNS, Camera.load("nexus-6p-rear"), 6.0, seed=0)
+        evaluated = Captures(SIGNS, Camera.load("nexus-6p-rear"), 6.0, seed=0)
         with pytest.raises(ValueError, match="training=True; found training=False"):
-            train(model(), judged, recipe())
+            train(model(), evaluated, recipe())
 
     def test_two_photographs_at_least(self) -> None:
         one = Captures(RoadSigns("train", 1, 32), Camera.load("nexus-6p-rear"), 6.0, seed=0, training=True)

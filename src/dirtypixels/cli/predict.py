@@ -12,8 +12,7 @@ from rich.table import Column, Table
 from torch import Tensor
 
 from dirtypixels import checks
-from dirtypixels.deploy import ModelCard, load_model
-from dirtypixels.observation import Observation
+from dirtypixels.deploy import ModelCard, fit_observation, load_model
 from dirtypixels.raw import read_capture
 from dirtypixels.tasks import JointModel, class_names, select
 
@@ -35,7 +34,7 @@ class _Member(NamedTuple):
 def predict_files(
     model: Path, files: list[Path], others: Sequence[Path] = (), abstain_below: float | None = None
 ) -> None:
-    """Name what each capture shows; a capture is made to fit the model's size before it is judged.
+    """Name what each capture shows; a capture is averaged to the model's size before it is classified.
 
     Args:
         model: a model's folder.
@@ -95,7 +94,7 @@ def _logits(members: Sequence[_Member], file: Path) -> Tensor:
     for member in members:
         try:
             with torch.inference_mode():
-                logits.append(member.network(_fit(observation, member.card.image_size)).double())
+                logits.append(member.network(fit_observation(observation, member.card.image_size)).double())
         except ValueError as error:
             which = "this model" if len(members) == 1 else f"model {member.name!r}"
             raise ValueError(f"capture {str(file)!r} does not suit {which}: {error}") from error
@@ -114,34 +113,3 @@ def _caution(members: Sequence[_Member], abstain_below: float | None) -> str | N
     if not raw or (len(members) == 1 and abstain_below is None):
         return None
     return f"Not calibrated, so that its confidence may be too high: {', '.join(raw)}"
-
-
-def _fit(observation: Observation, size: int) -> Observation:
-    """The middle square at the model's size.
-
-    Averaging n x n pixels divides alpha by n^2 and sigma by n; only whole n are used, so that the noise stays white
-    and the Observation stays true.
-    """
-    observation.check_complete()
-    height, width = observation.signal.shape[-2:]
-    n = min(height, width) // size
-    top, left = (height - n * size) // 2, (width - n * size) // 2
-    part = observation.signal[..., top : top + n * size, left : left + n * size]
-    psf = None if observation.psf is None else _reduced(observation.psf, n)
-    return Observation(torch.nn.functional.avg_pool2d(part, n), observation.alpha / n**2, observation.sigma / n, psf)
-
-
-def _reduced(psf: Tensor, n: int) -> Tensor:
-    """The PSF in pixels n times as large, for a scene that is even within each of them.
-
-    ``psf'[i] = sum_q psf[q] max(1 - |n i - q| / n, 0)`` along both axes
-    """
-    if n == 1:
-        return psf
-    for dim in (-2, -1):
-        half = psf.shape[dim] // 2
-        reach = -(-half // n) + 1
-        at = n * torch.arange(-reach, reach + 1)[:, None] - torch.arange(-half, half + 1)
-        share = (1 - at.abs() / n).clamp_min(0).to(psf)
-        psf = torch.movedim(torch.movedim(psf, dim, -1) @ share.T, -1, dim)
-    return psf

@@ -1,4 +1,4 @@
-"""Saving and loading trained models: a folder with `model.json` and `model.safetensors`."""
+"""Trained models as folders with `model.json` and `model.safetensors`, and observations at the size that one takes."""
 
 from __future__ import annotations
 
@@ -9,12 +9,16 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import Tensor
+from torch.nn.functional import avg_pool2d
 
 from dirtypixels.deploy.units import build_unit
 from dirtypixels.files import write_text
+from dirtypixels.observation import Observation
 from dirtypixels.recipe import Deblur, Position, Unit
 from dirtypixels.tasks import JointModel, classifier
 
@@ -96,6 +100,17 @@ def note_temperature(folder: str | Path, temperature: float) -> None:
     Raises:
         FileNotFoundError: there is no model in the folder.
         ValueError: model.json is damaged, or the temperature is not above 0.
+
+    >>> import tempfile
+    >>> from dirtypixels.tasks import JointModel, classifier
+    >>> model = JointModel(None, classifier("test_efficientnet", weights=None, num_classes=2))
+    >>> card = ModelCard(network="test_efficientnet", classes=("cat", "dog"), image_size=32, unit=None,
+    ...                  camera="nexus-6p-rear", camera_hash="", lux=3, transfer="linear", recipe={})
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save_model(model, card, Path(folder) / "model")
+    ...     note_temperature(Path(folder) / "model", 1.4)
+    ...     load_model(Path(folder) / "model")[1].temperature
+    1.4
     """
     file = Path(folder) / "model.json"
     card = _read_card(file)
@@ -128,6 +143,53 @@ def load_model(folder: str | Path) -> tuple[JointModel, ModelCard]:
     except (SafetensorError, RuntimeError) as error:
         raise ValueError(f"{str(source / 'model.safetensors')!r} does not fit model.json: {error}") from error
     return model.eval(), card
+
+
+def fit_observation(observation: Observation, size: int) -> Observation:
+    """The middle square of an observation at a model's size, by averaging n x n pixels.
+
+    ``alpha' = alpha / n^2``, ``sigma' = sigma / n``; n is the largest whole number that fits, so that the noise stays
+    white and the Observation stays true.
+
+    Args:
+        observation: with a value at every pixel (no cfa).
+        size: pixels a side, at least 1.
+
+    Raises:
+        ValueError: the observation is a mosaic, or smaller than `size`.
+
+    >>> import torch
+    >>> from dirtypixels.camera import Camera
+    >>> dark = Camera.load("nexus-6p-rear").capture(torch.rand(1, 3, 70, 100), lux=3)
+    >>> small = fit_observation(dark, 32)
+    >>> tuple(small.signal.shape), round(float(dark.alpha / small.alpha)), round(float(dark.sigma / small.sigma))
+    ((1, 3, 32, 32), 4, 2)
+    """
+    observation.check_complete()
+    height, width = observation.signal.shape[-2:]
+    if min(height, width) < size:
+        raise ValueError(f"observation must be at least {size} pixels a side; found {height} x {width}")
+    n = min(height, width) // size
+    top, left = (height - n * size) // 2, (width - n * size) // 2
+    part = observation.signal[..., top : top + n * size, left : left + n * size]
+    psf = None if observation.psf is None else _averaged_psf(observation.psf, n)
+    return Observation(avg_pool2d(part, n), observation.alpha / n**2, observation.sigma / n, psf)
+
+
+def _averaged_psf(psf: Tensor, n: int) -> Tensor:
+    """The PSF in pixels n times as large, for a scene that is even within each of them.
+
+    ``psf'[i] = sum_q psf[q] max(1 - |n i - q| / n, 0)`` along both axes
+    """
+    if n == 1:
+        return psf
+    for dim in (-2, -1):
+        half = psf.shape[dim] // 2
+        reach = -(-half // n) + 1
+        at = n * torch.arange(-reach, reach + 1)[:, None] - torch.arange(-half, half + 1)
+        share = (1 - at.abs() / n).clamp_min(0).to(psf)
+        psf = torch.movedim(torch.movedim(psf, dim, -1) @ share.T, -1, dim)
+    return psf
 
 
 def _read_card(file: Path) -> ModelCard:

@@ -1,4 +1,4 @@
-"""A study's plots as PNG files: accuracy by method, the grid of light x PSF, and the course of a pretraining."""
+"""A study's plots as PNG files: accuracy by method and over PSNR, the grid of light x PSF, a pretraining's course."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ import matplotlib
 import numpy as np
 import torch
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import PercentFormatter
 
 from dirtypixels import checks
 from dirtypixels.plotting import BLUE, DPI, INK, VERMILION, dress, save
-from dirtypixels.study.results import Study
-from dirtypixels.study.styles import colors, reach
+from dirtypixels.study.results import Cell, Study
+from dirtypixels.study.styles import colors, markers, reach
 from dirtypixels.study.tables import (
     cells_of,
     condition_name,
@@ -29,6 +30,7 @@ from dirtypixels.study.tables import (
     place_name,
 )  # fmt: skip
 
+ARROW = "unit before and after joint training"
 SLOTS = 18  # bars and gaps side by side at most, so that text stays large enough to read
 
 
@@ -61,12 +63,7 @@ def accuracy_by_method(study: Study, path: Path | str) -> None:
         axes.set(ylabel="top-1 accuracy", ylim=(0, 1.06), xlim=(middle - half, middle + half))
         axes.set_yticks(np.arange(0, 1.01, 0.2))
         dress(axes, percent=True)
-    handles = [bars[method] for method in methods]
-    fitting = max(2, int(figure.get_figwidth() // 1.7))
-    columns = math.ceil(len(methods) / math.ceil(len(methods) / fitting))  # lines of equal length
-    figure.legend(
-        handles, list(map(method_name, methods)), loc="outside upper center", ncols=columns, frameon=False, fontsize=9
-    )
+    _legend(figure, {method_name(method): bars[method] for method in methods})
     save(figure, path)
 
 
@@ -90,6 +87,77 @@ def _groups(axes: Any, study: Study, groups: dict[str, list[str]], bars: dict[st
         left += len(present) + 1
     axes.set_xticks(ticks, list(map(condition_name, groups)))
     axes.tick_params(axis="x", length=0, labelsize=11)
+
+
+def compared(study: Study) -> dict[str, list[Cell]]:
+    """The cells with a PSNR by condition, for the conditions in which more than one method has one."""
+    found: dict[str, list[Cell]] = {}
+    for cell in study.part("methods"):
+        if cell.psnr is not None:
+            found.setdefault(cell.condition, []).append(cell)
+    return {key: cells for key, cells in found.items() if len({cell.method for cell in cells}) > 1}
+
+
+def psnr_against_accuracy(study: Study, path: Path | str) -> None:
+    """Top-1 over the PSNR of the picture that the classifier saw: axes for each condition, a point per method and seed.
+
+    Arrows lead from the unit as pretrained for PSNR to the unit after joint training.
+
+    Raises:
+        ValueError: in no condition of the study does more than one method have a PSNR.
+    """
+    shown = compared(study)
+    if not shown:
+        raise ValueError("study must hold a condition in which several methods have a PSNR; found none")
+    across = 1 if len(shown) == 1 else 2
+    down = -(-len(shown) // across)
+    size = (7.2, 5.0) if across == 1 else (10.4, 3.9 * down + 0.7)
+    figure = Figure(figsize=size, dpi=DPI, layout="constrained")
+    places = figure.subplots(down, across, sharex=True, sharey=True, squeeze=False).flatten()
+    drawn: dict[str, Any] = {}
+    for i, (axes, (condition, cells)) in enumerate(zip(places, shown.items(), strict=False)):
+        drawn |= _points(axes, study, cells)
+        lowest, leftmost = i + across >= len(shown), i % across == 0
+        axes.set(xlabel="PSNR of the picture, dB", ylabel="top-1 accuracy")
+        axes.set_title(condition_name(condition), fontsize=11, color=INK)
+        dress(axes, percent=True)
+        axes.margins(0.1)
+        axes.xaxis.label.set_visible(lowest)
+        axes.yaxis.label.set_visible(leftmost)
+        axes.tick_params(labelbottom=lowest, labelleft=leftmost)
+    for axes in places[len(shown) :]:
+        axes.set_visible(False)
+    _legend(figure, {method_name(key): drawn[key] for key in (*methods_of(study), ARROW) if key in drawn})
+    save(figure, path)
+
+
+def _points(axes: Any, study: Study, cells: list[Cell]) -> dict[str, Any]:
+    """Draw points, intervals and arrows; returns what the legend needs of each method and of the arrows."""
+    color, marker = colors(methods_of(study)), markers(methods_of(study))
+    drawn, ends = {}, {}
+    for cell in cells:
+        assert cell.psnr is not None
+        x, y = ends[cell.model.method, cell.model.unit, cell.seed] = (cell.psnr.value, cell.top1.value)
+        style = {"markerfacecolor": color[cell.method], "markeredgecolor": INK, "ecolor": INK, "elinewidth": 1.0}
+        points = axes.errorbar(
+            x, y, reach(cell.top1), reach(cell.psnr), fmt=marker[cell.method], markersize=9, zorder=3, **style
+        )
+        drawn[cell.method] = points.lines[0]
+    for (method, unit, seed), start in ends.items():
+        if method == "unit" and ("joint", unit, seed) in ends:
+            arrow = {"arrowstyle": "-|>", "color": "#777777", "lw": 1.1, "ls": (0, (4, 3)), "shrinkA": 9, "shrinkB": 9}
+            axes.annotate("", ends["joint", unit, seed], start, arrowprops=arrow, zorder=1)
+            drawn[ARROW] = Line2D([], [], color="#777777", lw=1.1, ls="--")
+    return drawn
+
+
+def _legend(figure: Figure, handles: dict[str, Any]) -> None:
+    """Over the axes, in lines of equal length."""
+    fitting = max(2, int(figure.get_figwidth() // 1.7))
+    columns = math.ceil(len(handles) / math.ceil(len(handles) / fitting))
+    figure.legend(
+        list(handles.values()), list(handles), loc="outside upper center", ncols=columns, frameon=False, fontsize=9
+    )
 
 
 def heat_map(study: Study, path: Path | str) -> None:

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from dirtypixels.study.results import Cell, Estimate, Study
+from dirtypixels.study.results import Cell, Study
 from dirtypixels.study.tables import (
     WRONG,
     cells_of,
-    common_lights,
     condition_name,
     conditions_of,
     conventional_of,
     entry,
     light_name,
-    mean,
     mean_of,
     method_name,
     methods_of,
@@ -86,10 +84,17 @@ def quality_and_accuracy(study: Study) -> list[str]:
         joint, other = (cells_of(study, condition, m) for m in (method, name or ""))
         if not joint or not other or any(cell.psnr is None for cell in (*joint, *other)):
             continue
-        psnr = _compare(_psnrs(joint), _psnrs(other))
-        top1 = _compare([cell.top1 for cell in joint], [cell.top1 for cell in other])
+        psnr, ours, theirs = _compare(joint, other, "psnr")
+        top1, right, their_right = _compare(joint, other, "top1")
         yes += (psnr, top1) == ("below", "above")
-        sentences.append(_quality(condition, joint, other, psnr, top1))
+        usual, fewer = short_name(other[0].method), min(cell.count for cell in other)
+        limited = f" (evaluated on the first {fewer:,} only)" if fewer < min(cell.count for cell in joint) else ""
+        text = (
+            f"{_at(condition)} the joint unit's picture{_of_unit(joint[0])} has {ours:.1f} dB, {psnr} the "
+            f"{theirs:.1f} dB of {usual}{limited}; its top-1 is {percent(right)}, {top1} the {percent(their_right)} of "
+            f"{usual}."
+        )
+        sentences.append(text[0].upper() + _unbroken(text[1:]))
     if not sentences:
         return []
     counted = f"in {_of(yes, len(sentences))}"
@@ -111,18 +116,15 @@ def _of(some: int, every: int) -> str:
     return f"{some} of {every} conditions"
 
 
-def _quality(condition: str, joint: list[Cell], other: list[Cell], psnr: str, top1: str) -> str:
-    ours, theirs = (_mean(_psnrs(cells)) for cells in (joint, other))
-    right, their_right = (_mean([cell.top1 for cell in cells]) for cells in (joint, other))
-    name = short_name(other[0].method)
-    fewer = min(cell.count for cell in other)
-    limited = f" (evaluated on the first {fewer:,} only)" if fewer < min(cell.count for cell in joint) else ""
-    text = (
-        f"{_at(condition)} the joint unit's picture{_of_unit(joint[0])} has {ours:.1f} dB, {psnr} the "
-        f"{theirs:.1f} dB of {name}{limited}; "
-        f"its top-1 is {percent(right)}, {top1} the {percent(their_right)} of {name}."
+def _compare(ours: list[Cell], theirs: list[Cell], metric: str) -> tuple[str, float, float]:
+    """Where ours is, in words, and both means over the seeds."""
+    found = [[cell.metrics[metric] for cell in cells] for cells in (ours, theirs)]
+    (low, high), (their_low, their_high) = (
+        (min(one.interval[0] for one in every), max(one.interval[1] for one in every)) for every in found
     )
-    return text[0].upper() + _unbroken(text[1:])
+    said = "below" if high < their_low else "above" if low > their_high else "not told apart from"
+    mean, their_mean = (sum(one.value for one in every) / len(every) for every in found)
+    return said, mean, their_mean
 
 
 def _unbroken(text: str) -> str:
@@ -132,23 +134,6 @@ def _unbroken(text: str) -> str:
 
 def _of_unit(cell: Cell) -> str:
     return f" ({cell.model.unit})" if cell.model.unit else ""
-
-
-def _mean(estimates: list[Estimate]) -> float:
-    return sum(estimate.value for estimate in estimates) / len(estimates)
-
-
-def _psnrs(cells: list[Cell]) -> list[Estimate]:
-    return [cell.psnr for cell in cells if cell.psnr is not None]
-
-
-def _compare(ours: list[Estimate], theirs: list[Estimate]) -> str:
-    (low, high), (their_low, their_high) = (
-        (min(one.interval[0] for one in every), max(one.interval[1] for one in every)) for every in (ours, theirs)
-    )
-    if high < their_low:
-        return "below"
-    return "above" if low > their_high else "not told apart from"
 
 
 def _against_finetuned(cell: Cell) -> bool:
@@ -208,7 +193,7 @@ class _Away(NamedTuple):
 
 def light_findings(study: Study) -> list[str]:
     """Sentences: whether each conditioned model is within 1 point of every specialist at its light and ahead of it
-    elsewhere, what the other models are to it, how wrong alpha and sigma may be, and what the confidences are worth.
+    elsewhere, and how wrong alpha and sigma may be. What it costs and what its confidences are worth is in tables.
 
     Whatever is not within the margin or not ahead is named with its number. "Within" and "ahead" are of the
     estimates; the sentences also say for how many of them the 95 % intervals show it.
@@ -217,8 +202,8 @@ def light_findings(study: Study) -> list[str]:
     conditioned = [model for model, cells in models.items() if _kind(cells) == "conditioned"]
     sentences = [] if conditioned else ["The study holds no conditioned model."]
     for model in conditioned:
-        sentences += [*_goal(models, model), *_others(models, model)]
-    return [*sentences, *_wrong_noise(study), *_calibration(models), *_areas(study)]
+        sentences += _goal(models, model)
+    return [*sentences, *_wrong_noise(study)]
 
 
 def _goal(models: dict[str, Lights], model: str) -> list[str]:
@@ -227,11 +212,7 @@ def _goal(models: dict[str, Lights], model: str) -> list[str]:
         return [f"The {model} model was evaluated at no light level that has a specialist."]
     near = {lux for lux, (cell, _) in homes.items() if _loss(cell) <= MARGIN + ROUNDING}
     shown = sum(gap.low >= -MARGIN - ROUNDING for _, gap in homes.values())
-    far = [
-        f"{light_name(lux)} by {100 * (_loss(cell) - MARGIN):.1f} points"
-        for lux, (cell, _) in homes.items()
-        if lux not in near
-    ]
+    far = [f"{light_name(x)} by {100 * (_loss(homes[x][0]) - MARGIN):.1f} points" for x in homes if x not in near]
     listed = _join([f"{entry(gap)} at {light_name(lux)}" for lux, (_, gap) in homes.items()])
     first = (
         f"At the specialists' own light the {model} model is within {100 * MARGIN:g} point of "
@@ -272,24 +253,6 @@ def _away(models: dict[str, Lights], model: str) -> list[_Away]:
     return found
 
 
-def _others(models: dict[str, Lights], model: str) -> list[str]:
-    """The model next to those that are no specialists, over all light levels."""
-    sentences = []
-    ours = models[model]
-    for other, theirs in models.items():
-        gains = {lux: ours[lux].top1.value - theirs[lux].top1.value for lux in ours if lux in theirs}
-        if other == model or _kind(theirs) == "specialist" or not gains:
-            continue
-        low, high = min(gains, key=lambda lux: gains[lux]), max(gains, key=lambda lux: gains[lux])
-        average = sum(gains.values()) / len(gains)
-        sentences.append(
-            f"The {model} model ({_cost(ours)}) gives {points(average)} points against {other} ({_cost(theirs)}), mean "
-            f"over {_levels(len(gains))}: from {points(gains[low])} at {light_name(low)} to {points(gains[high])} at "
-            f"{light_name(high)}."
-        )
-    return sentences
-
-
 def _wrong_noise(study: Study) -> list[str]:
     sentences = []
     for (model, lux), cells in told_wrong(study).items():
@@ -321,52 +284,12 @@ def _borne(wrong: dict[float, Cell]) -> str:
     return f"between ×{ends[0]:g} and ×{ends[1]:g} ({extremes} points)"
 
 
-def _calibration(models: dict[str, Lights]) -> list[str]:
-    changed = []
-    for model, cells in models.items():
-        errors = [
-            [cell.metrics.get(name) for name in ("calibration_error", "calibrated_error")] for cell in cells.values()
-        ]
-        both = [(before.value, after.value) for before, after in errors if before and after]
-        if both:
-            before, after = (sum(side) / len(both) for side in zip(*both, strict=True))
-            changed.append(f"{percent(before)} to {percent(after)} for {model}")
-    if not changed:
-        return []
-    return [f"Temperature takes the expected calibration error, mean over the light levels, from {_join(changed)}."]
-
-
-def _areas(study: Study) -> list[str]:
-    lights = common_lights(study)
-    means = {
-        model: sum(cells[lux].metrics["risk_area"].value for lux in lights) / len(lights)
-        for model, cells in over_light(study).items()
-        if lights and all("risk_area" in cells[lux].metrics for lux in lights)
-    }
-    if len(means) < 2:
-        return []
-    ordered = sorted(means, key=lambda model: means[model])
-    listed = _join([f"{model} {percent(means[model])}" for model in ordered])
-    return [f"Area under risk over coverage, mean over {_levels(len(lights))}, from the best to the worst: {listed}."]
-
-
 def _loss(cell: Cell) -> float:
     return 0.0 if cell.difference is None else -cell.difference.value
 
 
 def _kind(cells: Lights) -> str:
     return next(iter(cells.values())).model.kind
-
-
-def _cost(cells: Lights) -> str:
-    networks = max(cell.model.networks for cell in cells.values())
-    seconds = mean(cell.seconds_per_image for cell in cells.values())
-    time = "" if seconds is None else f", {seconds:.3g} s a photograph"
-    return f"{networks} network{'s' if networks > 1 else ''}{time}"
-
-
-def _levels(count: int) -> str:
-    return "one light level" if count == 1 else f"{count} light levels"
 
 
 def _specialists(some: int, every: int) -> str:

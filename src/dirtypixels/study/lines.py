@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullLocator
 
 from dirtypixels.plotting import BLACK, BLUE, DPI, GREEN, INK, ORANGE, PURPLE, VERMILION, dress, save
 from dirtypixels.study.findings import MARGIN
-from dirtypixels.study.labels import End, label_ends
 from dirtypixels.study.results import Cell, Difference, Estimate, Study
 from dirtypixels.study.styles import Look, looks, reach, shades
 from dirtypixels.study.tables import (
@@ -64,7 +64,7 @@ def accuracy_over_grid(study: Study, path: Path | str) -> None:
     figure, axes = _over_light(drawn, (8.4, 4.8), _percent)
     none = " (none: no noise)" if None in grid else ""
     axes.set(xlabel=f"light, lux{none}", ylabel="top-1 accuracy")
-    _finish(figure, axes, drawn, path)
+    save(figure, path)
 
 
 def accuracy_over_light(study: Study, path: Path | str) -> None:
@@ -88,7 +88,7 @@ def accuracy_over_light(study: Study, path: Path | str) -> None:
     axes.set(xlabel="light, lux", ylabel="top-1 accuracy")
     if any(cell.is_at_home for cell in study.part("light")):
         axes.set_title("rings: a specialist at the light that it was trained for", fontsize=10, color=INK, loc="left")
-    _finish(figure, axes, drawn, path)
+    save(figure, path)
 
 
 def difference_over_light(study: Study, path: Path | str) -> None:
@@ -109,7 +109,7 @@ def difference_over_light(study: Study, path: Path | str) -> None:
     axes.set(xlabel="light, lux", ylabel="top-1 minus the specialist's, points")
     title = f"each against the specialist of that light; shaded: within {100 * MARGIN:g} point"
     axes.set_title(title, fontsize=10, color=INK, loc="left")
-    _finish(figure, axes, drawn, path)
+    save(figure, path)
 
 
 def is_compared(study: Study) -> bool:
@@ -134,14 +134,14 @@ def accuracy_over_factor(study: Study, path: Path | str) -> None:
     places = figure.subplots(len(models), len(kinds), sharex=True, sharey=True, squeeze=False)
     every = sorted({lux for _, lux in told})
     factors = sorted({factor for cell in cells for factor in (cell.alpha_factor, cell.sigma_factor)})
-    ends: dict[Any, list[End]] = {}
+    looks = {lux: Look(color, 1.8) for lux, color in zip(every, shades(len(every)), strict=True)}
     for (i, model), (j, kind) in itertools.product(enumerate(models), enumerate(kinds)):
         axes = places[i, j]
         axes.set_xscale("log", base=2)
-        for lux, color in zip(every, shades(len(every)), strict=True):
+        for lux, look in looks.items():
             found = {_factor(cell, kind): cell for cell in told.get((model, lux), ()) if _is_axis(cell, kind)}
             if found:
-                ends.setdefault(axes, []).append(_factor_line(axes, found, color, lux))
+                _factor_line(axes, found, look)
         axes.set_title(f"{model}: {WRONG[kind]}", fontsize=11, color=INK)
         axes.set(xlabel="told, as a multiple of the truth" if i == len(models) - 1 else "")
         axes.set(ylabel="top-1 accuracy" if j == 0 else "")
@@ -150,7 +150,7 @@ def accuracy_over_factor(study: Study, path: Path | str) -> None:
         axes.tick_params(axis="x", labelsize=9 if len(factors) < 8 else 7.5)
     places[0, 0].set_xticks(factors, [f"×{f:g}" for f in factors])
     places[0, 0].xaxis.set_minor_locator(NullLocator())
-    label_ends(figure, ends)
+    _legend(figure, {light_name(lux): look for lux, look in reversed(looks.items())})
     save(figure, path)
 
 
@@ -171,14 +171,14 @@ def risk_over_coverage(study: Study, path: Path | str) -> None:
     figure = Figure(figsize=(5.4 * across, 3.6 * down), dpi=DPI, layout="constrained")
     figure.get_layout_engine().set(h_pad=0.1)
     places = figure.subplots(down, across, sharex=True, squeeze=False).flatten()
-    ends: dict[Any, list[End]] = {}
+    drawn = {name for name, _ in curves}
+    looks = {name: look._replace(marker="") for name, look in _looks(study).items() if name in drawn}
     for axes, lux in zip(places, lights, strict=False):
-        for name, look in _looks(study).items():
+        for name, look in looks.items():
             if (name, lux) in curves:
                 x, y = np.array(curves[name, lux].coverage), np.array(curves[name, lux].risk)
                 seen = x >= min(SCARCE, x[-1])
                 axes.plot(x[seen], y[seen], color=look.color, lw=look.width, ls=look.style, zorder=look.order)
-                ends.setdefault(axes, []).append(End(1.0, float(y[-1]), name, look.color))
         axes.set_title(light_name(lux), fontsize=11, color=INK)
         axes.set(xlabel="coverage: answered", ylabel="risk: wrong among the answers", xlim=(0, 1))
         axes.set_ylim(bottom=0)
@@ -189,7 +189,7 @@ def risk_over_coverage(study: Study, path: Path | str) -> None:
         axes.tick_params(labelbottom=True)
     for axes in places[len(lights) :]:
         axes.set_visible(False)
-    label_ends(figure, ends, size=8.5)
+    _legend(figure, looks)
     save(figure, path)
 
 
@@ -223,7 +223,8 @@ def _over_light(
     figure = Figure(figsize=size, dpi=DPI, layout="constrained")
     axes = figure.add_subplot()
     axes.set_xscale("log")
-    for line, place in zip(lines, _places(lines), strict=True):
+    places = _places(lines)
+    for line, place in zip(lines, places, strict=True):
         look, x = line.look, list(place.values())
         values = [line.values[lux] for lux in place]
         y = [value.value for value in values]
@@ -239,9 +240,12 @@ def _over_light(
     apart = [_beyond(levels)] if None in every else []
     axes.set_xticks([*levels, *apart], [f"{lux:g}" for lux in levels] + ["none"] * len(apart))
     axes.minorticks_off()
-    drawn = [x for place in _places(lines) for x in place.values()]
+    drawn = [x for place in places for x in place.values()]
     axes.set_xlim(min(drawn) / 1.06, max(drawn) * 1.04)
     _dress(axes, text)
+    # In the order in which the lines end at the right.
+    ends = {line.name: line.values[list(place)[-1]].value for line, place in zip(lines, places, strict=True)}
+    _legend(figure, {one.name: one.look for one in sorted(lines, key=lambda one: -ends[one.name])})
     return figure, axes
 
 
@@ -250,25 +254,24 @@ def _beyond(levels: Sequence[float]) -> float:
     return 1.8 * max(levels) if levels else 1.0
 
 
-def _finish(figure: Figure, axes: Any, lines: Sequence[_Line], path: Path | str) -> None:
-    ends = [
-        End(list(place.values())[-1], line.values[list(place)[-1]].value, line.name, line.look.color)
-        for line, place in zip(lines, _places(lines), strict=True)
+def _legend(figure: Figure, looks: Mapping[str, Look]) -> None:
+    style = {"markeredgecolor": INK, "markeredgewidth": 0.6, "markersize": 5}
+    handles = [
+        Line2D([], [], color=look.color, lw=look.width, ls=look.style, marker=look.marker, **style)
+        for look in looks.values()
     ]
-    label_ends(figure, {axes: ends})
-    save(figure, path)
+    figure.legend(handles, list(looks), loc="outside right center", frameon=False, fontsize=9.5, handlelength=3)
 
 
-def _factor_line(axes: Any, found: dict[float, Cell], color: str, lux: float) -> End:
+def _factor_line(axes: Any, found: dict[float, Cell], look: Look) -> None:
     factors = sorted(found)
     y = [found[f].top1.value for f in factors]
     # The paired change is known far better than the accuracy itself; the truth's own value has no change.
     gaps = [found[f].difference for f in factors]
     low = [top - (gap.value - gap.low if gap else 0.0) for top, gap in zip(y, gaps, strict=True)]
     high = [top + (gap.high - gap.value if gap else 0.0) for top, gap in zip(y, gaps, strict=True)]
-    axes.fill_between(factors, low, high, color=color, alpha=BAND, lw=0, zorder=3)
-    axes.plot(factors, y, "o-", color=color, lw=1.8, markersize=4.5, zorder=4)
-    return End(factors[-1], y[-1], light_name(lux), color)
+    axes.fill_between(factors, low, high, color=look.color, alpha=BAND, lw=0, zorder=3)
+    axes.plot(factors, y, "o-", color=look.color, lw=look.width, markersize=4.5, zorder=4)
 
 
 def _is_axis(cell: Cell, kind: str) -> bool:

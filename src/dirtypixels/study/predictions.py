@@ -172,5 +172,4 @@ def metrics_of(
     error, area = (f(confidence, right) for f in (selective.expected_calibration_error, selective.area_under_risk))
     metrics["calibrated_error"] = Estimate(value=error, unit="fraction")
     metrics["risk_area"] = Estimate(value=area, unit="fraction")
-    curve = selective.risk_coverage(confidence, right).thinned(CURVE_POINTS)
-    return metrics, RiskCurve(**{name: tuple(values.tolist()) for name, values in curve._asdict().items()})
+    return metrics, selective.risk_coverage(confidence, right, CURVE_POINTS)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,54 +12,38 @@ from torch import Tensor
 from torchmetrics.functional.classification import binary_calibration_error
 
 from dirtypixels import checks
+from dirtypixels.study.results import RiskCurve
 
 Floats = npt.NDArray[np.float64]
 Values = Tensor | npt.NDArray[Any] | Sequence[float] | Sequence[bool]
 
 
-class RiskCoverage(NamedTuple):
-    """What happens when a classifier answers only where its confidence is at least a threshold: arrays of length D.
-
-    Args:
-        threshold: falling, in [0, 1].
-        coverage: fraction of the images answered, rising to 1.
-        risk: fraction of the answers that are wrong, in [0, 1].
-    """
-
-    threshold: Floats
-    coverage: Floats
-    risk: Floats
-
-    def thinned(self, points: int) -> RiskCoverage:
-        """At most `points` points, those nearest to evenly spaced coverages; the first and the last stay.
-
-        Raises:
-            ValueError: fewer than 2 points.
-        """
-        if points < 2:
-            raise ValueError(f"points must be at least 2; found {points}")
-        wanted = np.linspace(self.coverage[0], self.coverage[-1], points)
-        kept = np.unique(np.abs(self.coverage[:, None] - wanted).argmin(0))
-        return RiskCoverage(self.threshold[kept], self.coverage[kept], self.risk[kept])
-
-
-def risk_coverage(confidence: Values, correct: Values) -> RiskCoverage:
-    """Risk over coverage: a point for each confidence that occurs, images of equal confidence together.
+def risk_coverage(confidence: Values, correct: Values, points: int | None = None) -> RiskCurve:
+    """Risk over coverage where a classifier answers if its confidence is at least a threshold: a point for each
+    confidence that occurs, images of equal confidence together.
 
     ``coverage(t) = #{c_n >= t} / N``, ``risk(t) = #{c_n >= t, n wrong} / #{c_n >= t}``
 
     Args:
         confidence: (N,), in [0, 1], N >= 1.
         correct: (N,), bool.
+        points: keep so many points at most, at least 2, those nearest to evenly spaced coverages; None for all.
 
     Raises:
         TypeError: correct is not bool.
-        ValueError: empty, not of the same length, or a confidence outside [0, 1] or NaN.
+        ValueError: empty, not of the same length, a confidence outside [0, 1] or NaN, or too few points.
 
     Source: El-Yaniv and Wiener 2010; Geifman and El-Yaniv 2017, sec. 2.
     """
-    thresholds, answered, wrong = _counts(*_checked(confidence, correct))
-    return RiskCoverage(thresholds, answered / answered[-1], wrong / answered)
+    threshold, answered, wrong = _counts(*_checked(confidence, correct))
+    coverage, risk = answered / answered[-1], wrong / answered
+    kept = np.arange(len(coverage))
+    if points is not None:
+        if points < 2:
+            raise ValueError(f"points must be at least 2; found {points}")
+        wanted = np.linspace(coverage[0], coverage[-1], points)
+        kept = np.unique(np.abs(coverage[:, None] - wanted).argmin(0))
+    return RiskCurve(threshold=threshold[kept].tolist(), coverage=coverage[kept].tolist(), risk=risk[kept].tolist())
 
 
 def area_under_risk(confidence: Values, correct: Values) -> float:
@@ -73,8 +57,11 @@ def area_under_risk(confidence: Values, correct: Values) -> float:
     Source: Geifman, Uziel and El-Yaniv 2019.
     """
     found, right = _checked(confidence, correct)
+    _, answered, wrong = _counts(found, right)
     every = np.arange(1.0, len(found) + 1)
-    return float((_expected_wrong(found, right, every) / every).mean())
+    # Between two confidences lie images of equal confidence, of whose orders the mean is a straight line.
+    expected = np.interp(every, np.append(0.0, answered), np.append(0.0, wrong))
+    return float((expected / every).mean())
 
 
 def expected_calibration_error(confidence: Values, correct: Values, bins: int = 15) -> float:
@@ -108,13 +95,6 @@ def _counts(confidence: Floats, correct: npt.NDArray[np.bool_]) -> tuple[Floats,
     falling = confidence[order]
     last = np.append(np.flatnonzero(np.diff(falling)), len(falling) - 1)
     return falling[last], last + 1.0, np.cumsum(~correct[order], dtype=np.float64)[last]
-
-
-def _expected_wrong(confidence: Floats, correct: npt.NDArray[np.bool_], answered: Floats) -> Floats:
-    """How many of the `answered` most confident images are wrong, expected over every order of equal confidences."""
-    _, counts, wrong = _counts(confidence, correct)
-    expected: Floats = np.interp(answered, np.append(0.0, counts), np.append(0.0, wrong))
-    return expected
 
 
 def _checked(confidence: Values, correct: Values) -> tuple[Floats, npt.NDArray[np.bool_]]:

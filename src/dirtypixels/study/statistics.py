@@ -74,15 +74,10 @@ def wilson(successes: int, count: int, level: float = 0.95) -> Estimate:
     if count < 1:
         raise ValueError(f"count must be at least 1; found {count}")
     checks.in_range("successes", float(successes), 0, count)
-    z = _normal_quantile(level)
-    p = successes / count
-    middle = p + z**2 / (2 * count)
-    reach = z * sqrt(p * (1 - p) / count + z**2 / (4 * count**2))
-    scale = 1 + z**2 / count
-    # The ends are exactly 0 and 1 where all are wrong or right; rounding must not put the value outside.
-    low = max(0.0, min(p, (middle - reach) / scale))
-    high = min(1.0, max(p, (middle + reach) / scale))
-    return Estimate(value=p, low=low, high=high, unit="fraction")
+    _check_level(level)
+    p, interval = successes / count, stats.binomtest(successes, count).proportion_ci(level, "wilson")
+    # Rounding must not put the value outside.
+    return Estimate(value=p, low=min(p, float(interval.low)), high=max(p, float(interval.high)), unit="fraction")
 
 
 def mean_interval(values: Tensor | Sequence[float], level: float = 0.95) -> Estimate:
@@ -110,27 +105,6 @@ def mean_interval(values: Tensor | Sequence[float], level: float = 0.95) -> Esti
     return Estimate(value=mean, low=mean - reach, high=mean + reach, unit="dB")
 
 
-def mcnemar(a_right: Tensor | Sequence[bool], b_right: Tensor | Sequence[bool]) -> float:
-    """Two-sided exact p-value of the hypothesis that a and b are right equally often on the same photographs.
-
-    ``min(1, 2 P(X <= min(b, c)))``, X ~ Binomial(b + c, 1/2), b and c counting where only one of the two is right
-
-    Args:
-        a_right, b_right: (N,), bool, photograph by photograph, N >= 1.
-
-    Returns:
-        In (0, 1]; 1 where the two never differ.
-
-    Raises:
-        TypeError: not bool.
-        ValueError: not of the same length, or empty.
-
-    Source: McNemar 1947, with the exact binomial distribution.
-    """
-    only_a, only_b, _ = _discordant(a_right, b_right)
-    return _mcnemar_p(only_a, only_b)
-
-
 def paired_difference(
     a_right: Tensor | Sequence[bool],
     b_right: Tensor | Sequence[bool],
@@ -143,6 +117,9 @@ def paired_difference(
     every D that the score test does not reject:
     ``|b - c - n D| <= z sqrt(n (2 q(D) + D (1 - D)))``, q(D) the probability of "only the reference is right" that is
     most likely where the difference is D.
+
+    The p-value is McNemar's with the exact binomial distribution, two-sided: ``min(1, 2 P(X <= min(b, c)))``,
+    X ~ Binomial(b + c, 1/2).
 
     The interval stays within [-1, 1] and has a width also where the two never differ. At D = 0 its test is McNemar's
     in its asymptotic form, which is a little less careful than the exact p-value: near the limit the interval can
@@ -157,24 +134,28 @@ def paired_difference(
         TypeError: not bool.
         ValueError: not of the same length, empty, or level out of range.
 
-    Source: Tango 1998 (Statistics in Medicine 17, 891), eqs. 2 to 4; p-value as in `mcnemar`.
+    Source: Tango 1998 (Statistics in Medicine 17, 891), eqs. 2 to 4; McNemar 1947.
     """
-    only_a, only_b, count = _discordant(a_right, b_right)
-    low, high = _tango(only_a, only_b, count, _normal_quantile(level))
+    a, b = torch.as_tensor(a_right).cpu(), torch.as_tensor(b_right).cpu()
+    for name, found in (("a_right", a), ("b_right", b)):
+        if found.dtype != torch.bool:
+            raise TypeError(f"{name} must be bool; found {found.dtype}")
+        checks.has_shape(name, found, ("N",))
+    if len(a) != len(b) or not len(a):
+        raise ValueError(f"a_right and b_right must be of one length, at least 1; found {len(a)} and {len(b)}")
+    only_a, only_b, count = int((a & ~b).sum()), int((b & ~a).sum()), len(a)
+    _check_level(level)
+    low, high = _tango(only_a, only_b, count, NormalDist().inv_cdf((1 + level) / 2))
     return Difference(
         reference=reference,
         value=(only_a - only_b) / count,
         low=low,
         high=high,
-        p_value=_mcnemar_p(only_a, only_b),
+        p_value=min(1.0, 2 * float(stats.binom.cdf(min(only_a, only_b), only_a + only_b, 0.5))),
         test=PAIRED_TEST,
         only_this_right=only_a,
         only_reference_right=only_b,
     )
-
-
-def _mcnemar_p(b: int, c: int) -> float:
-    return min(1.0, 2 * float(stats.binom.cdf(min(b, c), b + c, 0.5)))
 
 
 def _tango(b: int, c: int, n: int, z: float) -> tuple[float, float]:
@@ -203,22 +184,6 @@ def _tango_variance(d: float, b: int, c: int, n: int) -> float:
     # Of the two forms of a quadratic's root, the one that does not subtract near-equal numbers.
     q = (root - linear) / (4 * n) if linear <= 0 else 2 * c * d * (1 - d) / (root + linear)
     return max(0.0, n * (2 * q + d * (1 - d)))
-
-
-def _discordant(a_right: Tensor | Sequence[bool], b_right: Tensor | Sequence[bool]) -> tuple[int, int, int]:
-    a, b = torch.as_tensor(a_right).cpu(), torch.as_tensor(b_right).cpu()
-    for name, found in (("a_right", a), ("b_right", b)):
-        if found.dtype != torch.bool:
-            raise TypeError(f"{name} must be bool; found {found.dtype}")
-        checks.has_shape(name, found, ("N",))
-    if len(a) != len(b) or not len(a):
-        raise ValueError(f"a_right and b_right must be of one length, at least 1; found {len(a)} and {len(b)}")
-    return int((a & ~b).sum()), int((b & ~a).sum()), len(a)
-
-
-def _normal_quantile(level: float) -> float:
-    _check_level(level)
-    return NormalDist().inv_cdf((1 + level) / 2)
 
 
 def _check_level(level: float) -> None:

@@ -30,7 +30,7 @@ class Chart(Protocol):
 
 
 class ChartCamera:
-    """A camera to try a calibration on, and to judge it against what went in.
+    """A camera to try a calibration on, and to evaluate it against what went in.
 
     ``DN = sensor(vignetting * (psf * pixels(chart)))``: the chart's light is integrated over each pixel's area exactly,
     blurred by the lens at the distance of the pixels, darkened towards the corners, and measured (see `digitize`).
