@@ -129,6 +129,7 @@ def test_clipped_patches_are_told() -> None:
     (told,) = [f for f in found.diagnostics if f.kind == "clipping"]
     assert "1 of them all through" in told.message
     assert np.isnan(found.patches.fitted[-1])
+    assert np.isnan(found.patches.level[-1])
     assert found.patches.high[-1] == 1
 
 

@@ -29,8 +29,8 @@ _SLOPE = 0.15
 _FEWEST = 100
 _MOST_BINS = 64
 _STARTING_BINS = 16
-# Relative variance of the median of |N(0, 1)|, times the count: that of independent ones, by the share of a coefficient
-# that is. Coefficients of different transforms are correlated; this is what pairs that are both below the median add.
+# Relative variance of the median of |N(0, 1)|, times the count: 1.36 of independent values; coefficients of the four
+# transforms are correlated, so that each is worth 0.55 of one (as the test of it measures).
 _MEDIAN_VARIANCE = 1.36 / 0.55
 # Of the middle bin's variance: alpha y and sigma^2 are kept at least this, since the clipped model needs noise.
 _LEAST = 1e-4

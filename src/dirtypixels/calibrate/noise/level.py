@@ -317,7 +317,7 @@ def _patch_table(signal: Array, used: Mask, groups: Groups, fit: MomentsFit, bou
         std=std,
         fitted=fitted,
         standard_error=np.sqrt(mean_of(fit.variance, power=2)) / (2 * fitted),
-        level=mean_of(fit.level),
+        level=mean_of(np.where(told, fit.level, np.nan)),
         low=low,
         high=high,
         share=share / max(float(share.sum()), 1e-300),
