@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from scipy import ndimage
 
 from dirtypixels import checks
 from dirtypixels.camera import POSITIONS, Camera, NoiseCurve, PsfField
@@ -133,7 +134,4 @@ def shifted(psfs: Floats, by: npt.ArrayLike) -> Floats:
 
     Source: the Fourier shift theorem.
     """
-    y, x = np.asarray(by, dtype=np.float64)
-    f = np.fft.fftfreq(psfs.shape[-1])
-    turn = np.exp(-2j * np.pi * (f[:, None] * y + f * x))
-    return np.asarray(np.fft.ifft2(np.fft.fft2(psfs) * turn).real)
+    return np.asarray(np.fft.ifft2(ndimage.fourier_shift(np.fft.fft2(psfs), (0, *np.asarray(by)))).real)

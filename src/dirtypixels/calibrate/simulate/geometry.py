@@ -8,6 +8,7 @@ from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
+from scipy.spatial.transform import Rotation
 
 Floats = npt.NDArray[np.float64]
 
@@ -107,18 +108,11 @@ class View:
     def _homography(self, focal_px: float) -> Floats:
         rows, columns = self.chart
         height, width = self.frame
-        turn = math.radians(self.pose.rotation)
-        down, aside = (math.radians(angle) for angle in self.pose.tilt)
-        c, s = math.cos(turn), math.sin(turn)
-        around_z = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])
-        c, s = math.cos(down), math.sin(down)
-        around_x = np.array([[1, 0, 0], [0, c, -s], [0, s, c]])
-        c, s = math.cos(aside), math.sin(aside)
-        around_y = np.array([[c, 0, -s], [0, 1, 0], [s, 0, c]])
-        box_width = abs(math.cos(turn)) * columns + abs(math.sin(turn)) * rows
-        box_height = abs(math.sin(turn)) * columns + abs(math.cos(turn)) * rows
-        cell = self.pose.fill * min(width / box_width, height / box_height) / focal_px
-        plane = (around_x @ around_y @ around_z)[:, :2] * cell
+        down, aside = self.pose.tilt
+        turned = Rotation.from_euler("XYZ", (down, -aside, self.pose.rotation), degrees=True).as_matrix()
+        flat = np.abs(Rotation.from_euler("Z", self.pose.rotation, degrees=True).as_matrix()[:2, :2])
+        cell = self.pose.fill * min(np.array([width, height]) / (flat @ [columns, rows])) / focal_px
+        plane = turned[:, :2] * cell
         shift = [self.pose.offset[0] * width / focal_px, self.pose.offset[1] * height / focal_px, 1.0]
         pose = np.column_stack([plane, np.array(shift) - plane @ [columns / 2, rows / 2]])
         lens = np.array([[focal_px, 0, self.center[0]], [0, focal_px, self.center[1]], [0, 0, 1]])
