@@ -82,8 +82,9 @@ DRIFT_NOTE = 0.005
 """Relative change of the light that is worth knowing."""
 DRIFT_WARNING = 0.02
 """Relative change of the light from which it is worth another capture."""
-DRIFT_FAILURE = 0.10
-"""Relative change of the light from which the frames are not of one exposure."""
+DRIFT_FAILURE = 0.05
+"""Relative change of the light, from its mean over the frames, from which they are not of one exposure: two frames then
+differ by a tenth."""
 
 # The light from exposure to exposure, and the frames.
 NONLINEAR_WARNING, NONLINEAR_FAILURE = 0.01, 0.05

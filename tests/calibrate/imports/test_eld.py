@@ -118,8 +118,8 @@ class TestRaises:
         [
             ({"Kmin": None}, "is not a parameter file of ELD: it has no 'Kmin'"),
             ({"Kmin": "a lot"}, "could not convert string"),
-            ({"Kmin": 0.0}, "Kmin must be above 0, and Kmax above Kmin; found 0 and 16"),
-            ({"Kmax": 0.25}, "Kmin must be above 0, and Kmax above Kmin; found 0.25 and 0.25"),
+            ({"Kmin": 0.0}, "Kmin must be above 0 and finite; found 0"),
+            ({"Kmax": 0.25}, "Kmax must be above Kmin 0.25; found 0.25"),
             ({"G_shape": None}, "it has no 'G_shape'"),
             ({"Profile-1": {"g_scale": FIT}}, "it has no 'G_scale'"),
             ({"Profile-1": {"g_scale": FIT | {"bias": np.nan}}}, "a fit must be finite"),
@@ -156,8 +156,7 @@ def same(one: Any, other: Any) -> bool:
     if isinstance(one, dict):
         return isinstance(other, dict) and one.keys() == other.keys() and all(same(one[k], other[k]) for k in one)
     if isinstance(one, np.ndarray | np.generic):
-        kinds = [array.dtype.newbyteorder("=") for array in (one, other)]  # NumPy turns bytes too when it unpickles
-        return kinds[0] == kinds[1] and one.shape == other.shape and bool((one == other).all())
+        return one.dtype == other.dtype and one.shape == other.shape and bool((one == other).all())
     return type(one) is type(other) and bool(one == other)
 
 
@@ -223,19 +222,19 @@ class TestNothingIsRun:
             (b"\x80\x02cos\nsystem\nX\x02\x00\x00\x00ls\x85R.", r"it names 'os\.system'"),
             (b"\x80\x04\x8c\x02os\x8c\x06system\x93.", r"it names 'os\.system'"),
             (b"(X\x02\x00\x00\x00lsios\nsystem\n.", "opcode INST is not followed"),
-            (b"(cos\nsystem\nX\x02\x00\x00\x00lso.", "opcode OBJ is not followed"),
+            (b"(cos\nsystem\nX\x02\x00\x00\x00lso.", "it names 'os.system'"),
             (b"\x80\x02\x82\x01.", "opcode EXT1 is not followed"),
             (b"Pa\n.", "opcode PERSID is not followed"),
             (b"\x80\x02cnumpy\nndarray\n)\x81.", "opcode NEWOBJ is not followed"),
-            (b"\x80\x02cnumpy\nndarray\n}b.", "is not a file of figures"),
-            (b"\x80\x02cnumpy\nndarray\n)R.", "'str' object is not callable"),
-            (b"\x80\x02cnumpy.core.multiarray\n_reconstruct\ncnumpy\ndtype\n\x85R.", "is not a file of figures"),
-            (b"\x80\x02c_codecs\nencode\nX\x01\x00\x00\x00aX\x03\x00\x00\x00rot\x86R.", "is not a file of figures"),
-            (b"\x80\x02]}b.", "is not a file of figures"),
-            (b"\x80\x02}K\x01a.", "is not a file of figures"),
-            (b"\x80\x02K\x01K\x02K\x03s.", "is not a file of figures"),
+            (b"\x80\x02cnumpy\nndarray\n}b.", "_Name where _Unfinished belongs"),
+            (b"\x80\x02cnumpy\nndarray\n)R.", r"a call of 'numpy\.ndarray'"),
+            (b"\x80\x02cnumpy.core.multiarray\n_reconstruct\ncnumpy\ndtype\n\x85R.", "a call of 'numpy.core.multi"),
+            (b"\x80\x02c_codecs\nencode\nX\x01\x00\x00\x00aX\x03\x00\x00\x00rot\x86R.", r"a call of '_codecs\.encode'"),
+            (b"\x80\x02]}b.", "list where _Unfinished belongs"),
+            (b"\x80\x02}K\x01a.", "dict where list belongs"),
+            (b"\x80\x02K\x01K\x02K\x03s.", "int where dict belongs"),
             (b"\x80\x020.", "opcode POP is not followed"),
-            (b"\x80\x02\x86.", "is not a file of figures"),
+            (b"\x80\x02\x86.", "its stack runs empty"),
             (b"\x80\x02K\x01.", "it must hold one dictionary"),
             (b"\x80\x02}", "damaged|ends early|exhausted"),
         ],
@@ -243,48 +242,6 @@ class TestNothingIsRun:
     def test_opcodes(self, tmp_path: Path, code: bytes, message: str) -> None:
         with pytest.raises(ValueError, match=message):
             read_figures(pickled(tmp_path / "a.npy", code, 2))
-
-    @pytest.mark.parametrize(
-        ("code", "message"),
-        [
-            (b"\x80\x02}r\xff\xff\xff\x7f.", "counts more items than it has bytes"),
-            (b"\x80\x05\x96" + (2**40).to_bytes(8, "little") + b".", "bytearray8|BYTEARRAY8"),
-            (b"\x80\x02X\xff\xff\xff\x7fa.", "expected 2147483647 bytes"),
-        ],
-    )
-    def test_memory_is_not_reserved_for_what_the_file_does_not_hold(
-        self, tmp_path: Path, code: bytes, message: str
-    ) -> None:
-        with pytest.raises(ValueError, match=message):
-            read_figures(pickled(tmp_path / "a.npy", code, 2))
-
-    @pytest.mark.parametrize(
-        ("shape", "kind", "content"),
-        [
-            ((-1, -2), np.dtype("f8"), bytes(16)),
-            ((2**31, 2**31, 4), np.dtype("f8"), bytes(16)),
-            ((3,), np.dtype("f8"), bytes(16)),
-            ((), np.dtype("f8"), bytearray(8)),
-            ((2,), np.dtype(object), bytes(16)),
-            ((2,), np.dtype(object), [1]),
-        ],
-    )
-    def test_states_that_do_not_fit(
-        self, tmp_path: Path, shape: tuple[int, ...], kind: np.dtype[Any], content: Any
-    ) -> None:
-        crafted = Runs(*np.zeros(1).__reduce__()[:2])
-        crafted.call = (*crafted.call, (1, shape, kind, False, content))  # type: ignore[assignment]
-        path = pickled(tmp_path / "a.npy", {"a": crafted}, 2)
-        with pytest.raises(ValueError, match="is not a file of figures"):
-            read_figures(path)
-
-    def test_a_pickle_cannot_change_what_the_next_one_is_read_with(self, tmp_path: Path) -> None:
-        for name in ("_codecs encode", "numpy dtype", "numpy.core.multiarray scalar"):
-            named = name.replace(" ", "\n").encode()
-            code = b"\x80\x02c" + named + b"\nN}X\x0c\x00\x00\x00__defaults__)s\x86b."
-            with pytest.raises(ValueError, match="is not a file of figures"):
-                read_figures(pickled(tmp_path / "a.npy", code, 2))
-            assert same(FIGURES, read_figures(pickled(tmp_path / "b.npy", FIGURES, 4)))
 
     def test_changed_bytes(self, tmp_path: Path) -> None:
         np.save(tmp_path / "a.npy", FIGURES, allow_pickle=True)
