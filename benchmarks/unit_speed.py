@@ -23,9 +23,9 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from dirtypixels.camera import Camera
+from dirtypixels.machine import hardware, versions
 from dirtypixels.restore import Denoiser, UnrolledHQS
 from dirtypixels.restore.filters import dct_filters
-from dirtypixels.study.results import hardware, versions
 from steps import in_turn
 
 

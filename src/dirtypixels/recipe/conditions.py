@@ -25,7 +25,11 @@ Position = Annotated[Place | tuple[float, float], BeforeValidator(_place_or_pair
 
 class Condition(Part):
     """One condition to photograph in: a name, a light level in lux (None: no noise at all), and where in the field of
-    view the lens's PSF is taken (None: a sharp lens)."""
+    view the lens's PSF is taken (None: a sharp lens).
+
+    >>> Condition.of(6, "periphery")
+    Condition(name='6lux+periphery', lux=6.0, position='periphery')
+    """
 
     name: Name
     lux: Positive | None
@@ -49,7 +53,11 @@ class Condition(Part):
 
 
 class LightRange(Part):
-    """Any light between two levels in lux, log-uniform, to train one model for; position as for a condition."""
+    """Any light between two levels in lux, log-uniform, to train one model for; position as for a condition.
+
+    >>> LightRange(lux=(2, 200)).name
+    '2-200lux'
+    """
 
     lux: tuple[Positive, Positive]
     position: Position | None = None
@@ -82,6 +90,9 @@ class Grid(Part):
     lux: light levels (None: no noise), down.
     positions: in the field of view (None: a sharp lens), across.
     limit: photographs to evaluate in each, the first in the data set's order; None for all.
+
+    >>> [condition.name for condition in Grid(lux=(3, None), positions=(None, "center")).conditions]
+    ['3lux', '3lux+center', 'clean', 'clean+center']
     """
 
     lux: tuple[Positive | None, ...]
@@ -116,6 +127,10 @@ class Light(Part):
     held_out: training photographs that no training uses, to calibrate confidence on.
     wrong_at, factors: light levels at which alpha and sigma are given too small or too large by these factors.
     wrong_limit: photographs to evaluate with wrong noise, the first in the data set's order; None for all.
+
+    >>> light = Light(range=(2, 200), specialists=(3, 25), evaluated=(2, 3, 25, 200))
+    >>> light.whole.name, light.models
+    ('2-200lux', ('conditioned',))
     """
 
     range: tuple[Positive, Positive]

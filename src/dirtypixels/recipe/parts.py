@@ -18,7 +18,11 @@ class Part(BaseModel):
 
 
 class Data(Part):
-    """The photographs: a folder `root/{train,val}/<class>/`, or generated road signs."""
+    """The photographs: a folder `root/{train,val}/<class>/`, or generated road signs.
+
+    >>> Data(size=32, train=100, test=50).kind
+    'signs'
+    """
 
     kind: Literal["folder", "signs"] = "signs"
     root: Path | None = None
@@ -46,6 +50,9 @@ class Head(Part):
 
     `classes` "imagenet" keeps the rows of the ImageNet classes that the data's folders name by WordNet id, so that the
     network needs no training; "new" starts a final layer of its own.
+
+    >>> Head(network="resnet18").weights
+    'imagenet'
     """
 
     network: str = "tf_efficientnet_lite0"
@@ -54,7 +61,11 @@ class Head(Part):
 
 
 class Pretraining(Part):
-    """L-BFGS on the average PSNR of patches; pictures from a folder, or scikit-image's own."""
+    """L-BFGS on the average PSNR of patches; pictures from a folder, or scikit-image's own.
+
+    >>> Pretraining(patches=500).iterations
+    400
+    """
 
     folder: Path | None = None
     patches: Count = 2000
@@ -71,6 +82,9 @@ class FineTuning(Part):
 
     adamw: AdamW, warm-up, cosine to 0 over all steps. rmsprop: TensorFlow's RMSProp (decay 0.9, epsilon 1), the rate
     times 0.94 after every epoch, as in the paper.
+
+    >>> FineTuning(epochs=5).optimizer
+    'adamw'
     """
 
     optimizer: Literal["adamw", "rmsprop"] = "adamw"

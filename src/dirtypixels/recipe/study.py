@@ -21,6 +21,11 @@ class Recipe(Part):
     units, deblurs: several of them by name in place of the one, to compare: "unit" and "joint" are evaluated with each
         of `units` in every condition without blur, and with each of `deblurs` in every condition with it.
     limits: a slow method is evaluated on this many photographs only, the first in the data set's order.
+
+    >>> recipe = Recipe(name="tiny", conditions=(Condition.of(3),), methods=("finetuned", "joint"),
+    ...                 data=Data(train=100, test=50))
+    >>> [condition.name for condition in recipe.conditions], list(recipe.units_for(recipe.conditions[0]))
+    (['3lux'], [None])
     """
 
     name: str = Field(min_length=1)

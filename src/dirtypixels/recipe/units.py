@@ -45,6 +45,9 @@ class Unit(Solver):
     """The low-level unit of conditions without blur, a denoiser.
 
     gap: rows and columns by which an image is continued to a periodic one.
+
+    >>> Unit(layers=2, prior="tv", weight=0.1).algorithm
+    'hqs'
     """
 
     color: Literal["shared", "own", "merged"] = "shared"
@@ -56,6 +59,9 @@ class Deblur(Solver):
 
     weighting: of the data term by the noise that the capture knows: not at all, by image, or by pixel, majorized or
         solved exactly (slower).
+
+    >>> Deblur(weighting="image").filters
+    'dct'
     """
 
     color: Literal["shared", "own", "merged"] = "merged"
