@@ -27,7 +27,7 @@ def test_bars_and_their_intervals_are_the_studys(tmp_path: Path, drawn: list[Any
     study = synthetic_study()
     figures.accuracy_by_method(study, tmp_path / "a.png")
     axes = drawn[0].axes[0]
-    order = [(condition, method) for condition in ("clean", "6lux", "3lux") for method in figures.methods_of(study)]
+    order = [(condition, method) for condition in ("clean", "6lux", "3lux") for method in tables.methods_of(study)]
     cells = {(c.condition, c.method): c for c in study.cells}
     expected = [cells[key] for key in order if key in cells]
     bars = sorted(axes.patches, key=lambda bar: bar.get_x())
@@ -59,7 +59,7 @@ def test_groups_that_do_not_fit_side_by_side_go_on_below(tmp_path: Path, drawn: 
     assert len(first.patches) + len(second.patches) == len(study.cells)
     assert first.get_xlim() == second.get_xlim()  # bars of one width
     legend = [text.get_text() for text in drawn[0].legends[0].get_texts()]
-    assert legend == [figures.method_name(method) for method in METHOD_COLORS]
+    assert legend == [tables.method_name(method) for method in METHOD_COLORS]
     assert drawn[0].get_figwidth() < 12
 
 
