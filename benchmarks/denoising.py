@@ -34,11 +34,11 @@ from dirtypixels.data import natural_patches
 from dirtypixels.data.pictures import list_pictures, read_picture
 from dirtypixels.deploy.units import build_unit
 from dirtypixels.files import write_text
+from dirtypixels.machine import hardware, versions
 from dirtypixels.observation import Observation
 from dirtypixels.recipe import Unit
 from dirtypixels.restore import classical
 from dirtypixels.study import results
-from dirtypixels.study.results import hardware, versions
 from dirtypixels.study.statistics import mean_interval
 from dirtypixels.train import pretrain, psnr
 
@@ -136,7 +136,7 @@ def accuracy(folder: Path | None, name: str) -> str:
     if file is None or not file.is_file():
         return "–"
     study = results.read(file)
-    cells = [cell for cell in study.cells if cell.method == "joint"]
+    cells = [cell for cell in study.part("methods") if cell.model.method == "joint"]
     return "; ".join(
         f"{100 * c.top1.value:.1f} [{100 * c.top1.low:.1f}, {100 * c.top1.high:.1f}] at {c.lux:g} lux" for c in cells
     )

@@ -23,10 +23,11 @@ import dirtypixels
 ROOT = Path(dirtypixels.__file__).parent
 
 # The design's table of rooms, from the ground up: a room stands on those in its row and on what they stand on.
-GROUND = {"checks", "files", "plotting"}
+GROUND = {"checks", "files", "machine", "plotting"}
 STANDS_ON: dict[str, set[str]] = {
     "checks": set(),
     "files": set(),
+    "machine": set(),
     "plotting": {"files"},
     "observation": {"checks"},
     "blur": {"observation"},

@@ -157,19 +157,3 @@ def test_a_title_stands_where_it_is_another_than_that_above(tmp_path: Path, draw
 def test_the_scene_is_not_marked_as_an_answer(tmp_path: Path, drawn: list[Any]) -> None:
     panels([PanelRow("6lux", "sign", (picture(right=None, psnr=None), picture()))], tmp_path / "panels.png")
     assert [axes.get_xlabel() for axes in drawn[0].axes] == ["road sign", "✓ road sign\n21.3 dB"]
-
-
-@pytest.mark.parametrize(
-    ("draw", "message"),
-    [
-        (lambda path: panels([], path), "rows must hold .*found no rows"),
-        (lambda path: panels([PanelRow("a", "b", (picture(),) * n) for n in (1, 2)], path), r"found \[1, 2\]"),
-        (lambda path: panels([PanelRow("a", "b", ())], path), r"found \[0\]"),
-        (lambda path: picture(image=torch.rand(20, 24)), r"image must have shape \(1\|3, H, W\)"),
-        (lambda path: picture(image=torch.full((3, 2, 2), float("nan"))), "image must be finite"),
-    ],
-)  # fmt: skip
-def test_what_cannot_be_drawn_is_refused(tmp_path: Path, draw: Any, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        draw(tmp_path / "x.png")
-    assert not list(tmp_path.iterdir())

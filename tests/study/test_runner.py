@@ -15,6 +15,7 @@ import pytest
 import yaml
 from PIL import Image
 
+from dirtypixels import machine
 from dirtypixels.recipe import Recipe
 from dirtypixels.study import results
 from dirtypixels.study.markup import to_csv, to_latex, to_markdown
@@ -256,7 +257,7 @@ class TestFiles:
         assert Recipe.model_validate(study.recipe) == Recipe.model_validate(TINY)
         assert study.data["training photographs"] == 48
         assert study.data["evaluated photographs"] == 24
-        assert study.versions["dirtypixels"] == results.versions()["dirtypixels"]
+        assert study.versions["dirtypixels"] == machine.versions()["dirtypixels"]
         assert study.notes == ["A test."]
 
 

@@ -78,12 +78,6 @@ class TestWrongNoiseTable:
         assert len(table.rows) == 2 * len(FACTORS)
         assert {len(row) for row in table.rows} == {3}
 
-    def test_two_different_factors_have_a_row_that_names_both(self) -> None:
-        both = next(m for m in WRONG if m.alpha_factor == m.sigma_factor == 2)
-        odd = both.model_copy(update={"sigma_factor": 0.5})
-        rows = by_row(tables.wrong_noise_table(STUDY.model_copy(update={"cells": [odd]})))
-        assert rows == {"×2 and ×0.5": (entry(odd.top1), entry(odd.difference))}
-
     def test_without_wrong_noise_there_are_no_rows(self) -> None:
         assert not tables.wrong_noise_table(STUDY.model_copy(update={"cells": []})).rows
 

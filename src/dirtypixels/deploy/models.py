@@ -120,13 +120,22 @@ def note_temperature(folder: str | Path, temperature: float) -> None:
 
 
 def load_model(folder: str | Path) -> tuple[JointModel, ModelCard]:
-    """Read a model that `save_model` wrote, on the CPU, in evaluation mode; an example is there.
+    """Read a model that `save_model` wrote, on the CPU, in evaluation mode.
 
     Raises:
         FileNotFoundError: the folder or a file in it is missing.
         ValueError: a file is damaged, or the weights do not fit the description.
 
-    >>> model, card = load_model("out/demo/models/3lux-joint")  # doctest: +SKIP
+    >>> import tempfile
+    >>> from dirtypixels.tasks import JointModel, classifier
+    >>> model = JointModel(None, classifier("test_efficientnet", weights=None, num_classes=2))
+    >>> card = ModelCard(network="test_efficientnet", classes=("cat", "dog"), image_size=32, unit=None,
+    ...                  camera="nexus-6p-rear", camera_hash="", lux=3, transfer="linear", recipe={})
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save_model(model, card, Path(folder) / "model")
+    ...     found, said = load_model(Path(folder) / "model")
+    >>> found.training, said.lux
+    (False, 3.0)
     """
     source = Path(folder)
     for name in ("model.json", "model.safetensors"):

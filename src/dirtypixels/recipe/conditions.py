@@ -27,8 +27,8 @@ class Condition(Part):
     """One condition to photograph in: a name, a light level in lux (None: no noise at all), and where in the field of
     view the lens's PSF is taken (None: a sharp lens).
 
-    >>> Condition.of(3, "offaxis")
-    Condition(name='3lux+offaxis', lux=3.0, position='offaxis')
+    >>> Condition.of(6, "periphery")
+    Condition(name='6lux+periphery', lux=6.0, position='periphery')
     """
 
     name: Name
@@ -91,8 +91,8 @@ class Grid(Part):
     positions: in the field of view (None: a sharp lens), across.
     limit: photographs to evaluate in each, the first in the data set's order; None for all.
 
-    >>> [condition.name for condition in Grid(lux=(None, 3), positions=(None, "offaxis")).conditions]
-    ['clean', 'clean+offaxis', '3lux', '3lux+offaxis']
+    >>> [condition.name for condition in Grid(lux=(3, None), positions=(None, "center")).conditions]
+    ['3lux', '3lux+center', 'clean', 'clean+center']
     """
 
     lux: tuple[Positive | None, ...]
@@ -128,9 +128,9 @@ class Light(Part):
     wrong_at, factors: light levels at which alpha and sigma are given too small or too large by these factors.
     wrong_limit: photographs to evaluate with wrong noise, the first in the data set's order; None for all.
 
-    >>> light = Light(range=(2, 200), specialists=(3,), evaluated=(3, 50))
-    >>> [condition.name for condition in light.conditions]
-    ['2-200lux', '3lux', '50lux']
+    >>> light = Light(range=(2, 200), specialists=(3, 25), evaluated=(2, 3, 25, 200))
+    >>> light.whole.name, light.models
+    ('2-200lux', ('conditioned',))
     """
 
     range: tuple[Positive, Positive]

@@ -20,8 +20,8 @@ class Part(BaseModel):
 class Data(Part):
     """The photographs: a folder `root/{train,val}/<class>/`, or generated road signs.
 
-    >>> Data(kind="signs", size=32, train=100, test=20).size
-    32
+    >>> Data(size=32, train=100, test=50).kind
+    'signs'
     """
 
     kind: Literal["folder", "signs"] = "signs"
@@ -51,8 +51,8 @@ class Head(Part):
     `classes` "imagenet" keeps the rows of the ImageNet classes that the data's folders name by WordNet id, so that the
     network needs no training; "new" starts a final layer of its own.
 
-    >>> Head(network="resnet18", weights=None).classes
-    'new'
+    >>> Head(network="resnet18").weights
+    'imagenet'
     """
 
     network: str = "tf_efficientnet_lite0"
@@ -83,8 +83,8 @@ class FineTuning(Part):
     adamw: AdamW, warm-up, cosine to 0 over all steps. rmsprop: TensorFlow's RMSProp (decay 0.9, epsilon 1), the rate
     times 0.94 after every epoch, as in the paper.
 
-    >>> FineTuning(epochs=10).rate
-    0.001
+    >>> FineTuning(epochs=5).optimizer
+    'adamw'
     """
 
     optimizer: Literal["adamw", "rmsprop"] = "adamw"

@@ -22,12 +22,10 @@ class Recipe(Part):
         of `units` in every condition without blur, and with each of `deblurs` in every condition with it.
     limits: a slow method is evaluated on this many photographs only, the first in the data set's order.
 
-    >>> recipe = Recipe.model_validate({
-    ...     "name": "demo", "conditions": [{"name": "3lux", "lux": 3}], "methods": ["pretrained", "joint"],
-    ...     "data": {"train": 100, "test": 20},
-    ... })
-    >>> recipe.camera, recipe.unit.algorithm
-    ('nexus-6p-rear', 'hqs')
+    >>> recipe = Recipe(name="tiny", conditions=(Condition.of(3),), methods=("finetuned", "joint"),
+    ...                 data=Data(train=100, test=50))
+    >>> [condition.name for condition in recipe.conditions], list(recipe.units_for(recipe.conditions[0]))
+    (['3lux'], [None])
     """
 
     name: str = Field(min_length=1)

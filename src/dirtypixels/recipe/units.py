@@ -46,8 +46,8 @@ class Unit(Solver):
 
     gap: rows and columns by which an image is continued to a periodic one.
 
-    >>> Unit(layers=2, algorithm="admm").filter_size
-    5
+    >>> Unit(layers=2, prior="tv", weight=0.1).algorithm
+    'hqs'
     """
 
     color: Literal["shared", "own", "merged"] = "shared"
@@ -60,8 +60,8 @@ class Deblur(Solver):
     weighting: of the data term by the noise that the capture knows: not at all, by image, or by pixel, majorized or
         solved exactly (slower).
 
-    >>> Deblur().weighting
-    'image'
+    >>> Deblur(weighting="image").filters
+    'dct'
     """
 
     color: Literal["shared", "own", "merged"] = "merged"

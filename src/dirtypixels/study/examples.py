@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from dirtypixels import checks
 from dirtypixels.plotting import DPI, INK, save
 from dirtypixels.recipe import Condition, Recipe
 from dirtypixels.study.experiment import Experiment
@@ -30,8 +29,7 @@ Evaluated = Mapping[str, Model]
 """The models evaluated under one condition, by the key of their method."""
 
 
-@dataclass(frozen=True)
-class Picture:
+class Picture(NamedTuple):
     """One picture of a panel and what the classifier made of it.
 
     Args:
@@ -40,10 +38,6 @@ class Picture:
         label: the name of the class that the classifier gave it.
         right: whether that is the true class; None where the label is the true class itself, given and not answered.
         psnr: against the scene, in dB; None for the scene itself.
-
-    Raises:
-        TypeError: image is not floating point.
-        ValueError: image does not have that shape, or is not finite.
     """
 
     image: Tensor
@@ -52,21 +46,9 @@ class Picture:
     right: bool | None
     psnr: float | None = None
 
-    def __post_init__(self) -> None:
-        checks.is_tensor("image", self.image)
-        checks.has_shape("image", self.image, ((1, 3), "H", "W"))
-        checks.is_finite("image", self.image)
 
-
-@dataclass(frozen=True)
-class PanelRow:
-    """One photograph under one condition: scene, noisy capture, and what each method makes of it.
-
-    Args:
-        condition: key such as "3lux".
-        truth: the name of the true class.
-        pictures: from left to right; as many in every row.
-    """
+class PanelRow(NamedTuple):
+    """One photograph under one condition, with its true class: the scene, and what each method makes of its capture."""
 
     condition: str
     truth: str
@@ -112,15 +94,8 @@ def chosen(pretrained: Predictions, conventional: Predictions, joint: Prediction
 
 
 def panels(rows: Sequence[PanelRow], path: Path | str) -> None:
-    """Rows of pictures: scene, noisy capture, restored; under each its label, right or wrong, and its PSNR.
-
-    Raises:
-        ValueError: no rows, or rows of different lengths.
-    """
-    widths = {len(row.pictures) for row in rows}
-    if len(widths) != 1 or not min(widths):
-        raise ValueError(f"rows must hold the same number of pictures, at least 1; found {sorted(widths) or 'no rows'}")
-    columns = widths.pop()
+    """Rows of as many pictures: scene, noisy capture, restored; under each its label, right or wrong, and its PSNR."""
+    columns = len(rows[0].pictures)
     shape = max(row.pictures[0].image.shape[-2] / row.pictures[0].image.shape[-1] for row in rows)
     figure = Figure(
         figsize=(0.5 + 2.25 * columns, len(rows) * (2.25 * shape + 0.5) + 0.4), dpi=DPI, layout="constrained"
@@ -166,13 +141,10 @@ def _first(models: Evaluated, method: str) -> Model | None:
 
 
 def _stretched(image: torch.Tensor) -> torch.Tensor:
-    """Brightness and contrast so that 1 % of the values are black and 1 % white.
-
-    Training for the task leaves the unit free to choose both, and the classifier does not mind; a person would see
-    nothing but white.
-    """
-    low, high = torch.quantile(image.flatten(), torch.tensor([0.01, 0.99]))
-    stretched: torch.Tensor = (image - low) / (high - low).clamp_min(1e-6)
+    """Brightness and contrast so that 1 % of the values are black and 1 % white: training for the task leaves the unit
+    free to choose both, and a person would see nothing but white."""
+    low, high = torch.quantile(image.flatten(), torch.tensor([0.01, 0.99])).tolist()
+    stretched: Tensor = (image - low) / max(high - low, 1e-6)
     return stretched
 
 

@@ -14,7 +14,7 @@ import torch
 from pydantic import JsonValue
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from torch import Tensor, nn
+from torch import Tensor
 
 from dirtypixels.camera import Camera, in_frame, linear_scene, realization
 from dirtypixels.data import (
@@ -71,29 +71,14 @@ class Experiment:
 
     @cached_property
     def training_photos(self) -> PhotoSet:
-        data = self.recipe.data
-        if data.kind == "signs":
-            assert data.train is not None
-            return self._kept(RoadSigns("train", data.train, data.size, self.recipe.seed))
-        assert data.root is not None
-        return self._kept(FolderPhotos(data.root, "train", data.size, count=data.train, seed=self.recipe.seed))
+        return self._photos("train", 0, self.recipe.data.train)
 
     @cached_property
     def evaluated_photos(self) -> PhotoSet:
-        data, seed = self.recipe.data, self.recipe.seed
+        data = self.recipe.data
         held_out = data.evaluate_on == "held_out"
-        if data.kind == "signs":
-            assert data.train is not None
-            assert data.test is not None
-            if held_out:
-                return self._kept(
-                    Subset(RoadSigns("train", data.train + data.test, data.size, seed), data.train, data.test)
-                )
-            return self._kept(RoadSigns("test", data.test, data.size, seed))
-        assert data.root is not None
-        first = (data.train or 0) if held_out else 0
         split = "train" if held_out else "val"
-        photos = FolderPhotos(data.root, split, data.size, first=first, count=data.test, seed=seed)
+        photos = self._photos(split, (data.train or 0) if held_out else 0, data.test)
         trained, found = self.training_photos.classes, photos.classes
         if trained != found:
             # Labels count the folders, so that one more or less would give every class after it another number.
@@ -101,24 +86,29 @@ class Experiment:
                 f"data.root must hold the same classes in 'train' and {split!r}; found only in one of them: "
                 f"{sorted(set(trained) ^ set(found))}"
             )
-        return self._kept(photos)
+        return photos
 
     @cached_property
     def held_out_photos(self) -> PhotoSet:
         """Training photographs that no training uses and nothing is evaluated on, to calibrate confidence."""
-        data, light, seed = self.recipe.data, self.recipe.light, self.recipe.seed
+        data, light = self.recipe.data, self.recipe.light
         assert light is not None
         assert data.train is not None
         first = data.train + ((data.test or 0) if data.evaluate_on == "held_out" else 0)
-        if data.kind == "signs":
-            return self._kept(
-                Subset(RoadSigns("train", first + light.held_out, data.size, seed), first, light.held_out)
-            )
-        assert data.root is not None
-        return self._kept(FolderPhotos(data.root, "train", data.size, first=first, count=light.held_out, seed=seed))
+        return self._photos("train", first, light.held_out)
 
-    def _kept(self, photos: PhotoSet) -> PhotoSet:
-        return InMemory(photos) if self.recipe.data.memory else photos
+    def _photos(self, split: str, first: int, count: int | None) -> PhotoSet:
+        """So many of a split, all for None, from the first wanted on."""
+        data, seed = self.recipe.data, self.recipe.seed
+        found: PhotoSet
+        if data.kind == "signs":
+            assert count is not None
+            signs = RoadSigns("train" if split == "train" else "test", first + count, data.size, seed)
+            found = Subset(signs, first, count)
+        else:
+            assert data.root is not None
+            found = FolderPhotos(data.root, split, data.size, first=first, count=count, seed=seed)
+        return InMemory(found) if data.memory else found
 
     def data_summary(self) -> dict[str, JsonValue]:
         """What the photographs are, for the record."""
@@ -236,8 +226,8 @@ class Experiment:
         """The classifier as it comes, trained on clean photographs first if the recipe says so; no unit."""
         recipe = self.recipe
         if recipe.clean_training is None:
-            return self._bare().eval()
-        return self._trained("pretrained", Condition(name="clean", lux=None), recipe.clean_training, self._bare)
+            return self._untrained().eval()
+        return self._trained("pretrained", Condition(name="clean", lux=None), recipe.clean_training, self._untrained)
 
     def finetuned(self, condition: AnyCondition) -> JointModel:
         """The classifier, trained on the condition's captures."""
@@ -308,21 +298,18 @@ class Experiment:
         # What is used is what was saved, so that a study goes on from its files to the same numbers.
         return load_model(folder)[0]
 
-    def _bare(self) -> JointModel:
-        return JointModel(None, self._new_head())
-
-    def _new_head(self) -> nn.Module:
+    def _untrained(self) -> JointModel:
         head, classes = self.recipe.head, self.training_photos.classes
         torch.manual_seed(self.recipe.seed)
         if head.classes == "imagenet":
-            return classifier(head.network, head.weights, classes=imagenet_indices(classes))
+            return JointModel(None, classifier(head.network, head.weights, classes=imagenet_indices(classes)))
         found = classifier(head.network, head.weights, None if head.classes == "all" else len(classes))
-        if head.classes == "all" and found.network.num_classes != len(classes):
+        if found.network.num_classes != len(classes):
             raise ValueError(
                 f"head.classes 'all' needs data with the {found.network.num_classes} classes of {head.network}; "
                 f"found {len(classes)} classes"
             )
-        return found
+        return JointModel(None, found)
 
     def portable_recipe(self) -> dict[str, JsonValue]:
         """The recipe for the record, with the folders of this machine by their last name only."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,42 +9,31 @@ from typing import Any
 
 import matplotlib
 import numpy as np
-import torch
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import PercentFormatter
 
-from dirtypixels import checks
 from dirtypixels.plotting import BLUE, DPI, INK, VERMILION, dress, save
+from dirtypixels.study import tables
 from dirtypixels.study.results import Cell, Study
 from dirtypixels.study.styles import colors, markers, reach
-from dirtypixels.study.tables import (
-    cells_of,
-    condition_name,
-    conditions_of,
-    heading,
-    light_name,
-    method_name,
-    methods_of,
-    place_name,
-)  # fmt: skip
 
 ARROW = "unit before and after joint training"
 SLOTS = 18  # bars and gaps side by side at most, so that text stays large enough to read
 
 
-def accuracy_by_method(study: Study, path: Path | str) -> None:
+def accuracy_by_method(study: Study, path: Path | str) -> bool:
     """Top-1 as grouped bars, a group per condition, with the 95 % interval of every seed; a bar is the mean over seeds.
 
-    Groups that do not fit side by side go on in axes below.
-
-    Raises:
-        ValueError: the study has no cells.
+    Groups that do not fit side by side go on in axes below. False where there is nothing to draw.
     """
     if not study.part("methods"):
-        raise ValueError("study must hold at least one cell to draw; found none")
-    methods = methods_of(study)
-    groups = {key: [method for method in methods if cells_of(study, key, method)] for key in conditions_of(study)}
+        return False
+    methods = tables.methods_of(study)
+    groups = {
+        key: [method for method in methods if tables.cells_of(study, key, method)]
+        for key in tables.conditions_of(study)
+    }
     lines: list[list[str]] = [[]]
     for key, present in groups.items():
         if lines[-1] and sum(len(groups[other]) + 1 for other in lines[-1]) + len(present) > SLOTS:
@@ -63,18 +51,19 @@ def accuracy_by_method(study: Study, path: Path | str) -> None:
         axes.set(ylabel="top-1 accuracy", ylim=(0, 1.06), xlim=(middle - half, middle + half))
         axes.set_yticks(np.arange(0, 1.01, 0.2))
         dress(axes, percent=True)
-    _legend(figure, {method_name(method): bars[method] for method in methods})
+    _legend(figure, {tables.method_name(method): bars[method] for method in methods})
     save(figure, path)
+    return True
 
 
 def _groups(axes: Any, study: Study, groups: dict[str, list[str]], bars: dict[str, Any]) -> None:
     """Draw groups side by side; notes a bar of every method in `bars`, for the legend."""
-    color = colors(methods_of(study))
+    color = colors(tables.methods_of(study))
     left = 0
     ticks: list[float] = []
     for condition, present in groups.items():
         for x, method in enumerate(present, start=left):
-            found = [cell.top1 for cell in cells_of(study, condition, method)]
+            found = [cell.top1 for cell in tables.cells_of(study, condition, method)]
             mean = sum(one.value for one in found) / len(found)
             bars[method] = axes.bar(x, mean, 0.86, color=color[method], edgecolor=INK, linewidth=0.6, zorder=2)
             for step, one in enumerate(found, start=1):
@@ -85,30 +74,23 @@ def _groups(axes: Any, study: Study, groups: dict[str, list[str]], bars: dict[st
             axes.text(x, top, f"{100 * mean:.1f}", fontsize=7.5, color=INK, **over)
         ticks.append(left + (len(present) - 1) / 2)
         left += len(present) + 1
-    axes.set_xticks(ticks, list(map(condition_name, groups)))
+    axes.set_xticks(ticks, list(map(tables.condition_name, groups)))
     axes.tick_params(axis="x", length=0, labelsize=11)
 
 
-def compared(study: Study) -> dict[str, list[Cell]]:
-    """The cells with a PSNR by condition, for the conditions in which more than one method has one."""
-    found: dict[str, list[Cell]] = {}
-    for cell in study.part("methods"):
-        if cell.psnr is not None:
-            found.setdefault(cell.condition, []).append(cell)
-    return {key: cells for key, cells in found.items() if len({cell.method for cell in cells}) > 1}
-
-
-def psnr_against_accuracy(study: Study, path: Path | str) -> None:
+def psnr_against_accuracy(study: Study, path: Path | str) -> bool:
     """Top-1 over the PSNR of the picture that the classifier saw: axes for each condition, a point per method and seed.
 
-    Arrows lead from the unit as pretrained for PSNR to the unit after joint training.
-
-    Raises:
-        ValueError: in no condition of the study does more than one method have a PSNR.
+    Arrows lead from the unit as pretrained for PSNR to the unit after joint training. Conditions in which fewer
+    than two methods have a PSNR are left out; False where no other is there.
     """
-    shown = compared(study)
+    every: dict[str, list[Cell]] = {}
+    for cell in study.part("methods"):
+        if cell.psnr is not None:
+            every.setdefault(cell.condition, []).append(cell)
+    shown = {key: cells for key, cells in every.items() if len({cell.method for cell in cells}) > 1}
     if not shown:
-        raise ValueError("study must hold a condition in which several methods have a PSNR; found none")
+        return False
     across = 1 if len(shown) == 1 else 2
     down = -(-len(shown) // across)
     size = (7.2, 5.0) if across == 1 else (10.4, 3.9 * down + 0.7)
@@ -119,7 +101,7 @@ def psnr_against_accuracy(study: Study, path: Path | str) -> None:
         drawn |= _points(axes, study, cells)
         lowest, leftmost = i + across >= len(shown), i % across == 0
         axes.set(xlabel="PSNR of the picture, dB", ylabel="top-1 accuracy")
-        axes.set_title(condition_name(condition), fontsize=11, color=INK)
+        axes.set_title(tables.condition_name(condition), fontsize=11, color=INK)
         dress(axes, percent=True)
         axes.margins(0.1)
         axes.xaxis.label.set_visible(lowest)
@@ -127,13 +109,14 @@ def psnr_against_accuracy(study: Study, path: Path | str) -> None:
         axes.tick_params(labelbottom=lowest, labelleft=leftmost)
     for axes in places[len(shown) :]:
         axes.set_visible(False)
-    _legend(figure, {method_name(key): drawn[key] for key in (*methods_of(study), ARROW) if key in drawn})
+    _legend(figure, {tables.method_name(key): drawn[key] for key in (*tables.methods_of(study), ARROW) if key in drawn})
     save(figure, path)
+    return True
 
 
 def _points(axes: Any, study: Study, cells: list[Cell]) -> dict[str, Any]:
     """Draw points, intervals and arrows; returns what the legend needs of each method and of the arrows."""
-    color, marker = colors(methods_of(study)), markers(methods_of(study))
+    color, marker = colors(tables.methods_of(study)), markers(tables.methods_of(study))
     drawn, ends = {}, {}
     for cell in cells:
         assert cell.psnr is not None
@@ -160,18 +143,14 @@ def _legend(figure: Figure, handles: dict[str, Any]) -> None:
     )
 
 
-def heat_map(study: Study, path: Path | str) -> None:
-    """Top-1 and top-5 of the grid, light down and PSF across, with the value in every field.
-
-    Raises:
-        ValueError: the study has no grid.
-    """
+def heat_map(study: Study, path: Path | str) -> bool:
+    """Top-1 and top-5 of the grid, light down and PSF across, with the value in every field; False without a grid."""
     cells = study.part("grid")
     if not cells:
-        raise ValueError("study must hold a grid to draw; found none")
+        return False
     lights, places = (list(dict.fromkeys(getattr(cell, axis) for cell in cells)) for axis in ("lux", "position"))
     tops = {
-        heading(metric): {(cell.lux, cell.position): cell.metrics[metric].value for cell in cells}
+        tables.heading(metric): {(cell.lux, cell.position): cell.metrics[metric].value for cell in cells}
         for metric in ("top1", "top5")
     }
     values = [value for found in tops.values() for value in found.values()]
@@ -188,37 +167,24 @@ def heat_map(study: Study, path: Path | str) -> None:
                 ink = _ink(colors(image.norm(value)))
                 axes.text(j, i, f"{100 * value:.1f}", ha="center", va="center", color=ink)
         axes.set_title(f"{name}, %", fontsize=11, color=INK)
-        axes.set_xticks(range(len(places)), list(map(place_name, places)))
-        axes.set_yticks(range(len(lights)), list(map(light_name, lights)))
+        axes.set_xticks(range(len(places)), list(map(tables.place_name, places)))
+        axes.set_yticks(range(len(lights)), list(map(tables.light_name, lights)))
         axes.tick_params(length=0, colors=INK)
         axes.spines[:].set_visible(False)
     bar = figure.colorbar(image, ax=both, fraction=0.03, pad=0.02)
     bar.ax.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=" %"))
     bar.outline.set_visible(False)
     save(figure, path)
+    return True
 
 
 def pretraining_curve(curve: Sequence[tuple[int, float]], path: Path | str) -> None:
-    """The average PSNR over the iterations of the pretraining.
-
-    Args:
-        curve: (iteration, PSNR in dB), finite, iterations increasing.
-        path: of the PNG.
-
-    Raises:
-        ValueError: curve is empty, a PSNR is not finite, or the iterations do not increase.
-    """
-    if not len(curve):
-        raise ValueError("curve must hold at least one point; found none")
-    iterations = [iteration for iteration, _ in curve]
-    values = torch.tensor([psnr for _, psnr in curve], dtype=torch.float64)
-    checks.is_finite("curve", values)
-    if any(b <= a for a, b in itertools.pairwise(iterations)):
-        raise ValueError(f"curve must have increasing iterations; found {iterations}")
-    best = int(values.argmax())
+    """The average PSNR over the iterations of the pretraining: a curve of (iteration, PSNR in dB)."""
+    iterations, values = zip(*curve, strict=True)
+    best = values.index(max(values))
     figure = Figure(figsize=(7.2, 4.0), dpi=DPI, layout="constrained")
     axes = figure.add_subplot()
-    axes.plot(iterations, values.numpy(), color=BLUE, lw=1.8, zorder=2)
+    axes.plot(iterations, values, color=BLUE, lw=1.8, zorder=2)
     axes.plot(iterations[best], values[best], "o", color=VERMILION, markeredgecolor=INK, zorder=3)
     start, end = f"start {values[0]:.2f} dB", f"best {values[best]:.2f} dB at {iterations[best]}"
     axes.set_title(f"{start}, {end}", fontsize=10, color=INK, loc="left")

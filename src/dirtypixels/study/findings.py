@@ -4,25 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from dirtypixels.study import tables
 from dirtypixels.study.results import Cell, Study
-from dirtypixels.study.tables import (
-    WRONG,
-    cells_of,
-    condition_name,
-    conditions_of,
-    conventional_of,
-    entry,
-    light_name,
-    mean_of,
-    method_name,
-    methods_of,
-    over_light,
-    percent,
-    points,
-    short_name,
-    told_wrong,
-    wrong_of,
-)
+from dirtypixels.study.tables import condition_name, entry, light_name, percent, points
 
 WON = "the joint model named more photographs right than the fine-tuned classifier"
 LOST = "the joint model named fewer photographs right than the fine-tuned classifier"
@@ -48,9 +32,9 @@ def findings(study: Study) -> tuple[str, dict[str, list[str]]]:
     method, and there are no clauses.
     """
     found: dict[str, list[str]] = {WON: [], LOST: [], OPEN: []}
-    for condition in conditions_of(study):
+    for condition in tables.conditions_of(study):
         for method in joint_of(study):
-            joint = [cell for cell in cells_of(study, condition, method) if _against_finetuned(cell)]
+            joint = [cell for cell in tables.cells_of(study, condition, method) if _against_finetuned(cell)]
             if joint:
                 found[_verdict(joint)].append(_detail(study, condition, joint))
     found = {clause: [_unbroken(text) for text in details] for clause, details in found.items() if details}
@@ -59,7 +43,7 @@ def findings(study: Study) -> tuple[str, dict[str, list[str]]]:
         counts = sorted({cell.count for cell in compared})
         photographs = " or ".join(f"{count:,}" for count in counts)
         return _unbroken(f"On {photographs} photographs (95 % intervals in brackets)"), found
-    best = [_best(study, condition) for condition in conditions_of(study)]
+    best = [_best(study, condition) for condition in tables.conditions_of(study)]
     if not best:
         return "No results yet.", {}
     lead = "The study does not compare a joint model with a fine-tuned classifier; the best top-1 is"
@@ -68,7 +52,7 @@ def findings(study: Study) -> tuple[str, dict[str, list[str]]]:
 
 def joint_of(study: Study) -> list[str]:
     """The keys of the joint models, one for each of the recipe's units."""
-    return [key for key in methods_of(study) if key.partition(":")[0] == "joint"]
+    return [key for key in tables.methods_of(study) if key.partition(":")[0] == "joint"]
 
 
 def quality_and_accuracy(study: Study) -> list[str]:
@@ -79,15 +63,15 @@ def quality_and_accuracy(study: Study) -> list[str]:
     sentences where a study does not hold both methods with a PSNR.
     """
     sentences, yes = [], 0
-    for condition, method in ((c, m) for c in conditions_of(study) for m in joint_of(study)):
-        name = conventional_of(study, condition)
-        joint, other = (cells_of(study, condition, m) for m in (method, name or ""))
+    for condition, method in ((c, m) for c in tables.conditions_of(study) for m in joint_of(study)):
+        name = tables.conventional_of(study, condition)
+        joint, other = (tables.cells_of(study, condition, m) for m in (method, name or ""))
         if not joint or not other or any(cell.psnr is None for cell in (*joint, *other)):
             continue
         psnr, ours, theirs = _compare(joint, other, "psnr")
         top1, right, their_right = _compare(joint, other, "top1")
         yes += (psnr, top1) == ("below", "above")
-        usual, fewer = short_name(other[0].method), min(cell.count for cell in other)
+        usual, fewer = tables.short_name(other[0].method), min(cell.count for cell in other)
         limited = f" (evaluated on the first {fewer:,} only)" if fewer < min(cell.count for cell in joint) else ""
         text = (
             f"{_at(condition)} the joint unit's picture{_of_unit(joint[0])} has {ours:.1f} dB, {psnr} the "
@@ -149,7 +133,7 @@ def _verdict(joint: list[Cell]) -> str:
 
 def _detail(study: Study, condition: str, joint: list[Cell]) -> str:
     gaps = [cell.difference for cell in joint if cell.difference]
-    ours, theirs = (mean_of(study, condition, method) for method in (joint[0].method, "finetuned"))
+    ours, theirs = (tables.mean_of(study, condition, method) for method in (joint[0].method, "finetuned"))
     levels = "" if ours is None or theirs is None else f"{percent(ours)} against {percent(theirs)} top-1: "
     if len(gaps) == 1:
         (gap,) = gaps
@@ -175,9 +159,9 @@ def _at(condition: str) -> str:
 
 
 def _best(study: Study, condition: str) -> str:
-    means = {method: mean_of(study, condition, method) for method in methods_of(study)}
+    means = {method: tables.mean_of(study, condition, method) for method in tables.methods_of(study)}
     best, value = max(((m, v) for m, v in means.items() if v is not None), key=lambda entry: entry[1])
-    return f"{percent(value)} {_at(condition)} ({method_name(best)})"
+    return f"{percent(value)} {_at(condition)} ({tables.method_name(best)})"
 
 
 Lights = dict[float, Cell]
@@ -198,7 +182,7 @@ def light_findings(study: Study) -> list[str]:
     Whatever is not within the margin or not ahead is named with its number. "Within" and "ahead" are of the
     estimates; the sentences also say for how many of them the 95 % intervals show it.
     """
-    models = over_light(study)
+    models = tables.over_light(study)
     conditioned = [model for model, cells in models.items() if _kind(cells) == "conditioned"]
     sentences = [] if conditioned else ["The study holds no conditioned model."]
     for model in conditioned:
@@ -255,11 +239,10 @@ def _away(models: dict[str, Lights], model: str) -> list[_Away]:
 
 def _wrong_noise(study: Study) -> list[str]:
     sentences = []
-    for (model, lux), cells in told_wrong(study).items():
+    for (model, lux), cells in tables.told_wrong(study).items():
         borne = []
-        for kind in WRONG:
-            rows = [c for c in cells if wrong_of(c) == kind and (kind != "both" or c.alpha_factor == c.sigma_factor)]
-            wrong = {cell.alpha_factor if kind != "sigma" else cell.sigma_factor: cell for cell in rows}
+        for kind in tables.WRONG:
+            wrong = {factor: cell for factor, cell in tables.along(cells, kind).items() if factor != 1}
             if wrong:
                 borne.append(f"{kind} {_borne(wrong)}")
         if borne:

@@ -1,4 +1,7 @@
-"""Lines over what changes from cell to cell: the light, what a model is told of the noise, and the coverage."""
+"""Lines over what changes from cell to cell: the light, what a model is told of the noise, and the coverage.
+
+Every figure says whether the study holds anything to draw; where not, there is no file.
+"""
 
 from __future__ import annotations
 
@@ -14,19 +17,11 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullLocator
 
 from dirtypixels.plotting import BLACK, BLUE, DPI, GREEN, INK, ORANGE, PURPLE, VERMILION, dress, save
+from dirtypixels.study import tables
 from dirtypixels.study.findings import MARGIN
 from dirtypixels.study.results import Cell, Difference, Estimate, Study
 from dirtypixels.study.styles import Look, looks, reach, shades
-from dirtypixels.study.tables import (
-    WRONG,
-    light_name,
-    over_grid,
-    over_light,
-    place_name,
-    points,
-    told_wrong,
-    wrong_of,
-)
+from dirtypixels.study.tables import WRONG, light_name, over_light, points
 
 GRID_COLORS = (BLACK, BLUE, ORANGE, VERMILION, GREEN, PURPLE)
 GRID_MARKERS = ("o", "s", "D", "^", "v", "P")
@@ -43,15 +38,11 @@ class _Line(NamedTuple):
     values: Mapping[float | None, Estimate | Difference]
 
 
-def accuracy_over_grid(study: Study, path: Path | str) -> None:
-    """Top-1 of the grid over the light level, a line per PSF with 95 % intervals; without noise at the right end.
-
-    Raises:
-        ValueError: the study has no grid.
-    """
-    grid = over_grid(study)
+def accuracy_over_grid(study: Study, path: Path | str) -> bool:
+    """Top-1 of the grid over the light level, a line per PSF with 95 % intervals; without noise at the right end."""
+    grid = tables.over_grid(study)
     if not grid:
-        raise ValueError("study must hold a grid to draw; found none")
+        return False
     drawn = []
     for place, color, marker in zip(
         dict.fromkeys(place for cells in grid.values() for place in cells),
@@ -60,21 +51,21 @@ def accuracy_over_grid(study: Study, path: Path | str) -> None:
         strict=False,
     ):
         values = {lux: cells[place].top1 for lux, cells in grid.items() if place in cells}
-        drawn.append(_Line(place_name(place), Look(color, marker=marker), values))
+        drawn.append(_Line(tables.place_name(place), Look(color, marker=marker), values))
     figure, axes = _over_light(drawn, (8.4, 4.8), _percent)
     none = " (none: no noise)" if None in grid else ""
     axes.set(xlabel=f"light, lux{none}", ylabel="top-1 accuracy")
     save(figure, path)
+    return True
 
 
-def accuracy_over_light(study: Study, path: Path | str) -> None:
+def accuracy_over_light(study: Study, path: Path | str) -> bool:
     """Top-1 over the light level, a line for each model over light with its 95 % intervals; a ring marks each
     specialist at its own light.
-
-    Raises:
-        ValueError: the study has no models over light.
     """
     models = over_light(study)
+    if not models:
+        return False
     drawn = [
         _Line(name, look, {lux: cell.top1 for lux, cell in models[name].items()})
         for name, look in _looks(study).items()
@@ -89,20 +80,18 @@ def accuracy_over_light(study: Study, path: Path | str) -> None:
     if any(cell.is_at_home for cell in study.part("light")):
         axes.set_title("rings: a specialist at the light that it was trained for", fontsize=10, color=INK, loc="left")
     save(figure, path)
+    return True
 
 
-def difference_over_light(study: Study, path: Path | str) -> None:
+def difference_over_light(study: Study, path: Path | str) -> bool:
     """Top-1 minus that of the specialist of each light, over the lights that have one, with paired 95 % intervals; a
     line for each model that was trained with noise for more than one light, and the margin of 1 point shaded.
-
-    Raises:
-        ValueError: no model was compared with a specialist at that specialist's light.
     """
     drawn = [
         _Line(name, look, gaps) for name, look in _looks(study).items() if (gaps := _compared(over_light(study)[name]))
     ]
     if not drawn:
-        raise ValueError("study must compare a model with a specialist at its light to draw; found none")
+        return False
     figure, axes = _over_light(drawn, (9.2, 4.6), _points)
     axes.axhline(0, color=INK, lw=1.0, zorder=2)
     axes.axhspan(-MARGIN, MARGIN, color="#000000", alpha=0.07, lw=0, zorder=1)
@@ -110,24 +99,17 @@ def difference_over_light(study: Study, path: Path | str) -> None:
     title = f"each against the specialist of that light; shaded: within {100 * MARGIN:g} point"
     axes.set_title(title, fontsize=10, color=INK, loc="left")
     save(figure, path)
+    return True
 
 
-def is_compared(study: Study) -> bool:
-    """Whether `difference_over_light` has something to draw."""
-    return any(map(_compared, over_light(study).values()))
-
-
-def accuracy_over_factor(study: Study, path: Path | str) -> None:
+def accuracy_over_factor(study: Study, path: Path | str) -> bool:
     """Top-1 of models that are told so many times the true alpha or sigma: axes for each model and what is wrong, a
     line for each light level, with the 95 % interval of the paired change added to the accuracy under the truth.
-
-    Raises:
-        ValueError: the study has no cells with wrong noise.
     """
-    cells, told = study.part("wrong_noise"), told_wrong(study)
-    if not cells:
-        raise ValueError("study must hold models told wrong noise to draw; found none")
-    kinds = [kind for kind in WRONG if any(_is_axis(cell, kind) and not cell.is_told_the_truth for cell in cells)]
+    cells, told = study.part("wrong_noise"), tables.told_wrong(study)
+    kinds = [kind for kind in WRONG if set(tables.along(cells, kind)) - {1}]
+    if not kinds:
+        return False
     models = list(dict.fromkeys(model for model, _ in told))
     size = (4.3 * len(kinds) + 1.2, 3.9 * len(models) + 0.3)
     figure = Figure(figsize=size, dpi=DPI, layout="constrained")
@@ -139,7 +121,7 @@ def accuracy_over_factor(study: Study, path: Path | str) -> None:
         axes = places[i, j]
         axes.set_xscale("log", base=2)
         for lux, look in looks.items():
-            found = {_factor(cell, kind): cell for cell in told.get((model, lux), ()) if _is_axis(cell, kind)}
+            found = tables.along(told.get((model, lux), ()), kind)
             if found:
                 _factor_line(axes, found, look)
         axes.set_title(f"{model}: {WRONG[kind]}", fontsize=11, color=INK)
@@ -152,19 +134,17 @@ def accuracy_over_factor(study: Study, path: Path | str) -> None:
     places[0, 0].xaxis.set_minor_locator(NullLocator())
     _legend(figure, {light_name(lux): look for lux, look in reversed(looks.items())})
     save(figure, path)
+    return True
 
 
-def risk_over_coverage(study: Study, path: Path | str) -> None:
+def risk_over_coverage(study: Study, path: Path | str) -> bool:
     """The wrong among the answers over the coverage, where models abstain below a threshold on their confidence: axes
     for each light level, a line for each model.
-
-    Raises:
-        ValueError: the study has no curves.
     """
     models = over_light(study)
     curves = {(name, lux): cell.risk for name, cells in models.items() for lux, cell in cells.items() if cell.risk}
     if not curves:
-        raise ValueError("study must hold curves of risk over coverage to draw; found none")
+        return False
     lights = sorted({lux for _, lux in curves})
     across = min(2, len(lights))
     down = -(-len(lights) // across)
@@ -191,12 +171,11 @@ def risk_over_coverage(study: Study, path: Path | str) -> None:
         axes.set_visible(False)
     _legend(figure, looks)
     save(figure, path)
+    return True
 
 
 def _looks(study: Study) -> dict[str, Look]:
     models = {name: next(iter(cells.values())).model for name, cells in over_light(study).items()}
-    if not models:
-        raise ValueError("study must hold at least one model over light to draw; found none")
     return looks(models)
 
 
@@ -272,17 +251,6 @@ def _factor_line(axes: Any, found: dict[float, Cell], look: Look) -> None:
     high = [top + (gap.high - gap.value if gap else 0.0) for top, gap in zip(y, gaps, strict=True)]
     axes.fill_between(factors, low, high, color=look.color, alpha=BAND, lw=0, zorder=3)
     axes.plot(factors, y, "o-", color=look.color, lw=look.width, markersize=4.5, zorder=4)
-
-
-def _is_axis(cell: Cell, kind: str) -> bool:
-    """Whether a cell belongs to the line along which only `kind` is wrong; the truth belongs to all."""
-    if kind == "both":
-        return cell.alpha_factor == cell.sigma_factor
-    return wrong_of(cell) in (kind, "none")
-
-
-def _factor(cell: Cell, kind: str) -> float:
-    return cell.sigma_factor if kind == "sigma" else cell.alpha_factor
 
 
 def _dress(axes: Any, text: Callable[[float, object], str]) -> None:

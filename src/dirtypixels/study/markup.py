@@ -5,9 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
-from pathlib import Path
 
-from dirtypixels import files
 from dirtypixels.study.results import Cell, Difference, Estimate
 from dirtypixels.study.tables import Table
 
@@ -16,8 +14,8 @@ _PLAIN = (
 )  # fmt: skip
 
 
-def to_markdown(table: Table, path: Path | str | None = None) -> str:
-    """A table as Markdown; also written to `path` where one is given."""
+def to_markdown(table: Table) -> str:
+    """A table as Markdown."""
     width = len(table.columns)
     lines: list[Sequence[str]] = [table.headings, ["---", *["---:"] * (width - 1)]]
     for section in table.sections:
@@ -25,12 +23,11 @@ def to_markdown(table: Table, path: Path | str | None = None) -> str:
             lines.append([f"**{section.heading}**", *[""] * (width - 1)])
         lines += section.rows
     body = "\n".join("| " + " | ".join(text.replace("|", "\\|") for text in line) + " |" for line in lines)
-    return _out("\n\n".join([table.caption, body, *table.notes]) + "\n", path)
+    return "\n\n".join([table.caption, body, *table.notes]) + "\n"
 
 
-def to_latex(table: Table, path: Path | str | None = None) -> str:
-    """A table as a LaTeX tabular that needs the package booktabs; caption and notes are comments over it. Also written
-    to `path` where one is given."""
+def to_latex(table: Table) -> str:
+    """A table as a LaTeX tabular that needs the package booktabs; caption and notes are comments over it."""
     width, spans, rules, start = len(table.columns), [], [], 2
     for heading, across in table.groups:
         spans.append(f"\\multicolumn{{{across}}}{{c}}{{{_latex(heading)}}}")
@@ -50,11 +47,11 @@ def to_latex(table: Table, path: Path | str | None = None) -> str:
             " & ".join("{}" + _latex(text) if text.startswith("[") else _latex(text) for text in row) + " \\\\"
             for row in section.rows
         ]
-    return _out("\n".join([*lines, "\\bottomrule", "\\end{tabular}"]) + "\n", path)
+    return "\n".join([*lines, "\\bottomrule", "\\end{tabular}"]) + "\n"
 
 
-def to_csv(cells: Sequence[Cell], path: Path | str | None = None) -> str:
-    """One line per cell with every number plain, e.g. `top1_low`; empty where there is none. Also written to `path`.
+def to_csv(cells: Sequence[Cell]) -> str:
+    """One line per cell with every number plain, e.g. `top1_low`; empty where there is none.
 
     Of several differences the first; curves of risk over coverage are in results.json only.
     """
@@ -63,13 +60,8 @@ def to_csv(cells: Sequence[Cell], path: Path | str | None = None) -> str:
     for cell in cells:
         lux = cell.model.trained_lux
         low, high = lux if isinstance(lux, tuple) else (lux, lux)
-        row = {
-            "part": cell.part,
-            "method": cell.method,
-            "kind": cell.model.kind,
-            "trained_lux_low": low,
-            "trained_lux_high": high,
-        }
+        row: dict[str, object] = {"part": cell.part, "method": cell.method, "kind": cell.model.kind}
+        row |= {"trained_lux_low": low, "trained_lux_high": high}
         row |= {name: getattr(cell.model, name) for name in ("conditioned", "rounds", "networks")}
         row |= {name: getattr(cell, name) for name in _PLAIN}
         for name in metrics:
@@ -80,7 +72,7 @@ def to_csv(cells: Sequence[Cell], path: Path | str | None = None) -> str:
     writer = csv.DictWriter(file, list(rows[0]) if rows else ["part"], lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    return _out(file.getvalue(), path)
+    return file.getvalue()
 
 
 def _latex(text: str) -> str:
@@ -89,9 +81,3 @@ def _latex(text: str) -> str:
         "~": "\\textasciitilde{}", "^": "\\textasciicircum{}", "−": "$-$", "–": "--",
     }  # fmt: skip
     return "".join(special.get(letter, letter) for letter in text)
-
-
-def _out(text: str, path: Path | str | None) -> str:
-    if path is not None:
-        files.write_text(path, text)
-    return text

@@ -2,21 +2,9 @@
 
 from __future__ import annotations
 
+from dirtypixels.study import tables
 from dirtypixels.study.results import Study
-from dirtypixels.study.tables import (
-    NOTHING,
-    Section,
-    Table,
-    cells_of,
-    condition_name,
-    conditions_of,
-    entry,
-    mean_of,
-    method_name,
-    methods_of,
-    percent,
-    points,
-)
+from dirtypixels.study.tables import Section, Table, entry, percent, points
 
 PAPER_CAMERA = "nexus-6p-rear"
 PAPER_TRANSFER = "linear"
@@ -62,28 +50,28 @@ def paper_table(study: Study) -> Table:
     matches.
     """
     sections = []
-    for condition in (key for key in conditions_of(study) if key in PAPER):
+    for condition in (key for key in tables.conditions_of(study) if key in PAPER):
         theirs = PAPER[condition]
-        methods = [m for m in methods_of(study) if m in theirs and cells_of(study, condition, m)]
-        rows: list[tuple[str, ...]] = [
-            (method_name(m), *(t for k in (0, 1) for t in (_ours(study, condition, m, BOTH[k]), percent(theirs[m][k]))))
+        methods = [m for m in tables.methods_of(study) if m in theirs and tables.cells_of(study, condition, m)]
+        rows = [
+            (
+                tables.method_name(m),
+                *(t for k in (0, 1) for t in (_ours(study, condition, m, k), percent(theirs[m][k]))),
+            )
             for m in methods
         ]
         if {"joint", "finetuned"} <= set(methods):
-            gaps = [
-                text
-                for k in (0, 1)
-                for text in (_our_gap(study, condition, BOTH[k]), points(theirs["joint"][k] - theirs["finetuned"][k]))
-            ]
-            rows.append((f"{method_name('joint')} minus {method_name('finetuned')}", *gaps))
+            gaps = [points(theirs["joint"][k] - theirs["finetuned"][k]) for k in (0, 1)]
+            name = f"{tables.method_name('joint')} minus {tables.method_name('finetuned')}"
+            rows.append((name, *(t for k in (0, 1) for t in (_our_gap(study, condition, k), gaps[k]))))
         if rows:
-            sections.append(Section(condition_name(condition), tuple(rows)))
+            sections.append(Section(tables.condition_name(condition), tuple(rows)))
     return Table(
         caption="Accuracy compared with the paper's.",
-        columns=("Method", "ours", "paper", "ours", "paper") if sections else ("Method",),
+        columns=("Method", "ours", "paper", "ours", "paper"),
         sections=tuple(sections),
         notes=tuple(_notes(study)),
-        groups=(("top-1", 2), ("top-5", 2)) if sections else (),
+        groups=(("top-1", 2), ("top-5", 2)),
     )
 
 
@@ -108,21 +96,18 @@ def _notes(study: Study) -> list[str]:
     return notes
 
 
-def _ours(study: Study, condition: str, method: str, metric: str) -> str:
-    found = cells_of(study, condition, method)
-    if len(found) == 1:
-        return entry(found[0].metrics.get(metric))
-    value = mean_of(study, condition, method, metric)
-    return NOTHING if value is None else percent(value)
+def _ours(study: Study, condition: str, method: str, k: int) -> str:
+    cells = tables.cells_of(study, condition, method)
+    value = tables.mean_of(study, condition, method, BOTH[k])
+    if len(cells) == 1 or value is None:
+        return entry(cells[0].metrics.get(BOTH[k]))
+    return percent(value)
 
 
-def _our_gap(study: Study, condition: str, metric: str) -> str:
-    joint, tuned = (mean_of(study, condition, method, metric) for method in ("joint", "finetuned"))
-    if joint is None or tuned is None:
-        return NOTHING
-    found = cells_of(study, condition, "joint")
-    if len(found) == 1:
-        for gap in found[0].differences:
-            if (gap.metric, gap.reference) == (metric, "finetuned"):
-                return entry(gap)
+def _our_gap(study: Study, condition: str, k: int) -> str:
+    joint, tuned = (tables.mean_of(study, condition, method, BOTH[k]) for method in ("joint", "finetuned"))
+    (first, *others), wanted = tables.cells_of(study, condition, "joint"), (BOTH[k], "finetuned")
+    paired = [gap for gap in first.differences if (gap.metric, gap.reference) == wanted and not others]
+    if paired or joint is None or tuned is None:
+        return entry(next(iter(paired), None))
     return points(joint - tuned)

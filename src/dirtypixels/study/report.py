@@ -53,10 +53,6 @@ class Section:
     tables: Sequence[Table] = ()
     note: str = ""
 
-    @property
-    def is_empty(self) -> bool:
-        return not (self.lead or self.points or self.figures or self.tables)
-
 
 def tables_of(study: Study) -> dict[str, Table]:
     """Every table that has something in it, by the name of its file."""
@@ -75,28 +71,21 @@ def tables_of(study: Study) -> dict[str, Table]:
 
 def draw(study: Study, folder: Path) -> list[Shown]:
     """Draw every figure of the record that has something to show."""
-    methods, grid, light = (bool(study.part(name)) for name in ("methods", "grid", "light"))
-    source = f"The lens's PSFs: {study.optics.rstrip('.')}." if study.optics else ""
-    known: list[tuple[bool, Callable[[Study, Path], None], Shown]] = [
-        (methods, figures.accuracy_by_method, Shown("Accuracy by method and condition", folder / "accuracy.png")),
-        (bool(figures.compared(study)), figures.psnr_against_accuracy,
-         Shown("PSNR against accuracy", folder / "psnr.png")),
-        (grid, figures.heat_map,
-         Shown("The pretrained classifier over light and PSF", folder / "grid.png", source, "grid")),
-        (grid, lines.accuracy_over_grid,
-         Shown("The pretrained classifier over light", folder / "light.png", source, "grid")),
-        (light, lines.accuracy_over_light, Shown("Accuracy over light", folder / "light-accuracy.png", about="light")),
-        (lines.is_compared(study), lines.difference_over_light,
-         Shown("Compared with the specialist of each light", folder / "light-difference.png", about="light")),
-        (bool(study.part("wrong_noise")), lines.accuracy_over_factor,
-         Shown("Told a wrong noise level", folder / "light-wrong.png", about="light")),
-        (any(cell.risk for cell in study.part("light")), lines.risk_over_coverage,
-         Shown("Risk over coverage", folder / "light-risk.png", about="light")),
-    ]  # fmt: skip
-    wanted = [(function, shown) for there, function, shown in known if there]
-    for function, shown in wanted:
-        function(study, shown.path)
-    return [shown for _, shown in wanted]
+    known: list[tuple[Callable[[Study, Path], bool], str, str, About]] = [
+        (figures.accuracy_by_method, "accuracy", "Accuracy by method and condition", "study"),
+        (figures.psnr_against_accuracy, "psnr", "PSNR against accuracy", "study"),
+        (figures.heat_map, "grid", "The pretrained classifier over light and PSF", "grid"),
+        (lines.accuracy_over_grid, "light", "The pretrained classifier over light", "grid"),
+        (lines.accuracy_over_light, "light-accuracy", "Accuracy over light", "light"),
+        (lines.difference_over_light, "light-difference", "Compared with the specialist of each light", "light"),
+        (lines.accuracy_over_factor, "light-wrong", "Told a wrong noise level", "light"),
+        (lines.risk_over_coverage, "light-risk", "Risk over coverage", "light"),
+    ]
+    return [
+        Shown(title, path, "".join(study.lens) if about == "grid" else "", about)
+        for function, name, title, about in known
+        if function(study, path := folder / f"{name}.png")
+    ]
 
 
 def write_figures_and_tables(study: Study, folder: Path, shown: Sequence[Shown] = ()) -> None:
@@ -108,8 +97,8 @@ def write_figures_and_tables(study: Study, folder: Path, shown: Sequence[Shown] 
         shown: further figures, which are there already.
     """
     for name, table in tables_of(study).items():
-        markup.to_latex(table, folder / f"{name}.tex")
-    markup.to_csv(study.cells, folder / "results.csv")
+        files.write_text(folder / f"{name}.tex", markup.to_latex(table))
+    files.write_text(folder / "results.csv", markup.to_csv(study.cells))
     every = [*draw(study, folder), *shown]
     write_markdown(study, every, folder / "report.md")
     write_report(study, every, folder / "report.html")
@@ -121,21 +110,18 @@ def sections(study: Study, shown: Sequence[Shown]) -> list[Section]:
     table = tables_of(study)
     light = [found for name, found in table.items() if name.startswith("light")]
 
-    def some(name: str) -> list[Table]:
-        return [table[name]] if name in table else []
-
     quality = quality_and_accuracy(study)
     every = [
-        Section("Results", tables=some("methods"), note=_caution(study)),
+        Section("Results", tables=[table["methods"]] if "methods" in table else (), note=_caution(study)),
         Section("PSNR and accuracy", "".join(quality[:1]), quality[1:]),
         Section("Figures", figures=about["study"]),
-        Section("Compared with the paper", tables=some("paper")),
-        Section("Light and lens", figures=about["grid"], tables=some("grid")),
+        Section("Compared with the paper", tables=[table["paper"]] if "paper" in table else ()),
+        Section("Light and lens", figures=about["grid"], tables=[table["grid"]] if "grid" in table else ()),
         Section("One model for every light", "", light_findings(study) if light else (), about["light"], light),
         Section("Pretraining", figures=about["pretraining"]),
         Section("Notes", points=study.notes),
     ]
-    return [section for section in every if not section.is_empty]
+    return [one for one in every if one.lead or one.points or one.figures or one.tables]
 
 
 def write_markdown(study: Study, shown: Sequence[Shown], out_path: Path | str) -> None:
@@ -187,8 +173,7 @@ def write_report(study: Study, shown: Sequence[Shown], out_path: Path | str) -> 
 
 def _setting(study: Study) -> list[str]:
     conditions = ", ".join(map(condition_name, conditions_of(study)))
-    lens = [] if study.optics is None else [f"The lens's PSFs: {study.optics.rstrip('.')}."]
-    return [f"Camera {study.camera}, transfer {study.transfer}{'; ' * bool(conditions)}{conditions}.", *lens]
+    return [f"Camera {study.camera}, transfer {study.transfer}{'; ' * bool(conditions)}{conditions}.", *study.lens]
 
 
 def _caution(study: Study) -> str:

@@ -4,13 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
-import platform
-import re
-import subprocess
 from collections import Counter
 from collections.abc import Iterable
-from importlib import metadata
 from pathlib import Path
 from typing import Literal, NamedTuple, NoReturn, Self
 
@@ -19,7 +14,6 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, m
 from dirtypixels import files
 from dirtypixels.recipe import AnyCondition
 
-VERSIONED = ("torch", "torchvision", "timm", "lightning", "dirtypixels")
 TRUE_NOISE = "true noise"
 """The reference of a model that is told wrong noise: the same model, told the true alpha and sigma."""
 
@@ -27,20 +21,19 @@ Part = Literal["methods", "grid", "light", "wrong_noise"]
 
 
 class Metric(NamedTuple):
-    """What is known of a metric: its heading in tables, its unit, and whether more of it is better."""
+    """What is known of a metric: its heading in tables, and its unit."""
 
     heading: str
     unit: str
-    higher_is_better: bool
 
 
 METRICS = {
-    "top1": Metric("top-1", "fraction", True),
-    "top5": Metric("top-5", "fraction", True),
-    "psnr": Metric("PSNR", "dB", True),
-    "calibration_error": Metric("calibration error", "fraction", False),
-    "calibrated_error": Metric("calibration error after temperature", "fraction", False),
-    "risk_area": Metric("area under risk over coverage", "fraction", False),
+    "top1": Metric("top-1", "fraction"),
+    "top5": Metric("top-5", "fraction"),
+    "psnr": Metric("PSNR", "dB"),
+    "calibration_error": Metric("calibration error", "fraction"),
+    "calibrated_error": Metric("calibration error after temperature", "fraction"),
+    "risk_area": Metric("area under risk over coverage", "fraction"),
 }
 """The metrics that the package computes; a record may hold others, whose estimates say their unit."""
 
@@ -63,8 +56,8 @@ class Estimate(Record):
         ValueError: a number is not finite, the value is outside its interval, only one end is given, or a fraction is
             outside [0, 1].
 
-    >>> Estimate(value=0.71, low=0.68, high=0.74, unit="fraction").interval
-    (0.68, 0.74)
+    >>> Estimate(value=0.744, low=0.731, high=0.756, unit="fraction").interval
+    (0.731, 0.756)
     """
 
     value: float
@@ -106,9 +99,10 @@ class Difference(Record):
     Raises:
         ValueError: the value is outside its interval, or a number is outside its range.
 
-    >>> found = Difference(reference="finetuned", value=0.1, low=0.05, high=0.15, p_value=0.001, test="McNemar's")
-    >>> found.metric
-    'top1'
+    >>> from dirtypixels.study.statistics import paired_difference
+    >>> gain = paired_difference([True] * 30 + [False] * 10, [True] * 24 + [False] * 16)
+    >>> gain.value, gain.only_this_right, round(gain.p_value, 3)
+    (0.15, 6, 0.031)
     """
 
     reference: str = Field(min_length=1)
@@ -120,6 +114,10 @@ class Difference(Record):
     test: str
     only_this_right: int | None = Field(default=None, ge=0)
     only_reference_right: int | None = Field(default=None, ge=0)
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        return self.low, self.high
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -177,8 +175,10 @@ class Model(Record):
     Raises:
         ValueError: a number is out of range, a range does not rise, or the parts do not go together.
 
-    >>> Model(method="joint", trained_for="3lux", trained_lux=3).networks
-    1
+    >>> from dirtypixels.recipe import Condition
+    >>> model = Model.trained("joint", Condition.of(3))
+    >>> model.key, model.folder, model.name
+    ('joint', '3lux-joint', 'specialist 3 lux')
     """
 
     method: str = Field(min_length=1)
@@ -191,18 +191,11 @@ class Model(Record):
 
     @classmethod
     def trained(
-        cls,
-        method: str,
-        condition: AnyCondition,
-        unit: str | None = None,
-        conditioned: bool = False,
-        rounds: int = 1,
+        cls, method: str, condition: AnyCondition, unit: str | None = None, conditioned: bool = False, rounds: int = 1
     ) -> Self:
         """What is trained for a condition, or for a range of light."""
-        what = {"trained_for": condition.name, "trained_lux": condition.lux}
-        return cls.model_validate(
-            {"method": method, "unit": unit, "conditioned": conditioned, "rounds": rounds, **what}
-        )
+        fields = {"method": method, "unit": unit, "conditioned": conditioned, "rounds": rounds}
+        return cls.model_validate({**fields, "trained_for": condition.name, "trained_lux": condition.lux})
 
     @property
     def key(self) -> str:
@@ -254,7 +247,8 @@ class Cell(Record):
         lux: illuminance at the scene in lux; None where the condition has none.
         position: where in the field of view the PSF was taken: "center", "offaxis", "periphery", or row and column such
             as "0.90,0.80"; None for a sharp lens.
-        alpha_factor, sigma_factor: what the model is told of the noise is so many times the truth, > 0.
+        alpha_factor, sigma_factor: what the model is told of the noise is so many times the truth, > 0; equal where
+            both are wrong.
         seed: the training's and the noise's seed.
         count: photographs evaluated, > 0.
         metrics: by name, see `METRICS`; "psnr" is that of what the low-level step puts out, against the scene.
@@ -267,10 +261,10 @@ class Cell(Record):
     Raises:
         ValueError: a unit does not fit, top-5 is below top-1, or a difference does not belong to this cell.
 
-    >>> cell = Cell(model=Model(method="pretrained"), condition="3lux", lux=3, seed=0, count=200,
-    ...             metrics={"top1": Estimate(value=0.71, unit="fraction")})
-    >>> cell.top1.value
-    0.71
+    >>> cell = Cell(model=Model(method="pretrained"), condition="3lux", lux=3, seed=0, count=40,
+    ...             metrics={"top1": Estimate(value=0.75, unit="fraction")})
+    >>> cell.method, cell.top1.value, cell.psnr
+    ('pretrained', 0.75, None)
     """
 
     part: Part = "methods"
@@ -325,10 +319,15 @@ class Cell(Record):
         _differ("differences", "(metric, reference)", ((gap.metric, gap.reference) for gap in self.differences))
         for gap in self.differences:
             self._check_difference(gap)
+        alpha, sigma = self.alpha_factor, self.sigma_factor
+        if 1 not in (alpha, sigma) and alpha != sigma:
+            raise ValueError(
+                f"alpha_factor and sigma_factor must be equal where both are wrong; found {alpha} and {sigma}"
+            )
         if self.part == "wrong_noise" and self.is_told_the_truth == bool(self.differences):
             raise ValueError(
                 "differences must be empty where both factors are 1, and only there; found "
-                f"{len(self.differences)} for alpha x{self.alpha_factor:g} and sigma x{self.sigma_factor:g}"
+                f"{len(self.differences)} for alpha x{alpha:g} and sigma x{sigma:g}"
             )
         if self.part == "light" and self.is_at_home and self.differences:
             raise ValueError(f"differences must be empty for the specialist of {self.lux} lux itself")
@@ -362,8 +361,8 @@ class Study(Record):
         transfer: the scene's transfer, "linear" or "srgb".
         data: describes the photographs (JSON values).
         recipe: the complete recipe (JSON values).
-        versions: package to version, see `versions`.
-        hardware: what it ran on, see `hardware`.
+        versions: package to version, see `machine.versions`.
+        hardware: what it ran on, see `machine.hardware`.
         commands: the command line that made it.
         cells: of all parts, in the order to show them in.
         optics: where the lens's PSFs come from, e.g. "simulated from a design ..."; None where no PSF is used.
@@ -373,10 +372,9 @@ class Study(Record):
         ValueError: two cells are of the same part, model, condition and seed, a cell of the grid is not of the
             pretrained classifier, or a difference in "light" is not to the specialist of its light.
 
-    >>> study = Study(name="demo", camera="nexus-6p-rear", transfer="linear", data={}, recipe={}, versions=versions(),
-    ...               hardware="2-core CPU", commands="dirtypixels study demo.yaml", cells=[], notes=[])
-    >>> study.schema_version
-    2
+    >>> study = read("docs/results/light/results.json")
+    >>> study.name, len(study.part("light")), study.cells[0].model.name
+    ('One model for every light', 28, 'pretrained')
     """
 
     schema_version: Literal[2] = 2
@@ -395,6 +393,11 @@ class Study(Record):
     def part(self, name: Part) -> list[Cell]:
         """The cells of one part, in order."""
         return [cell for cell in self.cells if cell.part == name]
+
+    @property
+    def lens(self) -> list[str]:
+        """Where the lens's PSFs come from, as a sentence; none where no PSF is used."""
+        return [] if self.optics is None else [f"The lens's PSFs: {self.optics.rstrip('.')}."]
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -426,7 +429,12 @@ def write(study: Study, path: Path | str) -> None:
         ValueError: something in `study` is not valid (its lists may have changed since it was made) or is NaN.
         OSError: the file cannot be written.
 
-    >>> write(study, "out/demo/results.json")  # doctest: +SKIP
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     study = read("docs/results/light/results.json")
+    ...     write(study, Path(folder) / "results.json")
+    ...     read(Path(folder) / "results.json") == study
+    True
     """
     checked = Study.model_validate(study.model_dump())
     text = json.dumps(checked.model_dump(mode="json"), indent=2, ensure_ascii=False, allow_nan=False)
@@ -440,7 +448,9 @@ def read(path: Path | str) -> Study:
         FileNotFoundError: there is no such file.
         ValueError: the file is not JSON, has another schema version, or does not hold a study; says where.
 
-    >>> study = read("out/demo/results.json")  # doctest: +SKIP
+    >>> study = read("docs/results/imagenette/results.json")
+    >>> len(study.part("methods")), len(study.part("grid"))
+    (23, 28)
     """
     path = Path(path)
     try:
@@ -472,49 +482,3 @@ def _differ(name: str, key: str, found: Iterable[object]) -> None:
     twice = [one for one, times in Counter(found).items() if times > 1]
     if twice:
         raise ValueError(f"{name} must differ in {key}; found {twice[0]} more than once")
-
-
-def versions() -> dict[str, str]:
-    """The versions of Python and of what decides a study's numbers; "not installed" where a package is missing."""
-    found = {"python": platform.python_version()}
-    for package in VERSIONED:
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            found[package] = "not installed"
-    return found
-
-
-def hardware() -> str:
-    """The machine in words, without its name: usable cores and processor, memory in GiB, accelerators."""
-    affinity = getattr(os, "sched_getaffinity", None)  # not on macOS or Windows
-    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
-    parts = [f"{cores}-core {_processor()}"]
-    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
-        parts.append(f"{os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE') / 2**30:.0f} GiB")
-    return ", ".join([*parts, _accelerators()])
-
-
-def _processor() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
-        named = re.search(r"^model name\s*:\s*(.+)$", cpuinfo.read_text(errors="replace"), re.MULTILINE)
-        name = named.group(1) if named else ""
-    elif platform.system() == "Darwin":
-        asked = ["sysctl", "-n", "machdep.cpu.brand_string"]
-        name = subprocess.run(asked, capture_output=True, text=True, check=False).stdout
-    else:
-        name = platform.processor()
-    # "(R)", "CPU @ 2.20GHz" and "64-Core Processor" say nothing about the cores that this process may use.
-    short = re.sub(r"\((R|TM)\)|\bCPU\b|@.*|\d+-Core|\bProcessor\b", " ", name)
-    return " ".join(short.split()) or platform.machine()
-
-
-def _accelerators() -> str:
-    import torch  # slow to import, and only this line of a study needs it
-
-    names: Iterable[str] = (torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count()))
-    counted = [f"{times} x {name}" for name, times in Counter(names).items()]
-    if torch.backends.mps.is_available():
-        counted.append("Apple GPU")
-    return ", ".join(counted) or "no GPU"

@@ -11,6 +11,7 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
+from dirtypixels import machine
 from dirtypixels.data import Captures
 from dirtypixels.deploy.models import note_temperature
 from dirtypixels.deploy.units import build_unit
@@ -95,8 +96,8 @@ def run(recipe: Recipe, folder: str | Path, command: str, console: Console | Non
         transfer=recipe.transfer,
         data=experiment.data_summary(),
         recipe=experiment.portable_recipe(),
-        versions=results.versions(),
-        hardware=results.hardware(),
+        versions=machine.versions(),
+        hardware=machine.hardware(),
         commands=command,
         cells=[evaluation.cell(planned) for planned in evaluation.plan],
         optics=optics.summary if optics is not None and blurred else None,

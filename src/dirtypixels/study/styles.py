@@ -82,11 +82,7 @@ def shades(count: int) -> list[str]:
 
 def reach(*estimates: Estimate | Difference) -> list[list[float]]:
     """Intervals as Matplotlib's error bars want them: how far down and how far up."""
-    ends = [one.interval if isinstance(one, Estimate) else (one.low, one.high) for one in estimates]
-    return [
-        [one.value - low for one, (low, _) in zip(estimates, ends, strict=True)],
-        [high - one.value for one, (_, high) in zip(estimates, ends, strict=True)],
-    ]
+    return [[one.value - one.interval[0] for one in estimates], [one.interval[1] - one.value for one in estimates]]
 
 
 def _with_others(methods: Sequence[str], known: dict[str, str], others: Sequence[str]) -> dict[str, str]:

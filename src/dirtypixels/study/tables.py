@@ -123,18 +123,17 @@ def conventional_of(study: Study, condition: str) -> str | None:
 
 def over_grid(study: Study) -> dict[float | None, dict[str | None, Cell]]:
     """The grid's cells by light level, then by position, in its order."""
-    found: dict[float | None, dict[str | None, Cell]] = {}
-    for cell in study.part("grid"):
-        found.setdefault(cell.lux, {})[cell.position] = cell
-    return found
+    cells = study.part("grid")
+    return {
+        lux: {cell.position: cell for cell in cells if cell.lux == lux} for lux in dict.fromkeys(c.lux for c in cells)
+    }
 
 
 def over_light(study: Study) -> dict[str, dict[float, Cell]]:
     """The models over light by name, in the study's order, each with its cells by lux, rising."""
-    found: dict[str, dict[float, Cell]] = {}
-    for cell in sorted(study.part("light"), key=lambda cell: cell.lux or 0.0):
-        found.setdefault(cell.model.name, {})[cell.lux or 0.0] = cell
-    return {name: found[name] for name in dict.fromkeys(cell.model.name for cell in study.part("light"))}
+    cells = sorted(study.part("light"), key=lambda cell: cell.lux or 0.0)
+    names = dict.fromkeys(cell.model.name for cell in study.part("light"))
+    return {name: {cell.lux or 0.0: cell for cell in cells if cell.model.name == name} for name in names}
 
 
 def common_lights(study: Study) -> list[float]:
@@ -151,11 +150,14 @@ def told_wrong(study: Study) -> dict[tuple[str, float], list[Cell]]:
     return found
 
 
-def wrong_of(cell: Cell) -> str:
-    """Which figure a model is told wrong: "alpha", "sigma", "both" or "none"."""
-    if cell.sigma_factor == 1:
-        return "none" if cell.alpha_factor == 1 else "alpha"
-    return "sigma" if cell.alpha_factor == 1 else "both"
+def along(cells: Iterable[Cell], kind: str) -> dict[float, Cell]:
+    """Those of which only `kind` is wrong, alpha and sigma equally for "both", by the factor; the truth is at 1."""
+    found = {}
+    for cell in cells:
+        alpha, sigma = cell.alpha_factor, cell.sigma_factor
+        if {"alpha": sigma == 1, "sigma": alpha == 1, "both": alpha == sigma}[kind]:
+            found[sigma if kind == "sigma" else alpha] = cell
+    return found
 
 
 def method_table(study: Study) -> Table:
@@ -186,7 +188,7 @@ def method_table(study: Study) -> Table:
     if any(cell.model.method == "unit" for cell in cells):
         notes.append("Unit: the low-level unit as pretrained for PSNR.")
     if any(cell.position for cell in cells):
-        notes += _provenance(study)
+        notes += study.lens
     return Table(
         caption=f"Accuracy on {counted(cells)} photographs, with 95 % intervals.",
         columns=("Method", *map(heading, metrics), *(["top-1 gain"] if references else [])),
@@ -216,7 +218,7 @@ def grid_table(study: Study, paper: Mapping[str, tuple[float, float]] | None = N
     ]
     notes = ["Wilson's intervals, over the photographs. Across: where in the field of view the lens's PSF was taken."]
     if any(places):
-        notes += _provenance(study)
+        notes += study.lens
     if known:
         notes.append(
             "Paper: Diamond et al. 2017, the pretrained row of Table 2, for the conditions that it has; Inception-v4 "
@@ -261,17 +263,15 @@ def difference_table(study: Study) -> Table:
 def wrong_noise_table(study: Study) -> Table:
     """How wrong alpha and sigma may be: factors down, what is wrong across; a section for each model and light."""
     cells = study.part("wrong_noise")
-    kinds = [kind for kind in WRONG if any(wrong_of(cell) == kind for cell in cells)]
+    kinds = [kind for kind in WRONG if set(along(cells, kind)) - {1}]
     sections = []
     for (model, lux), found in told_wrong(study).items():
+        columns = [along(found, kind) for kind in kinds]
         rows = []
-        for pair in sorted({_factors(cell) for cell in found}):
-            # The truth is where all the columns meet.
-            by_kind = {wrong_of(cell): cell for cell in found if _factors(cell) == pair}
-            row = [by_kind.get("none", by_kind.get(kind)) for kind in kinds]
-            name = " and ".join(f"×{factor:g}" for factor in dict.fromkeys(pair))
-            texts = ((entry(cell.top1), entry(cell.difference)) if cell else (NOTHING, NOTHING) for cell in row)
-            rows.append((name, *(text for both in texts for text in both)))
+        for factor in sorted({factor for column in columns for factor in column}):
+            row = [column.get(factor) for column in columns]
+            texts = [(entry(cell.top1), entry(cell.difference)) if cell else (NOTHING, NOTHING) for cell in row]
+            rows.append((f"×{factor:g}", *(text for both in texts for text in both)))
         sections.append(Section(f"{model}, {light_name(lux)}", tuple(rows)))
     return Table(
         caption=(
@@ -280,10 +280,7 @@ def wrong_noise_table(study: Study) -> Table:
         ),
         columns=("Told", *(("top-1", "change") * len(kinds))),
         sections=tuple(sections),
-        notes=(
-            "Change: to the same model told the truth, on the same captures, in percentage points. Where two factors "
-            "are named, the first is alpha's.",
-        ),
+        notes=("Change: to the same model told the truth, on the same captures, in percentage points.",),
         groups=tuple((WRONG[kind], 2) for kind in kinds),
     )
 
@@ -293,15 +290,14 @@ def cost_table(study: Study) -> Table:
     lights = common_lights(study)
     rows = []
     for model, cells in over_light(study).items():
-        gaps = {lux: cell.difference.value for lux, cell in cells.items() if cell.difference}
-        least = min(gaps, key=lambda lux: gaps[lux]) if gaps else None
+        gaps = [(cell.difference.value, lux) for lux, cell in cells.items() if cell.difference]
         seconds = mean(cell.seconds_per_image for cell in cells.values())
         accuracy = mean(cells[lux].top1.value for lux in lights)
         rows.append(
             (
                 model,
                 NOTHING if accuracy is None else percent(accuracy),
-                NOTHING if least is None else f"{points(gaps[least])} at {light_name(least)}",
+                f"{points(min(gaps)[0])} at {light_name(min(gaps)[1])}" if gaps else NOTHING,
                 str(max(cell.model.networks for cell in cells.values())),
                 NOTHING if seconds is None else f"{seconds:.3g} s",
             )
@@ -323,9 +319,9 @@ def confidence_table(study: Study) -> Table:
     """Models down, light across: expected calibration error before and after the temperature, and the area under risk
     over coverage."""
     lights = lights_of(study)
-    found = {
-        metric: _pivot(over_light(study), lights, partial(_metric, metric=metric), filled=True) for metric in CONFIDENCE
-    }
+    models, found = over_light(study), {}
+    for metric in CONFIDENCE:
+        found[metric] = _pivot(models, lights, lambda cell: entry(cell.metrics.get(metric)), filled=True)  # noqa: B023
     return Table(
         caption=f"How far confidence can be trusted, on {counted(study.part('light'))} photographs; lower is better.",
         columns=("Model", *map(light_name, lights)),
@@ -397,19 +393,3 @@ def _pivot(
         for name, cells in rows.items()
     ]
     return tuple(row for row in found if not filled or set(row[1:]) != {NOTHING})
-
-
-def _metric(cell: Cell, metric: str) -> str:
-    return entry(cell.metrics.get(metric))
-
-
-def _factors(cell: Cell) -> tuple[float, ...]:
-    """The factors of a row: one where only one figure is wrong or both equally, else alpha's and sigma's."""
-    pair = (cell.alpha_factor, cell.sigma_factor)
-    if wrong_of(cell) == "both" and pair[0] != pair[1]:
-        return pair
-    return (max(pair, key=lambda factor: factor != 1),)
-
-
-def _provenance(study: Study) -> list[str]:
-    return [] if study.optics is None else [f"The lens's PSFs: {study.optics.rstrip('.')}."]
