@@ -28,10 +28,10 @@ from torch import Tensor
 from dirtypixels.camera import Camera
 from dirtypixels.data.captures import Capture, Captures, loader
 from dirtypixels.files import write_text
-from dirtypixels.machine import hardware, versions
 from dirtypixels.observation import Observation
 from dirtypixels.recipe import Condition, Recipe, load_recipe
 from dirtypixels.study.experiment import Experiment
+from dirtypixels.study.machine import hardware, versions
 from dirtypixels.study.predictions import Predictions, predict
 from dirtypixels.study.statistics import paired_difference, wilson
 

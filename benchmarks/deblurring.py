@@ -29,11 +29,11 @@ from dirtypixels.camera import Camera, in_frame, realization
 from dirtypixels.data import natural_patches
 from dirtypixels.data.pictures import list_pictures, read_picture
 from dirtypixels.files import write_text
-from dirtypixels.machine import hardware, versions
 from dirtypixels.observation import Observation
 from dirtypixels.plotting import save
 from dirtypixels.restore import Deblurrer, UnrolledHQS, classical
 from dirtypixels.restore.units import Weighting
+from dirtypixels.study.machine import hardware, versions
 from dirtypixels.study.statistics import mean_interval
 from dirtypixels.train import pretrain, psnr
 

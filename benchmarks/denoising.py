@@ -34,11 +34,11 @@ from dirtypixels.data import natural_patches
 from dirtypixels.data.pictures import list_pictures, read_picture
 from dirtypixels.deploy.units import build_unit
 from dirtypixels.files import write_text
-from dirtypixels.machine import hardware, versions
 from dirtypixels.observation import Observation
 from dirtypixels.recipe import Unit
 from dirtypixels.restore import classical
 from dirtypixels.study import results
+from dirtypixels.study.machine import hardware, versions
 from dirtypixels.study.statistics import mean_interval
 from dirtypixels.train import pretrain, psnr
 

@@ -28,7 +28,7 @@ from benchmarks.cramer_rao import cramer_rao
 from dirtypixels.calibrate.noise.clipping import ClipRange
 from dirtypixels.calibrate.noise.level import noise_level
 from dirtypixels.files import write_text
-from dirtypixels.machine import hardware, versions
+from dirtypixels.study.machine import hardware, versions
 
 Array = npt.NDArray[np.float64]
 SIDE = 32

@@ -34,9 +34,9 @@ from dirtypixels.camera import Camera
 from dirtypixels.camera.noise import NoiseLevel
 from dirtypixels.data.pictures import list_pictures, read_picture
 from dirtypixels.files import write_text
-from dirtypixels.machine import hardware, versions
 from dirtypixels.raw.frames import Frame, plane_slices
 from dirtypixels.raw.reading import read_frame
+from dirtypixels.study.machine import hardware, versions
 
 Array = npt.NDArray[np.float64]
 BLACK, WHITE, EXPOSURE, MID_GRAY = 1024.0, 16383.0, 1.2, 0.18

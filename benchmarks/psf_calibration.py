@@ -34,9 +34,9 @@ from dirtypixels.calibrate.psf import BernoulliChart, MeasuredField, plot_qualit
 from dirtypixels.calibrate.psf.alignment import align
 from dirtypixels.calibrate.simulate import HANDHELD_POSES, ChartCamera, Pose, realistic_camera
 from dirtypixels.files import write_text
-from dirtypixels.machine import hardware, versions
 from dirtypixels.raw.frames import Frame
 from dirtypixels.raw.mosaic import full_green
+from dirtypixels.study.machine import hardware, versions
 
 Floats = npt.NDArray[np.float64]
 

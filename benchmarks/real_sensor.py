@@ -25,8 +25,8 @@ from scipy import stats
 from dirtypixels.calibrate.noise.curve import MeasuredCurve, noise_curve
 from dirtypixels.calibrate.noise.plots import plot_residuals
 from dirtypixels.files import write_text
-from dirtypixels.machine import hardware, versions
 from dirtypixels.raw.frames import Frame
+from dirtypixels.study.machine import hardware, versions
 
 Array = npt.NDArray[np.float64]
 WHITE = 4095.0

@@ -24,9 +24,9 @@ from torch import Tensor, nn
 
 from benchmarks.steps import in_turn
 from dirtypixels.camera import Camera
-from dirtypixels.machine import hardware, versions
 from dirtypixels.restore import Denoiser, UnrolledHQS
 from dirtypixels.restore.filters import dct_filters
+from dirtypixels.study.machine import hardware, versions
 
 
 class PlainUnit(nn.Module):

@@ -23,11 +23,10 @@ import dirtypixels
 ROOT = Path(dirtypixels.__file__).parent
 
 # The design's table of rooms, from the ground up: a room stands on those in its row and on what they stand on.
-GROUND = {"checks", "files", "machine", "plotting"}
+GROUND = {"checks", "files", "plotting"}
 STANDS_ON: dict[str, set[str]] = {
     "checks": set(),
     "files": set(),
-    "machine": set(),
     "plotting": {"files"},
     "observation": {"checks"},
     "blur": {"observation"},

@@ -15,9 +15,8 @@ import pytest
 import yaml
 from PIL import Image
 
-from dirtypixels import machine
 from dirtypixels.recipe import Recipe
-from dirtypixels.study import results
+from dirtypixels.study import machine, results
 from dirtypixels.study.markup import to_csv, to_latex, to_markdown
 from dirtypixels.study.predictions import Predictions
 from dirtypixels.study.runner import plan, run

@@ -11,13 +11,12 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
-from dirtypixels import machine
 from dirtypixels.data import Captures
 from dirtypixels.deploy.models import note_temperature
 from dirtypixels.deploy.units import build_unit
 from dirtypixels.recipe import Condition, Deblur, Light, Method, Recipe, Unit
 from dirtypixels.restore import classical
-from dirtypixels.study import report, results, tables
+from dirtypixels.study import machine, report, results, tables
 from dirtypixels.study.examples import examples, panels
 from dirtypixels.study.experiment import Experiment
 from dirtypixels.study.predictions import Predictions, metrics_of, predict, steps, told

@@ -9,7 +9,7 @@ import sys
 import pytest
 import torch
 
-from dirtypixels import machine
+from dirtypixels.study import machine
 
 
 def test_versions_are_those_that_run() -> None:
