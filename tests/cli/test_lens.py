@@ -12,9 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from dirtypixels.blur import Blur
 from dirtypixels.camera import Camera, realization
-from dirtypixels.cli.predict import _reduced
 from dirtypixels.data.pictures import read_picture
 from dirtypixels.deploy import ModelCard, load_model, save_model
 from dirtypixels.deploy.units import build_unit
@@ -112,17 +110,6 @@ def test_predict_with_a_model_that_deblurs(captures: Path, commands: Callable[..
     )
     assert fits.status == 0, fits.err
     sharp.check_refusal("photo.tiff", "must have a psf")
-
-
-@pytest.mark.parametrize("n", [2, 3])
-def test_the_psf_of_larger_pixels(n: int) -> None:
-    """A scene that is even within the larger pixels, blurred and then averaged, is the scene blurred by this PSF."""
-    psf = Camera.load("nexus-6p-rear").psf("offaxis")[None].double()
-    psf = psf / psf.sum((-2, -1), keepdim=True)
-    scene = torch.rand(1, 3, 40, 41, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    fine = Blur(psf, "circular").forward(scene.repeat_interleave(n, -1).repeat_interleave(n, -2))
-    coarse = Blur(_reduced(psf, n), "circular").forward(scene)
-    torch.testing.assert_close(torch.nn.functional.avg_pool2d(fine, n), coarse)
 
 
 def test_pictures_are_never_replaced_by_their_captures(commands: Callable[..., Any], tmp_path: Path) -> None:

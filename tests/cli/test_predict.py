@@ -231,7 +231,7 @@ def _resolved(base: Path, given: list[str]) -> list[object]:
     return [part if plain.match(part) else base / part for part in given]
 
 
-class TestBadInput:
+class TestRaises:
     @pytest.mark.parametrize("name", BAD)
     def test_one_line(self, results: dict[str, Any], name: str) -> None:
         results[name].check_refusal(*BAD[name][1])

@@ -140,7 +140,7 @@ def results(commands: Callable[..., Any], tmp_path_factory: pytest.TempPathFacto
     return found
 
 
-class TestBadInput:
+class TestRaises:
     @pytest.mark.parametrize("name", BAD)
     def test_one_line_and_nothing_written(self, results: dict[str, Any], name: str) -> None:
         results[name].check_refusal(*BAD[name][2])

@@ -244,7 +244,7 @@ class TestGoingOn:
         assert [p.name for p in tmp_path.iterdir()] == ["training.ckpt"]
 
 
-class TestErrors:
+class TestRaises:
     def test_captures_must_be_for_training(self) -> None:
         evaluated = Captures(SIGNS, Camera.load("nexus-6p-rear"), 6.0, seed=0)
         with pytest.raises(ValueError, match="training=True; found training=False"):
@@ -280,10 +280,9 @@ TWO_DEVICES = """
 import sys
 from pathlib import Path
 import torch
-sys.path.insert(0, sys.argv[1])
-from test_finetune import captures, plain, recipe, train
+from tests.train.test_finetune import captures, plain, recipe, train
 for name in ("first", "second"):
-    file = Path(sys.argv[2]) / name
+    file = Path(sys.argv[1]) / name
     if not file.exists():
         how = recipe(optimizer="rmsprop", rate=0.01, batch=8, devices=2)
         made = train(plain(), captures(), how, checkpoint=file.with_suffix(".ckpt"))
@@ -295,8 +294,10 @@ print("done")
 def test_two_devices_train_as_one_with_batches_twice_as_large(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(TWO_DEVICES)
-    argv: list[str | Path] = [sys.executable, script, Path(__file__).parent, tmp_path]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    argv: list[str | Path] = [sys.executable, script, tmp_path]
+    root = str(Path(__file__).parents[2])
+    path = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path}
     done = subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout == "done\n"  # the process of the second device ends with the training

@@ -110,7 +110,7 @@ class TestSizes:
         assert small.cell_px(336, 2640) == 1.0
 
 
-class TestExceptions:
+class TestRaises:
     @pytest.mark.parametrize(
         ("changes", "words"),
         [

@@ -116,7 +116,7 @@ class TestPapers:
         assert box[3] > box[2]
 
 
-class TestExceptions:
+class TestRaises:
     def test_uneven_cells(self, tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=r"7\.087 printer dots at 600 dpi.*0\.296333, 0\.338667"):
             write_chart(BernoulliChart(cell_mm=0.3), tmp_path / "chart.pdf")
