@@ -12,6 +12,7 @@ from torch import Tensor
 from dirtypixels import checks
 from dirtypixels.restore.algorithms import ALGORITHMS, HQS, Algorithm, AlgorithmName, Color, PriorGradient
 from dirtypixels.restore.algorithms.half_quadratic import Iterate
+from dirtypixels.restore.channels import largest_power
 from dirtypixels.restore.prox import Prox
 from dirtypixels.restore.terms import DataTerm
 from dirtypixels.restore.terms.conjugate_gradients import ConvergenceError
@@ -42,8 +43,8 @@ def minimize(
 
     Args:
         term: f.
-        filters: of C, (K, 1, k, k), k odd.
-        prox: of g; a sequence of them, one for each channel, for color "own".
+        filters: of C, (K, 1, k, k), k odd; (K, C, k, k) for color "coupled".
+        prox: of g; a sequence of them, one for each channel, for color "own" and "opponent".
         algorithm: one of `ALGORITHMS`; all reach the same minimum.
         color: how the prior sees the channels, see `ColorPrior`.
         weight: of the data term, > 0.
@@ -82,7 +83,7 @@ def minimize(
         x = term.start() if start is None else start
         if beta is None:
             power = step.prior.power(step.filters, term.size)
-            beta = weight * float(term.lipschitz.max() / power.max())
+            beta = weight * float(term.lipschitz.max() / largest_power(power).max())
         _set(step, "lambda", weight, x)
         budget = _Budget(iterations, tolerance)
         if isinstance(step, HQS | PriorGradient):

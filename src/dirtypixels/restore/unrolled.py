@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from dirtypixels import checks
 from dirtypixels.restore.algorithms import ALGORITHMS, Algorithm, AlgorithmName, Color
 from dirtypixels.restore.border import make_periodic
+from dirtypixels.restore.channels import color_filters
 from dirtypixels.restore.filters import dct_filters
 from dirtypixels.restore.prox import PointwiseCNN, Prox
 from dirtypixels.restore.prox.rbf import RBFShrinkage
@@ -92,6 +93,7 @@ class Unrolled(nn.Module):
         color: Color = "shared",
         channels: int = 3,
         features: int = 0,
+        growth: float = 1.0,
     ) -> None:
         super().__init__()
         if isinstance(algorithm, str):
@@ -109,10 +111,14 @@ class Unrolled(nn.Module):
         known = {"features": features} if features else {}
         self.embedding = NoiseEmbedding(features) if features else None
         self.iterations = nn.ModuleList()
-        for _ in range(1 if tied else layers):
-            proxes = [prox(len(filters), **known) for _ in range(channels if color == "own" else 1)]
-            given = proxes if color == "own" else proxes[0]
-            self.iterations.append(algorithm(given, filters, beta=beta, color=color, features=features))
+        if color == "coupled":
+            filters = color_filters(filters, channels)
+        each = color in ("own", "opponent")
+        for i in range(1 if tied else layers):
+            proxes = [prox(len(filters), **known) for _ in range(channels if each else 1)]
+            given = proxes if each else proxes[0]
+            coupling = beta * growth**i
+            self.iterations.append(algorithm(given, filters, beta=coupling, color=color, features=features))
 
     def forward(self, y: Tensor | DataTerm, noise: Noise | None = None, start: Tensor | None = None) -> Tensor:
         """Restore an image.

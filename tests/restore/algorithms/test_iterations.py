@@ -135,7 +135,7 @@ def test_raises_for_arguments_that_do_not_fit() -> None:
         ({"filters": bank[..., 0]}, "filters must have shape (K, 1, 3, 3); found (8, 1, 3)"),
         ({"filters": torch.zeros(2, 1, 4, 4)}, "filters must have an odd size; found 4"),
         ({"beta": 0.0}, "beta must be above 0; found 0"),
-        ({"color": "lab"}, "color must be one of 'shared', 'own', 'merged'; found 'lab'"),
+        ({"color": "lab"}, "color must be one of 'shared', 'own', 'merged', 'opponent', 'coupled'; found 'lab'"),
     ):
         with pytest.raises(ValueError, match=re.escape(message)):
             HQS(**{"prox": SoftThreshold(), "filters": bank, **arguments})  # type: ignore[arg-type]

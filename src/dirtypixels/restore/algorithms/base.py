@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from dirtypixels import checks
 from dirtypixels.restore.algorithms.color import Color, ColorPrior
+from dirtypixels.restore.channels import largest_power
 from dirtypixels.restore.prox import Prox
 from dirtypixels.restore.terms import DataTerm
 
@@ -33,8 +34,8 @@ class Algorithm(nn.Module, ABC, Generic[S]):
 
     Args:
         prox: the prior's proximal operator over the filter responses; a sequence of them, one for each channel, for
-            color "own".
-        filters: (K, 1, k, k) to start from, k odd.
+            color "own" and "opponent".
+        filters: (K, 1, k, k) to start from, k odd; (K, C, k, k), see `color_filters`, for color "coupled".
         beta: starting value of the coupling of the algorithms that have one, > 0; the other weights start at 1.
         color: how the prior sees the channels, see `ColorPrior`.
         features: size F of a context c that is known of each image, 0 for none. With it the prox gets the context, and
@@ -60,13 +61,14 @@ class Algorithm(nn.Module, ABC, Generic[S]):
         features: int = 0,
     ) -> None:
         super().__init__()
-        checks.has_shape("filters", filters, ("K", 1, filters.shape[-1], filters.shape[-1]))
+        over = "C" if color == "coupled" else 1
+        checks.has_shape("filters", filters, ("K", over, filters.shape[-1], filters.shape[-1]))
         if filters.shape[-1] % 2 == 0:
             raise ValueError(f"filters must have an odd size; found {filters.shape[-1]}")
         checks.above_zero("beta", beta)
         prior = ColorPrior(prox, color)
-        own = color == "own"
-        self.filters = nn.Parameter(filters.repeat(len(prior.proxes), 1, 1, 1, 1) if own else filters.clone())
+        each = prior.has_one_each
+        self.filters = nn.Parameter(filters.repeat(len(prior.proxes), 1, 1, 1, 1) if each else filters.clone())
         for name in self.weights:
             start = float(beta) if name == "beta" else 1.0
             self.register_parameter(f"log_{name}", nn.Parameter(torch.tensor(start).log()))
@@ -77,7 +79,7 @@ class Algorithm(nn.Module, ABC, Generic[S]):
 
     @property
     def prox(self) -> Prox:
-        """The prior's proximal operator; of the first channel for color "own"."""
+        """The prior's proximal operator; of the first channel for "own" and "opponent"."""
         return self.prior.proxes[0]
 
     @abstractmethod
@@ -95,12 +97,12 @@ class Algorithm(nn.Module, ABC, Generic[S]):
         """
 
     def _context(self, context: Tensor | None) -> Tensor | None:
-        """What the prior and the weights see: the mean over channels that are merged."""
+        """What the prior and the weights see: the mean over channels that depend on each other."""
         if self.weights_by_context is not None and context is None:
             raise ValueError("context must be given to a layer with features; found none")
         if context is None or self.weights_by_context is None:
             return None
-        return context.mean(1, keepdim=True) if self.prior.color == "merged" else context
+        return context.mean(1, keepdim=True) if self.prior.is_mixed else context
 
     def _weights(self, context: Tensor | None) -> tuple[Tensor, ...]:
         """In the order of their names: scalars, or (B, 1|C, 1, 1) with a context."""
@@ -115,7 +117,7 @@ class Algorithm(nn.Module, ABC, Generic[S]):
 
     def _norm(self, power: Tensor) -> Tensor:
         """|C|^2, (1, 1|C, 1, 1)."""
-        return power.amax((-2, -1), keepdim=True)[None]
+        return largest_power(power)
 
     def _wide(self, value: Tensor) -> Tensor:
         """A weight for every response: (B, 1|C, 1, 1) to (B, 1|C K, 1, 1)."""
@@ -125,5 +127,4 @@ class Algorithm(nn.Module, ABC, Generic[S]):
 
     def _responses(self, x: Tensor) -> Tensor:
         """Zeros in the shape of the filter responses to x."""
-        bank = self.prior.bank(self.filters, 0)
-        return x.new_zeros(len(x), x.shape[1] * len(bank), *x.shape[-2:])
+        return x.new_zeros(len(x), self.prior.responses(self.filters, x.shape[1]), *x.shape[-2:])

@@ -10,10 +10,14 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from dirtypixels import checks
+from dirtypixels.restore.channels import apply_power, mix, opponent_matrix, power_matrix
 from dirtypixels.restore.filters import analyze, map_patches, power_spectrum, synthesize
 from dirtypixels.restore.prox import Prox
 
-Color = Literal["shared", "own", "merged"]
+Color = Literal["shared", "own", "merged", "opponent", "coupled"]
+
+_ONE_EACH = ("own", "opponent")  # a prox, and filters, for each channel or opponent color
+_MIXED = ("merged", "opponent", "coupled")  # channels that depend on each other
 
 
 class ColorPrior(nn.Module):
@@ -22,19 +26,24 @@ class ColorPrior(nn.Module):
     "shared": ``G(v) = sum_c g(v_c)``: the channels one by one with the same filters and prox;
     "own": ``G(v) = sum_c g_c(v_c)``: each channel with its own filters and prox;
     "merged": ``G(v) = g(sum_c v_c) / C`` where all v_c are equal, infinite elsewhere: the prox sees the sum of the
-    channels' responses, and each channel gets a copy of what it gives, divided by C.
+    channels' responses, and each channel gets a copy of what it gives, divided by C;
+    "opponent": ``G(v) = sum_e g_e(v_e)``: as "own", for brightness and opponent colors, see `opponent_matrix`, in which
+    the channels of photographs depend less on each other;
+    "coupled": ``G(v) = g(v)``: each filter is one over all channels, and one prox sees all responses.
 
-    Responses are (B, C K, H, W). Filters are (K, 1, k, k), or (C, K, 1, k, k) for "own".
+    Responses are (B, C K, H, W), for "coupled" (B, K, H, W). Filters are (K, 1, k, k), for "own" and "opponent"
+    (C, K, 1, k, k), for "coupled" (K, C, k, k).
 
     Args:
-        prox: of g; one for each channel for "own".
-        color: "shared", "own" or "merged".
+        prox: of g; one for each channel for "own" and "opponent".
+        color: one of these.
 
     Raises:
-        TypeError: prox is no Prox, or for "own" no sequence of them.
-        ValueError: color is none of these; for "own", x has another number of channels than there are proxes.
+        TypeError: prox is no Prox, or for "own" and "opponent" no sequence of them.
+        ValueError: color is none of these; for "own" and "opponent", x has another number of channels than there are
+            proxes.
 
-    Source: Diamond et al. 2017, sec. 5.3 (merging).
+    Source: Diamond et al. 2017, sec. 5.3 (merging); Dabov et al. 2007b (opponent colors).
 
     >>> from dirtypixels.restore import prox
     >>> ColorPrior(prox.SoftThreshold(), "merged").color
@@ -45,53 +54,82 @@ class ColorPrior(nn.Module):
         super().__init__()
         checks.one_of("color", color, get_args(Color))
         given = [prox] if isinstance(prox, Prox) else list(prox) if isinstance(prox, Sequence) else []
-        if not given or not all(isinstance(p, Prox) for p in given) or (color == "own") == isinstance(prox, Prox):
-            wanted = "a sequence of Prox, one for each channel," if color == "own" else "one Prox"
+        if not given or not all(isinstance(p, Prox) for p in given) or (color in _ONE_EACH) == isinstance(prox, Prox):
+            wanted = "a sequence of Prox, one for each channel," if color in _ONE_EACH else "one Prox"
             raise TypeError(f"prox must be {wanted} for color {color!r}; found {type(prox).__name__}")
         self.color = color
-        self.prox: nn.Module = nn.ModuleList(given) if color == "own" else given[0]
+        self.prox: nn.Module = nn.ModuleList(given) if color in _ONE_EACH else given[0]
 
     @property
     def proxes(self) -> list[Prox]:
         """The one prox, or that of each channel."""
         return list(self.prox) if isinstance(self.prox, nn.ModuleList) else [self.prox]  # type: ignore[list-item,arg-type]
 
+    @property
+    def has_one_each(self) -> bool:
+        """Whether there are filters and a prox for each channel or opponent color."""
+        return self.color in _ONE_EACH
+
+    @property
+    def is_mixed(self) -> bool:
+        """Whether the channels depend on each other, so that weights must be the same for all."""
+        return self.color in _MIXED
+
     def check(self, channels: int) -> None:
         """Raise ValueError unless images of so many channels are what this is for."""
-        if self.color == "own" and channels != len(self.proxes):
+        if self.color in _ONE_EACH and channels != len(self.proxes):
             raise ValueError(f"x must have {len(self.proxes)} channels, each with its own prox; found {channels}")
 
     def joined(self, value: Tensor) -> Tensor:
         """The largest value of the channels where they must have the same one; (B, C, 1, 1) or (B, 1|C, 1, 1)."""
-        return value.amax(1, keepdim=True) if self.color == "merged" else value
+        return value.amax(1, keepdim=True) if self.is_mixed else value
 
     def power(self, filters: Tensor, size: tuple[int, int]) -> Tensor:
-        """Eigenvalues of C^T C, (1|C, H, W // 2 + 1)."""
+        """Of C^T C at each frequency: eigenvalues (1|C, H, W // 2 + 1), for "opponent" and "coupled" matrices over the
+        channels (C, C, H, W // 2 + 1)."""
+        if self.color == "coupled":
+            return power_matrix(filters, size)
+        if self.color == "opponent":
+            turn = self._opponent.to(filters)
+            each = torch.stack([power_matrix(bank, size)[0, 0].real for bank in filters])
+            return torch.einsum("ec,ehw,ed->cdhw", turn, each, turn)
         return power_spectrum(filters[:, :, 0].transpose(0, 1) if self.color == "own" else filters, size)
 
     def bank(self, filters: Tensor, c: int) -> Tensor:
-        """The filters of channel c, (K, 1, k, k)."""
-        return filters[c] if self.color == "own" else filters
+        """The filters of channel c, (K, 1, k, k); for "coupled" those of all channels, (K, C, k, k)."""
+        return filters[c] if self.color in _ONE_EACH else filters
+
+    def responses(self, filters: Tensor, channels: int) -> int:
+        """How many responses there are to an image of so many channels."""
+        return len(filters) if self.color == "coupled" else channels * len(self.bank(filters, 0))
 
     def analyze(self, x: Tensor, filters: Tensor) -> Tensor:
         """Responses of every channel to its filters, (B, C, H, W) to (B, C K, H, W)."""
+        if self.color == "coupled":
+            return analyze(x, filters)
+        x = mix(x, self._opponent) if self.color == "opponent" else x
         found = self._each(lambda c, v: analyze(v, self.bank(filters, c)), x[:, :, None])
         return found.flatten(1, 2)
 
     def synthesize(self, responses: Tensor, filters: Tensor) -> Tensor:
         """Adjoint of `analyze`."""
+        if self.color == "coupled":
+            return synthesize(responses, filters)
         each = responses.reshape(len(responses), -1, len(self.bank(filters, 0)), *responses.shape[-2:])
-        return self._each(lambda c, v: synthesize(v, self.bank(filters, c)), each)[:, :, 0]
+        found = self._each(lambda c, v: synthesize(v, self.bank(filters, c)), each)[:, :, 0]
+        return mix(found, self._opponent.t()) if self.color == "opponent" else found
 
     def forward(self, v: Tensor, penalty: Tensor, channels: int, context: Tensor | None = None) -> Tensor:
         """``argmin_z G(z) + penalty/2 |z - v|^2``.
 
         Args:
             v: (B, C K, H, W).
-            penalty: > 0, a scalar or (1|B, 1|C, 1, 1), (1|B, 1, 1, 1) for "merged".
+            penalty: > 0, a scalar or (1|B, 1|C, 1, 1), (1|B, 1, 1, 1) where the channels depend on each other.
             channels: C.
             context: (B, 1|C, F), what is known of each image, for a prox that learned to use it.
         """
+        if self.color == "coupled":
+            return _apply(self.proxes[0], v, penalty, None if context is None else context.mean(1))
         each = v.reshape(len(v), channels, -1, *v.shape[-2:])
         if self.color == "merged":
             merged = _apply(self.proxes[0], each.sum(1), penalty, None if context is None else context.mean(1))
@@ -108,24 +146,31 @@ class ColorPrior(nn.Module):
             filters: of C.
             penalty: as for `forward`, and so is context.
         """
-        if self.color == "merged":
+        if self.color in ("merged", "coupled"):
+            known = None if context is None else context.mean(1)
+            if self.color == "coupled":
+                return _pull(self.proxes[0], filters, x, penalty, known)
             # The filters are linear: the sum of the channels' responses is the response to their sum.
             merged = x.sum(1, keepdim=True) if x.shape[1] > 1 else x
-            known = None if context is None else context.mean(1)
             return _pull(self.proxes[0], filters, merged, penalty, known) / x.shape[1]
+        x = mix(x, self._opponent) if self.color == "opponent" else x
         each = self._each(
             lambda c, v, *known: _pull(self.proxes[c], self.bank(filters, c), v, *known),
             x[:, :, None],
             penalty,
             context,
-        )
-        return each[:, :, 0]
+        )[:, :, 0]
+        return mix(each, self._opponent.t()) if self.color == "opponent" else each
+
+    @property
+    def _opponent(self) -> Tensor:
+        return opponent_matrix(len(self.proxes))
 
     def _each(self, fn: Callable[..., Tensor], v: Tensor, *known: Tensor | None) -> Tensor:
         """`fn` of the channels one by one, v being (B, C, K, H, W), with what is known of each: (1|B, 1|C, ...)."""
         batch, channels = v.shape[:2]
         spread = [t if t is None or t.ndim == 0 else t.expand(batch, channels, *t.shape[2:]) for t in known]
-        if self.color == "own":
+        if self.color in _ONE_EACH:
             self.check(channels)
             parts = [
                 fn(c, v[:, c], *(t if t is None or t.ndim == 0 else t[:, c] for t in spread)) for c in range(channels)
@@ -155,7 +200,7 @@ def _apply(prox: Prox, v: Tensor, penalty: Tensor, context: Tensor | None) -> Te
 
 
 def _pull(prox: Prox, filters: Tensor, x: Tensor, penalty: Tensor, context: Tensor | None) -> Tensor:
-    """`ColorPrior.pull` for x (N, 1, H, W), penalty a scalar or N values, context (N, F) or None."""
+    """`ColorPrior.pull` for x (N, 1|C, H, W), penalty a scalar or N values, context (N, F) or None."""
     size = x.shape[-2], x.shape[-1]
     if not prox.pointwise:
         plain: Tensor = torch.fft.rfft2(synthesize(_apply(prox, analyze(x, filters), penalty, context), filters))
@@ -174,6 +219,9 @@ def _pull(prox: Prox, filters: Tensor, x: Tensor, penalty: Tensor, context: Tens
 
     alike = () if penalty.ndim else (penalty,)
     changed = map_patches(change, x, filters.shape[-1], *alike, filters.flatten(1), *module.parameters(), each=each)
-    # The prior gives C^T (z - C x); what lacks to C^T z is C^T C x, a product in Fourier space.
-    pulled: Tensor = torch.fft.rfft2(changed) + power_spectrum(filters, size) * torch.fft.rfft2(x)
-    return pulled
+    # Of a prior that adds to v this is C^T (z - C x); what lacks to C^T z is C^T C x, a product in Fourier space.
+    pulled: Tensor = torch.fft.rfft2(changed)
+    if not prox.skip:
+        return pulled
+    power = power_spectrum(filters, size) if x.shape[1] == 1 else power_matrix(filters, size)
+    return pulled + apply_power(power, torch.fft.rfft2(x))

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from dirtypixels.restore.algorithms.base import Algorithm
+from dirtypixels.restore.channels import apply_power
 from dirtypixels.restore.terms import DataTerm
 
 
@@ -76,6 +77,6 @@ class PriorGradient(Algorithm[Iterate]):
         weight, beta, step = self._weights(context)
         power, spectrum = self._power(x), torch.fft.rfft2(x)
         part = step / self._norm(power)
-        moved = spectrum + part * (self.prior.pull(x, self.filters, beta, context) - power * spectrum)
+        moved = spectrum + part * (self.prior.pull(x, self.filters, beta, context) - apply_power(power, spectrum))
         rho = beta / part
         return Iterate(term.near(x).solve(rho * moved, rho, None, weight, x))

@@ -27,11 +27,14 @@ class Prox(nn.Module):
     #: whether z at a pixel depends on the responses at that pixel alone
     pointwise: ClassVar[bool] = True
 
+    #: whether z is v and something added to it, which `change` gives; else `change` gives all of z
+    skip: bool = True
+
     def forward(self, v: Tensor, penalty: Tensor, context: Tensor | None = None) -> Tensor:
         raise TypeError(f"{type(self).__name__} must define forward(v, penalty)")
 
     def change(self, analysis: Tensor, patches: Tensor, penalty: Tensor, context: Tensor | None = None) -> Tensor:
-        """``analysis^T (prox(v) - v)`` for the responses ``v = analysis @ patches``.
+        """``analysis^T (prox(v) - v)`` for the responses ``v = analysis @ patches``; without `skip` ``analysis^T prox(v)``.
 
         Patches are (P, N L), those of N images one after another, analysis is (K, P), penalty a scalar or (N, 1, 1),
         context (N, F); gives (P, N L). For pointwise priors; subclasses may do the same with less arithmetic.
@@ -39,7 +42,7 @@ class Prox(nn.Module):
         images = max(penalty.shape[0] if penalty.ndim else 1, 1 if context is None else len(context))
         v = (analysis @ patches).reshape(len(analysis), images, -1).transpose(0, 1)
         z = self(v, penalty) if context is None else self(v, penalty, context)
-        change: Tensor = analysis.t() @ (z - v).transpose(0, 1).flatten(1)
+        change: Tensor = analysis.t() @ (z - v if self.skip else z).transpose(0, 1).flatten(1)
         return change
 
 

@@ -16,15 +16,17 @@ class PointwiseCNN(Prox):
     """A learned proximal operator: a small network over the responses at each pixel.
 
     ``z = v + W_n relu(... relu(W_1 v + b_1) ...) + b_n``, kernels of 1 x 1. It sees all responses of a pixel at once,
-    which a prior that is separable over responses cannot. Started near the identity: the last layer starts small.
-    The penalty is part of what is learned and is not used. With a context c of each image, the inner layers' biases are
-    ``b_i + S_i c``; S starts at 0.
+    which a prior that is separable over responses cannot. Started near the identity, or without the skip (v added) near
+    zero, where most responses belong if they are mostly noise: the last layer starts small. The penalty is part of what
+    is learned and is not used. With a context c of each image, the inner layers' biases are ``b_i + S_i c``; S starts
+    at 0.
 
     Args:
         channels: responses K, >= 1.
         hidden: width of the inner layers, >= 1.
         layers: number of 1 x 1 convolutions, >= 2.
         features: size F of the context, >= 0; 0 for none.
+        skip: whether v is added.
 
     Raises:
         ValueError: an argument is out of range, v has another number of responses, or the context another size.
@@ -39,8 +41,11 @@ class PointwiseCNN(Prox):
         (torch.Size([1, 24, 8, 8]), 1800)
     """
 
-    def __init__(self, channels: int = 24, hidden: int = 24, layers: int = 3, features: int = 0) -> None:
+    def __init__(
+        self, channels: int = 24, hidden: int = 24, layers: int = 3, features: int = 0, *, skip: bool = True
+    ) -> None:
         super().__init__()
+        self.skip = skip
         for name, value, low in (("channels", channels, 1), ("hidden", hidden, 1), ("layers", layers, 2)):
             checks.in_range(name, value, low)
         checks.in_range("features", features, low=0)
@@ -66,7 +71,7 @@ class PointwiseCNN(Prox):
             inner = weight @ (inner.relu() if i else inner) + bias[:, None]
             if context is not None and i < len(self.shifts):
                 inner = inner + (context @ self.shifts[i].t())[:, :, None]
-        return (flat + inner).reshape(v.shape)
+        return (flat + inner if self.skip else inner).reshape(v.shape)
 
     def change(self, analysis: Tensor, patches: Tensor, penalty: Tensor, context: Tensor | None = None) -> Tensor:
         # The filters are linear and so are the outer layers: multiplied together they cost one product, not two.

@@ -80,9 +80,9 @@ class Convolution(nn.Module):
 class ConvolutionalCNN(SpatialProx):
     """A learned proximal operator: a small network over the responses around each pixel.
 
-    ``z = v + W_n * relu(... relu(W_1 * v + b_1) ...) + b_n``, circular convolutions. Started near the identity: the
-    last layer starts small. The penalty is part of what is learned and is not used. With a context c of each image, the
-    inner layers' biases are ``b_i + S_i c``; S starts at 0.
+    ``z = v + W_n * relu(... relu(W_1 * v + b_1) ...) + b_n``, circular convolutions. Started near the identity, or
+    without the skip (v added) near zero: the last layer starts small. The penalty is part of what is learned and is not
+    used. With a context c of each image, the inner layers' biases are ``b_i + S_i c``; S starts at 0.
 
     Args:
         channels: responses K, >= 1.
@@ -90,6 +90,7 @@ class ConvolutionalCNN(SpatialProx):
         layers: number of convolutions, >= 2.
         kernel: side of the kernels, odd, >= 3.
         features: size F of the context, >= 0; 0 for none.
+        skip: whether v is added.
 
     Raises:
         ValueError: an argument is out of range, v is not (B, K, H, W) or smaller than half a kernel, or the context has
@@ -106,13 +107,20 @@ class ConvolutionalCNN(SpatialProx):
     """
 
     def __init__(
-        self, channels: int = 24, hidden: int = 24, layers: int = 3, kernel: int = 3, features: int = 0
+        self,
+        channels: int = 24,
+        hidden: int = 24,
+        layers: int = 3,
+        kernel: int = 3,
+        features: int = 0,
+        *,
+        skip: bool = True,
     ) -> None:
         super().__init__(channels, features, hidden=hidden)
         checks.in_range("layers", layers, low=2)
         if kernel < 3 or kernel % 2 == 0:
             raise ValueError(f"kernel must be odd and at least 3; found {kernel}")
-        self.radius = kernel // 2
+        self.radius, self.skip = kernel // 2, skip
         inner = [channels, *[hidden] * (layers - 1)]
         self.inner = nn.ModuleList(Convolution(a, b, kernel, features, math.sqrt(2)) for a, b in pairwise(inner))
         self.last = Convolution(hidden, channels, kernel)
@@ -127,8 +135,8 @@ class ConvolutionalCNN(SpatialProx):
         inner = v
         for convolution in self.inner:
             inner = convolution(inner, context).relu_()
-        z: Tensor = v + self.last(inner)
-        return z
+        z: Tensor = self.last(inner)
+        return v + z if self.skip else z
 
 
 class ResidualUNet(SpatialProx):

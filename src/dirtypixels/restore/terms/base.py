@@ -82,7 +82,8 @@ class DataTerm(ABC):
         Args:
             right: real Fourier transform of an image, (B, 1|C, H, W // 2 + 1).
             rho: > 0, a scalar or (B, 1|C, 1, 1).
-            power: eigenvalues of the circulant Q, real, >= 0, (1|C, H, W // 2 + 1); Q is the identity if None.
+            power: of the circulant Q, eigenvalues, >= 0, (1|C, H, W // 2 + 1), or Hermitian matrices over the channels,
+                (C, C, H, W // 2 + 1); Q is the identity if None.
             weight: > 0, as rho.
             guess: (B, C, H, W), near the solution; saves an iterative solve some steps.
 

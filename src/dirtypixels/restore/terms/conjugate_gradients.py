@@ -21,9 +21,16 @@ class ConvergenceError(ArithmeticError):
 
 
 def conjugate_gradients(
-    matrix: Map, right: Tensor, precondition: Map, guess: Tensor, tolerance: float, iterations: int
+    matrix: Map,
+    right: Tensor,
+    precondition: Map,
+    guess: Tensor,
+    tolerance: float,
+    iterations: int,
+    *,
+    coupled: bool = False,
 ) -> Tensor:
-    """Solve ``M x = right`` for every image and channel by itself.
+    """Solve ``M x = right`` for every image and channel by itself, or for every image.
 
     Args:
         matrix: M, self-adjoint and positive definite, (B, C, H, W) to the same.
@@ -32,33 +39,39 @@ def conjugate_gradients(
         guess: (B, C, H, W), where to start.
         tolerance: of |M x - right| relative to |right|.
         iterations: at most that many, >= 1.
+        coupled: whether the channels of an image depend on each other.
 
     Raises:
         ConvergenceError: the tolerance is not reached, or values are not finite.
 
     Source: Hestenes and Stiefel 1952; Saad 2003, algorithm 9.1 (preconditioned).
     """
+    dims = (-3, -2, -1) if coupled else (-2, -1)
+
+    def product(a: Tensor, b: Tensor) -> Tensor:
+        return (a * b).sum(dims, keepdim=True)
+
     x = guess
     r = right - matrix(x)
-    goal = tolerance**2 * _product(right, right)
-    reached = _product(r, r)
+    goal = tolerance**2 * product(right, right)
+    reached = product(r, r)
     z = precondition(r)
-    direction, rz = z, _product(r, z)
+    direction, rz = z, product(r, z)
     for _ in range(iterations):
         wanting = reached > goal
         if not bool(wanting.any()):
             break
         mapped = matrix(direction)
         # A system that has converged stands still, so that none divides by 0.
-        step = torch.where(wanting, rz / _product(direction, mapped), 0.0)
+        step = torch.where(wanting, rz / product(direction, mapped), 0.0)
         x = x + step * direction
         r = r - step * mapped
-        reached = _product(r, r)
+        reached = product(r, r)
         z = precondition(r)
-        before, rz = rz, _product(r, z)
+        before, rz = rz, product(r, z)
         direction = z + torch.where(wanting, rz / before, 0.0) * direction
     if not bool((reached <= goal).all()):  # also where values are not finite
-        scale = _product(right, right).clamp_min(torch.finfo(right.dtype).tiny)
+        scale = product(right, right).clamp_min(torch.finfo(right.dtype).tiny)
         worst = float((reached / scale).max().sqrt())
         raise ConvergenceError(
             f"conjugate gradients left a relative residual of {worst:.2g} after {iterations} iterations where "
@@ -93,7 +106,3 @@ class _Implicit(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
         return ctx.solve(grad), None, None
-
-
-def _product(a: Tensor, b: Tensor) -> Tensor:
-    return (a * b).sum((-2, -1), keepdim=True)

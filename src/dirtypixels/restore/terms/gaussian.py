@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from dirtypixels import checks
+from dirtypixels.restore.channels import solve_power
 from dirtypixels.restore.terms.base import DataTerm
 
 
@@ -78,4 +79,6 @@ class Gaussian(DataTerm):
         guess: Tensor | None = None,
     ) -> Tensor:
         above = weight * self.data + right
-        return self.image(above / (weight * self.gram + (rho if power is None else rho * power)))
+        if power is None:
+            return self.image(above / (weight * self.gram + rho))
+        return self.image(solve_power(weight * self.gram, rho, power, above))

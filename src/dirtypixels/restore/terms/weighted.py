@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from dirtypixels import checks
+from dirtypixels.restore.channels import apply_power, solve_power
 from dirtypixels.restore.terms.base import DataTerm
 from dirtypixels.restore.terms.conjugate_gradients import conjugate_gradients, implicit
 from dirtypixels.restore.terms.gaussian import Gaussian
@@ -136,20 +137,26 @@ class Weighted(DataTerm):
         with torch.no_grad():
             gram = 1.0 if self.otf is None else self.otf.abs() ** 2
             mean = weight * self.weight.mean((-2, -1), keepdim=True)
-            average = mean * gram + (rho if power is None else rho * power)
+            average = mean * gram
+
+        def near(spectrum: Tensor) -> Tensor:
+            with torch.no_grad():
+                every = spectrum / (average + rho) if power is None else solve_power(average, rho, power, spectrum)
+                return self.image(every)
 
         def inverse(b: Tensor, guess: Tensor) -> Tensor:
             with torch.no_grad():
                 return conjugate_gradients(
                     lambda x: self._normal(x, rho, power, weight),
                     b,
-                    lambda r: self.image(torch.fft.rfft2(r) / average),
+                    lambda r: near(torch.fft.rfft2(r)),
                     guess,
                     self.tolerance,
                     self.iterations,
+                    coupled=power is not None and power.ndim == 4,
                 )
 
-        x = inverse(above.detach(), self.image(torch.fft.rfft2(above) / average) if guess is None else guess).detach()
+        x = inverse(above.detach(), near(torch.fft.rfft2(above)) if guess is None else guess).detach()
         residual = above - self._normal(x, rho, power, weight)
         return implicit(residual, x, lambda b: inverse(b, torch.zeros_like(b))) if residual.requires_grad else x
 
@@ -160,11 +167,12 @@ class Weighted(DataTerm):
     def _normal(self, x: Tensor, rho: Tensor, power: Tensor | None, weight: Tensor | float) -> Tensor:
         """``(weight A^T W A + rho Q) x``."""
         if self.otf is None:
-            curved = x if power is None else self.image(power * torch.fft.rfft2(x))
+            curved = x if power is None else self.image(apply_power(power, torch.fft.rfft2(x)))
             return weight * self.weight * x + rho * curved
         spectrum = torch.fft.rfft2(x)
         seen = torch.fft.rfft2(self.weight * self.image(self.otf * spectrum))
-        return self.image(weight * self.otf.conj() * seen + rho * (spectrum if power is None else power * spectrum))
+        curved = spectrum if power is None else apply_power(power, spectrum)
+        return self.image(weight * self.otf.conj() * seen + rho * curved)
 
 
 class Majorized(Weighted):
