@@ -34,7 +34,7 @@ class Prox(nn.Module):
         raise TypeError(f"{type(self).__name__} must define forward(v, penalty)")
 
     def change(self, analysis: Tensor, patches: Tensor, penalty: Tensor, context: Tensor | None = None) -> Tensor:
-        """``analysis^T (prox(v) - v)`` for the responses ``v = analysis @ patches``; without `skip` ``analysis^T prox(v)``.
+        """``analysis^T (prox(v) - v)`` for the responses ``v = analysis @ patches``; all of z without `skip`.
 
         Patches are (P, N L), those of N images one after another, analysis is (K, P), penalty a scalar or (N, 1, 1),
         context (N, F); gives (P, N L). For pointwise priors; subclasses may do the same with less arithmetic.
