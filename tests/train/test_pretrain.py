@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from dirtypixels import Camera, Observation
 from dirtypixels.data.natural import natural_patches
 from dirtypixels.restore import Denoiser, UnrolledHQS
-from dirtypixels.train.pretrain import pretrain, psnr
+from dirtypixels.train import pretrain, psnr
 
 
 @pytest.fixture(scope="module")

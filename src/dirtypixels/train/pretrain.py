@@ -12,21 +12,12 @@ from torch import Tensor, nn
 from dirtypixels import checks
 from dirtypixels.files import write_atomically
 from dirtypixels.observation import Observation
+from dirtypixels.train.quality import psnr
 
 Report = Callable[[int, float], None]
 Point = tuple[int, float]  # iteration, average PSNR in dB
 
 _ITERATIONS_A_STEP = 10  # between two saved states; each costs one evaluation more
-
-
-def psnr(image: Tensor, clean: Tensor) -> Tensor:
-    """Peak signal-to-noise ratio of each image in dB, (B, ...) to (B,): ``-10 log10 mean (image - clean)^2``.
-
-    >>> psnr(torch.full((1, 3, 8, 8), 0.6), torch.full((1, 3, 8, 8), 0.5))
-    tensor([20.0000])
-    """
-    error = (image - clean).square().flatten(1).mean(1)
-    return -10 * torch.log10(error.clamp_min(1e-12))
 
 
 def pretrain(
