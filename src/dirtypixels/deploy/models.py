@@ -20,6 +20,7 @@ from dirtypixels.deploy.units import build_unit
 from dirtypixels.files import write_text
 from dirtypixels.observation import Observation
 from dirtypixels.recipe import Classical, Deblur, Position, Unit
+from dirtypixels.recipe.units import BEFORE_START
 from dirtypixels.tasks import JointModel, classifier
 
 _RENAMED = {"colour": "color", "optimiser": "optimizer"}
@@ -209,6 +210,8 @@ def _read_card(file: Path) -> ModelCard:
 
 
 def _renamed(content: Any) -> Any:
+    """A description in today's keys."""
     if isinstance(content, dict):
-        return {_RENAMED.get(key, key): _renamed(value) for key, value in content.items()}
+        named = {_RENAMED.get(key, key): _renamed(value) for key, value in content.items()}
+        return BEFORE_START | named if "algorithm" in named and "start" not in named else named
     return [_renamed(value) for value in content] if isinstance(content, list) else content

@@ -6,7 +6,7 @@ from functools import partial
 from typing import overload
 
 from dirtypixels.recipe import Classical, Deblur, Unit
-from dirtypixels.restore import ClassicalUnit, Deblurrer, Denoiser, Unrolled
+from dirtypixels.restore import ClassicalUnit, CoarseToFine, Deblurrer, Denoiser, Unrolled
 from dirtypixels.restore.filters import dct_filters, gradient_filters
 from dirtypixels.restore.prox import (
     ConvolutionalCNN,
@@ -36,25 +36,34 @@ def build_unit(recipe: Unit | Deblur | Classical) -> Denoiser | Deblurrer | Clas
     """
     if isinstance(recipe, Classical):
         return ClassicalUnit(recipe.method)
-    solver = Unrolled(
+    if isinstance(recipe, Deblur):
+        return Deblurrer(_solver(recipe), weighting=recipe.weighting)
+    if recipe.scales == 1:
+        return Denoiser(_solver(recipe))
+    return Denoiser(CoarseToFine([_solver(recipe) for _ in range(recipe.scales)]))
+
+
+def _solver(recipe: Unit | Deblur) -> Unrolled:
+    return Unrolled(
         recipe.algorithm,
         recipe.layers,
         tied=recipe.tied,
         filters=dct_filters(recipe.filter_size) if recipe.filters == "dct" else gradient_filters(),
         prox=partial(_prox, recipe),
+        first=partial(_prox, recipe, skip=recipe.start == "identity"),
         beta=recipe.beta,
+        growth=recipe.growth,
         color=recipe.color,
         features=recipe.features,
         **({"gap": recipe.gap} if isinstance(recipe, Unit) else {}),
     )
-    return Denoiser(solver) if isinstance(recipe, Unit) else Deblurrer(solver, weighting=recipe.weighting)
 
 
-def _prox(recipe: Unit | Deblur, channels: int, features: int = 0) -> Prox:
+def _prox(recipe: Unit | Deblur, channels: int, features: int = 0, skip: bool = True) -> Prox:
     if recipe.prior == "cnn":
-        return PointwiseCNN(channels, recipe.hidden, features=features)
+        return PointwiseCNN(channels, recipe.hidden, features=features, skip=skip)
     if recipe.prior == "cnn3":
-        return ConvolutionalCNN(channels, recipe.hidden, features=features)
+        return ConvolutionalCNN(channels, recipe.hidden, features=features, skip=skip)
     if recipe.prior == "unet":
         return ResidualUNet(channels, recipe.hidden, features=features)
     if recipe.prior == "rbf":

@@ -8,6 +8,11 @@ from pydantic import Field, field_validator
 
 from dirtypixels.recipe.parts import Count, Part, Positive
 
+Color = Literal["opponent", "coupled", "shared", "own", "merged"]
+
+BEFORE_START = {"start": "identity", "growth": 1.0}
+"""What descriptions of units mean that were written before these keys came."""
+
 
 class Solver(Part):
     """What the units have in common.
@@ -17,8 +22,13 @@ class Solver(Part):
     prior: "cnn" is the paper's, with kernels of 1 x 1; "cnn3" has kernels of 3 x 3; "rbf" is separable, with Gaussians
         (shrinkage fields); "l1", "tv" and "hyper_laplacian" are fixed, with `weight`.
     hidden: width of the networks among the priors.
-    color: "shared" treats the channels alike, "own" has weights for each of three, "merged" sums their responses.
-    beta: starting value of the coupling between image and prior.
+    start: "zero" starts the first layer's network among the priors near zero, without a skip, and the others near the
+        identity; "identity" all of them there, as in versions before this key.
+    color: "opponent" has own weights for brightness and two opponent colors, "coupled" filters over all three channels;
+        the paper's are "shared", which treats the channels alike, "own", with weights for each, and "merged", which
+        sums their responses.
+    beta: starting value of the coupling between image and prior in the first layer.
+    growth: of the coupling from layer to layer.
     features: size of what the unit learns of the noise level that it is told; 0 for a unit that is told nothing.
     """
 
@@ -30,7 +40,10 @@ class Solver(Part):
     prior: Literal["cnn", "cnn3", "unet", "rbf", "l1", "tv", "hyper_laplacian"] = "cnn"
     hidden: Count = 24
     weight: Positive = 1.0
+    start: Literal["zero", "identity"] = "zero"
+    color: Color = "opponent"
     beta: Positive = 1.0
+    growth: Positive = 4.0
     features: int = Field(default=0, ge=0)
 
     @field_validator("filter_size")
@@ -44,13 +57,15 @@ class Solver(Part):
 class Unit(Solver):
     """The low-level unit of conditions without blur, a denoiser.
 
+    scales: on which the image is restored, coarse to fine; each further one has layers and weights of its own, and a
+        quarter of the pixels.
     gap: rows and columns by which an image is continued to a periodic one.
 
     >>> Unit(layers=2, prior="tv", weight=0.1).algorithm
     'hqs'
     """
 
-    color: Literal["shared", "own", "merged"] = "shared"
+    scales: Count = 1
     gap: Count = 8
 
 
@@ -64,7 +79,7 @@ class Deblur(Solver):
     'dct'
     """
 
-    color: Literal["shared", "own", "merged"] = "merged"
+    color: Color = "merged"
     weighting: Literal["none", "image", "pixel", "pixel_exact"] = "image"
 
 

@@ -10,14 +10,16 @@ Example:
     torch.Size([2, 3, 32, 32])
 """
 
-from dirtypixels.restore import algorithms, anscombe, classical, filters, prox, terms
+from dirtypixels.restore import algorithms, anscombe, channels, classical, filters, prox, scales, terms
 from dirtypixels.restore.minimize import minimize
+from dirtypixels.restore.scales import CoarseToFine
 from dirtypixels.restore.terms.conjugate_gradients import ConvergenceError
 from dirtypixels.restore.units import ClassicalUnit, Deblurrer, Denoiser
 from dirtypixels.restore.unrolled import ShrinkageField, Unrolled, UnrolledHQS
 
 __all__ = [
     "ClassicalUnit",
+    "CoarseToFine",
     "ConvergenceError",
     "Deblurrer",
     "Denoiser",
@@ -26,10 +28,12 @@ __all__ = [
     "UnrolledHQS",
     "algorithms",
     "anscombe",
+    "channels",
     "classical",
     "filters",
     "minimize",
     "prox",
+    "scales",
     "terms",
 ]
 

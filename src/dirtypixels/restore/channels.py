@@ -97,7 +97,8 @@ def largest_power(power: Tensor) -> Tensor:
     """
     if power.ndim == 3:
         return power.amax((-2, -1), keepdim=True)[None]
-    return torch.linalg.eigvalsh(power.movedim((0, 1), (-2, -1))).amax().reshape(1, 1, 1, 1)
+    eigenvalues: Tensor = torch.linalg.eigvalsh(power.movedim((0, 1), (-2, -1)))
+    return eigenvalues.amax().reshape(1, 1, 1, 1)
 
 
 def solve_power(diagonal: Tensor | float, rho: Tensor | float, power: Tensor, right: Tensor) -> Tensor:
@@ -120,9 +121,12 @@ def solve_power(diagonal: Tensor | float, rho: Tensor | float, power: Tensor, ri
     if power.ndim == 3:
         return right / (diagonal + rho * power)
     channels = len(power)
-    own = torch.as_tensor(diagonal).expand(
-        *torch.broadcast_shapes(torch.as_tensor(diagonal).shape, (1, channels, 1, 1))
+    own = (
+        diagonal
+        if isinstance(diagonal, Tensor) and diagonal.ndim
+        else torch.as_tensor(diagonal).to(right.real).view(1, 1, 1, 1)
     )
+    own = own.expand(-1, channels, -1, -1)
     scaled = rho * power[None] if not isinstance(rho, Tensor) or rho.ndim == 0 else rho[:, :, None] * power[None]
     lower: dict[tuple[int, int], Tensor] = {}
     pivots: list[Tensor] = []

@@ -12,6 +12,7 @@ from dirtypixels import checks
 from dirtypixels.observation import Observation
 from dirtypixels.restore import anscombe, classical
 from dirtypixels.restore.border import LEAST_VARIANCE, Blurred, make_periodic
+from dirtypixels.restore.scales import CoarseToFine
 from dirtypixels.restore.terms import DataTerm, Gaussian, Majorized, Masked, Weighted
 from dirtypixels.restore.unrolled import Unrolled, UnrolledHQS
 
@@ -35,7 +36,8 @@ class Denoiser(nn.Module):
     prior.
 
     Args:
-        solver: restores noise of standard deviation 1; a new `UnrolledHQS()` if None.
+        solver: restores noise of standard deviation 1, on one scale or several; a new `UnrolledHQS()` if None, which
+            takes any number of channels. For color images `UnrolledHQS(color="opponent")` restores better.
 
     Source: Diamond et al. 2017, sec. 5.4; Mäkitalo and Foi 2013 (exact inverse).
 
@@ -48,16 +50,17 @@ class Denoiser(nn.Module):
         torch.Size([2, 3, 32, 32])
     """
 
-    def __init__(self, solver: Unrolled | None = None) -> None:
+    def __init__(self, solver: Unrolled | CoarseToFine | None = None) -> None:
         super().__init__()
-        self.solver = UnrolledHQS() if solver is None else solver
+        self.solver: Unrolled | CoarseToFine = UnrolledHQS() if solver is None else solver
 
     def forward(self, obs: Observation) -> Tensor:
         """(B, C, H, W), linear, same size as the signal; values just outside of [0, 1] are possible.
 
         Raises:
             TypeError: obs is not an Observation.
-            ValueError: alpha and sigma of an image are both 0, a channel has no sample, or the cfa is not 0 or 1.
+            ValueError: alpha and sigma of an image are both 0, a channel has no sample, the cfa is not 0 or 1, or
+                samples are missing and the solver has several scales.
             ConvergenceError: the solve for missing samples does not end.
         """
         if not isinstance(obs, Observation):

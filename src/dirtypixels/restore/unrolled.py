@@ -59,17 +59,22 @@ class Unrolled(nn.Module):
         filters: (K, 1, k, k) to start from, k odd; the DCT without its constant, filter_size^2 - 1 filters, if None.
         filter_size: side of the filters if they are not given, odd, >= 3.
         prox: makes the proximal operator of a layer, given the number of filters.
-        beta: starting value of the coupling in every layer, > 0.
+        first: makes that of the first layer; as all others if None. Its input is the noisiest.
+        beta: starting value of the coupling in the first layer, > 0.
+        growth: of the coupling from layer to layer, > 0. Half-quadratic splitting reaches its objective as the coupling
+            grows; and a layer with a large one changes little when it comes, while with a coupling of 1 in every layer
+            each mixes half of the noisy data back in.
         gap: rows and columns by which an image is continued, at least the filters' size.
         color: "shared" treats the channels one by one with the same weights, "own" each with its own, "merged" sums
-            their responses in the prox (see `ColorPrior`).
-        channels: of the images, >= 1; for "own" only, the others take any number.
+            their responses in the prox, "opponent" has own weights for brightness and each opponent color, "coupled"
+            filters over all channels (see `ColorPrior`).
+        channels: of the images, >= 1; for "own", "opponent" and "coupled", the others take any number.
         features: size of what is known of each image's noise, 0 for nothing: one model for every light. `prox` is then
             called with the number of filters and with features.
 
     Raises:
-        ValueError: an argument is out of range; y is not (B, C, H, W) or smaller than the filters; with "own", y has
-            another number of channels; noise is missing where features ask for it.
+        ValueError: an argument is out of range; y is not (B, C, H, W) or smaller than the filters; with "own",
+            "opponent" and "coupled", y has another number of channels; noise is missing where features ask for it.
 
     Example:
         >>> import torch
@@ -88,12 +93,13 @@ class Unrolled(nn.Module):
         filters: Tensor | None = None,
         filter_size: int = 5,
         prox: Callable[..., Prox] = PointwiseCNN,
+        first: Callable[..., Prox] | None = None,
         beta: float = 1.0,
+        growth: float = 1.0,
         gap: int = 16,
         color: Color = "shared",
         channels: int = 3,
         features: int = 0,
-        growth: float = 1.0,
     ) -> None:
         super().__init__()
         if isinstance(algorithm, str):
@@ -107,6 +113,7 @@ class Unrolled(nn.Module):
             filters = dct_filters(filter_size)
         if gap < filters.shape[-1]:
             raise ValueError(f"gap must be at least the filter_size {filters.shape[-1]}; found {gap}")
+        checks.above_zero("growth", growth)
         self.layers, self.gap, self.color = layers, gap, color
         known = {"features": features} if features else {}
         self.embedding = NoiseEmbedding(features) if features else None
@@ -115,7 +122,8 @@ class Unrolled(nn.Module):
             filters = color_filters(filters, channels)
         each = color in ("own", "opponent")
         for i in range(1 if tied else layers):
-            proxes = [prox(len(filters), **known) for _ in range(channels if each else 1)]
+            make = prox if i or first is None else first
+            proxes = [make(len(filters), **known) for _ in range(channels if each else 1)]
             given = proxes if each else proxes[0]
             coupling = beta * growth**i
             self.iterations.append(algorithm(given, filters, beta=coupling, color=color, features=features))
@@ -164,6 +172,7 @@ class Arguments(TypedDict, total=False):
     filters: Tensor | None
     filter_size: int
     beta: float
+    growth: float
     gap: int
     color: Color
     channels: int
@@ -174,6 +183,7 @@ class ProxArguments(Arguments, total=False):
     """And the prior."""
 
     prox: Callable[..., Prox]
+    first: Callable[..., Prox] | None
 
 
 class UnrolledHQS(Unrolled):
