@@ -17,6 +17,7 @@ from dirtypixels.deploy import ModelCard, fit_observation, load_model, save_mode
 from dirtypixels.deploy.units import build_unit
 from dirtypixels.observation import Observation
 from dirtypixels.recipe import Classical, Unit
+from dirtypixels.restore import CoarseToFine, Denoiser, Unrolled
 from dirtypixels.tasks import JointModel, classifier
 
 NETWORK = "test_efficientnet"
@@ -256,11 +257,13 @@ class TestNothingIsUnpickled:
 
 
 def test_a_unit_is_built_as_its_recipe_says() -> None:
-    solver = build_unit(Unit(layers=3, filter_size=7, hidden=9, gap=12)).solver
+    solver = build_unit(Unit(layers=3, filter_size=7, hidden=9, gap=12, color="shared")).solver
+    assert isinstance(solver, Unrolled)
     assert (solver.layers, len(solver.iterations), solver.gap) == (3, 3, 12)
     assert solver.iterations[0].filters.shape == (48, 1, 7, 7)
     assert solver.state_dict()["iterations.0.prior.prox.weights.0"].shape == (9, 48)
     tied = build_unit(Unit(layers=3, tied=True)).solver
+    assert isinstance(tied, Unrolled)
     assert (tied.layers, len(tied.iterations)) == (3, 1)
 
 
@@ -273,6 +276,32 @@ def test_a_model_from_before_the_spelling_changed_loads(saved: Path) -> None:
     assert torch.equal(logits(found), logits(model()))
     assert said.unit == UNIT
     assert said.recipe == {"finetuning": {"optimizer": "adamw"}, "deblur": {"color": "merged"}}
+
+
+def test_a_unit_from_before_its_start_was_chosen_is_the_same_unit(tmp_path: Path) -> None:
+    """Its description has neither a start nor a growth of the coupling, and its colors are stated."""
+    old = Unit(hidden=4, filter_size=3, layers=2, color="shared", start="identity", growth=1)
+    save_model(model(old), card(old), tmp_path / "model")
+    file = tmp_path / "model" / "model.json"
+    content = json.loads(file.read_text())
+    for key in ("start", "growth", "scales"):
+        del content["unit"][key]
+    file.write_text(json.dumps(content))
+    found, said = load_model(tmp_path / "model")
+    assert said.unit == old
+    assert torch.equal(logits(found), logits(model(old)))
+
+
+def test_a_unit_on_several_scales(tmp_path: Path) -> None:
+    unit = Unit(hidden=4, filter_size=3, layers=2, scales=2)
+    built = build_unit(unit)
+    assert isinstance(built, Denoiser)
+    assert isinstance(built.solver, CoarseToFine)
+    fine, coarse = built.solver.solvers
+    assert [layer.prox.skip for layer in coarse.iterations] == [False, True]
+    assert sum(p.numel() for p in fine.parameters()) == sum(p.numel() for p in coarse.parameters())
+    save_model(model(unit), card(unit), tmp_path / "model")
+    assert torch.equal(logits(load_model(tmp_path / "model")[0]), logits(model(unit)))
 
 
 def level(value: float) -> Tensor:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-import pywt
 import torch
 
 from dirtypixels.observation import Observation
@@ -17,6 +16,7 @@ from tests.restore.iterating import random
 class TestBands:
     def test_halve_is_the_low_pass_band_of_the_wavelet(self) -> None:
         """Against PyWavelets' periodic sym4, whose band starts three pixels earlier."""
+        pywt = pytest.importorskip("pywt")
         x = random(16, 12)
         expected = pywt.dwt2(torch.roll(x, (-3, -3), (0, 1)).numpy(), "sym4", mode="periodization")[0]
         torch.testing.assert_close(halve(x[None, None])[0, 0], torch.from_numpy(expected), rtol=0, atol=1e-10)

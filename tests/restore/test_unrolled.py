@@ -391,3 +391,26 @@ def test_gradcheck_with_features(color: Any) -> None:
 def test_raises_where_a_solver_with_features_lacks_the_noise() -> None:
     with pytest.raises(ValueError, match="noise must be given to a solver with features; found none"):
         conditioned()(random(1, 1, 9, 8))
+
+
+def test_the_coupling_grows_from_layer_to_layer_and_the_first_prior_can_be_another() -> None:
+    made = UnrolledHQS(3, beta=0.5, growth=4, color="opponent", first=partial(PointwiseCNN, skip=False))
+    couplings = [float(layer.log_beta.detach().exp()) for layer in made.iterations]
+    assert couplings == pytest.approx([0.5, 2, 8])
+    assert [[p.skip for p in layer.prior.proxes] for layer in made.iterations] == [[False] * 3, [True] * 3, [True] * 3]
+    with pytest.raises(ValueError, match="growth must be above 0; found 0"):
+        UnrolledHQS(growth=0)
+
+
+def test_a_new_layer_with_a_large_coupling_changes_little() -> None:
+    """With a coupling of 1 it mixes the noisy data in again: that is why depth needs continuation."""
+    torch.manual_seed(0)
+    y = random(1, 1, 16, 16)
+    term = Gaussian(y)
+    x = torch.zeros_like(y)  # an iterate far from the data
+    changes = []
+    for beta in (1.0, 64.0):
+        layer = HQS(PointwiseCNN(), dct_filters(5), beta).double()
+        changes.append(float((layer(layer.start(x), term).x - x).square().mean().detach()))
+    constant = float(y.mean()) ** 2  # the filters have no constant, so that the data alone decide on it
+    assert changes[1] - constant < 0.01 * (changes[0] - constant)

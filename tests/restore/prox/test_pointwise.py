@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from dirtypixels.restore.prox import PointwiseCNN, Prox
+from dirtypixels.restore.algorithms import ColorPrior
+from dirtypixels.restore.prox import ConvolutionalCNN, PointwiseCNN, Prox
 
 ONE = torch.tensor(1.0, dtype=torch.float64)
 
@@ -45,6 +46,27 @@ def test_starts_near_the_identity(shape: tuple[int, ...]) -> None:
         # Inner layers keep the mean square (Kaiming 2015), the last has 0.01 of that and a mean square of 2 x 24/24.
         change = float((z - v).square().mean().sqrt() / v.square().mean().sqrt())
         assert 0 < change < 0.05
+
+
+@pytest.mark.parametrize("kind", [PointwiseCNN, ConvolutionalCNN])
+def test_without_the_skip_it_starts_near_zero_and_is_what_was_added(kind: type[PointwiseCNN]) -> None:
+    torch.manual_seed(0)
+    with_skip, v = kind().double(), random(2, 24, 5, 4)
+    torch.manual_seed(0)
+    without = kind(skip=False).double()
+    torch.testing.assert_close(without(v, ONE), with_skip(v, ONE) - v, rtol=0, atol=1e-14)
+    assert float(without(v, ONE).detach().abs().max()) < 0.05 * float(v.abs().max())
+
+
+@pytest.mark.parametrize("skip", [False, True])
+def test_what_it_pulls_is_the_same_pixel_by_pixel_and_whole(skip: bool) -> None:
+    """The short cut over patches against filters, prox and adjoint filters one after another."""
+    prox, bank, x = trained(), random(6, 2, 3, 3, seed=1), random(2, 2, 7, 6, seed=2)
+    prox.skip = skip
+    prior = ColorPrior(prox, "coupled")
+    whole = prior.synthesize(prior(prior.analyze(x, bank), ONE, 2), bank)
+    found = torch.fft.irfft2(prior.pull(x, bank, ONE), s=(7, 6))
+    torch.testing.assert_close(found, whole, rtol=0, atol=1e-12)
 
 
 def test_the_start_depends_on_the_global_seed_alone() -> None:
