@@ -16,7 +16,7 @@ HELP = {
     "cameras": ["List the camera profiles", "[name]"],
     "calibrate": ["noise", "psf", "darktable", "eld", "compare", "simulate"],
     "simulate": ["--camera", "--lux", "--position", "--transfer", "--seed", "--format", "--out"],
-    "pretrain": ["L-BFGS", "--set", "--out"],
+    "pretrain": ["L-BFGS", "Adam", "--set", "--out"],
     "train": ["joint models", "--set", "--out"],
     "study": ["Goes on where it stopped", "--set", "--out"],
     "predict": ["confidence", "MODEL", "FILES"],

@@ -25,11 +25,19 @@ TINY: dict[str, Any] = {
 
 
 CHANGES = ["--set", "finetuning.rate=0.02", "--set", "seed=3"]
+ADAM = [
+    "--set", "pretraining.optimizer=adam", "--set", "pretraining.steps=30", "--set", "pretraining.batch=2",
+    "--set", "pretraining.color_size=16", "--set", "pretraining.rate=0.01",
+]  # fmt: skip
 BAD: dict[str, tuple[list[str], list[str]]] = {
     "missing recipe": (["none.yaml"], ["recipe must be a YAML file", "none.yaml"]),
     "no recipe": (["folder"], ["recipe must be a YAML file"]),
     "damaged recipe": (["damaged.yaml"], ["damaged.yaml", "not valid YAML"]),
     "wrong key": (["tiny.yaml", "--set", "finetuning.rat=1"], ["finetuning.rat", "found 1", "unit_rate"]),
+    "unknown optimizer": (
+        ["tiny.yaml", "--set", "pretraining.optimizer=sgd"],
+        ["pretraining.optimizer", "'lbfgs' or 'adam'", "'sgd'"],
+    ),
     "no change": (["tiny.yaml", "--set", "seed"], ["key=value", "'seed'"]),
     "wrong type": (["tiny.yaml", "--set", "seed=high"], ["seed", "'high'", "integer"]),
     "unknown camera": (["tiny.yaml", "--set", "camera=none"], ["camera must be a bundled profile", "semco", "'none'"]),
@@ -62,13 +70,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def said(folder: Path, commands: Callable[..., Any]) -> dict[str, Any]:
-    """Bad input, then `pretrain`, recipes that differ, and `train`, the last three with the same output folder."""
+    """Bad input; then `pretrain`, recipes that differ, and `train`, with the same output folder but for Adam."""
     recipe, out = folder / "tiny.yaml", folder / "out"
     argv: dict[str, list[object]] = {
         name: ["study", folder / given[0], *given[1:], "-o", folder / "bad"] for name, (given, _) in BAD.items()
     }
     argv["pretrain"] = ["pretrain", recipe, "-o", out, *CHANGES]
     argv |= {f"other {name}": [name, recipe, "-o", out, *given] for name, (given, _) in OTHERS.items()}
+    argv["pretrain by Adam"] = ["pretrain", recipe, "-o", folder / "adam", *ADAM]
+    argv["pretrain by Adam again"] = argv["pretrain by Adam"]
     argv["train"] = ["train", recipe, "-o", out, *CHANGES]
     return dict(zip(argv, commands(list(argv.values())), strict=True))
 
@@ -104,6 +114,23 @@ def test_pretrain_makes_the_units_and_says_where_their_curves_are(said: dict[str
     assert "6lux.png" in found.out
     assert "L-BFGS" in found.out
     assert "training" not in found.out
+
+
+def test_pretrain_by_adam(said: dict[str, Any], folder: Path) -> None:
+    found = said["pretrain by Adam"]
+    assert found.status == 0, found
+    assert "unit, 6lux: Adam" in found.out
+    assert "30/30 steps" in found.out
+    assert "L-BFGS" not in found.out
+    curve = json.loads((folder / "adam" / "units" / "6lux.json").read_text())["curve"]
+    assert [step for step, _ in curve] == [0, 30]
+    best = max(value for _, value in curve)
+    assert best > curve[0][1] + 1
+    assert f"6lux: {curve[0][1]:.2f} dB to {best:.2f} dB" in found.out
+    again = said["pretrain by Adam again"]
+    assert again.status == 0, again
+    assert "Adam" not in again.out
+    assert f"6lux: {curve[0][1]:.2f} dB to {best:.2f} dB" in again.out
 
 
 def test_train_makes_the_models_from_the_units_that_are_there(

@@ -7,12 +7,13 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from dirtypixels.data.natural import natural_patches, natural_pictures
+from dirtypixels.data.natural import PatchSampler, natural_patches, natural_pictures, split_pictures
 
 OFFLINE = """
 import socket
@@ -113,3 +114,100 @@ def test_raises_for_pictures_that_are_too_small_or_absent(tmp_path: Path) -> Non
 def test_bsds300(shared_data: Path) -> None:
     patches = natural_patches(3, 100, folder=shared_data / "bsds300" / "test")
     assert patches.shape == (3, 1, 100, 100)
+
+
+def turns(patch: torch.Tensor) -> list[torch.Tensor]:
+    """The eight ways in which a square patch can lie."""
+    return [turned.rot90(k, (1, 2)) for turned in (patch, patch.flip(2)) for k in range(4)]
+
+
+def numbered(count: int) -> list[torch.Tensor]:
+    """Pictures of 8 bits in which every value is another in its channel, so that a patch tells where it is from."""
+    generator = torch.Generator().manual_seed(0)
+    values = [torch.randperm(256, generator=generator)[:150].view(1, 10, 15).expand(3, 10, 15) for _ in range(count)]
+    return [value / 255 for value in values]
+
+
+class TestPatchSampler:
+    def test_patches_are_pieces_of_the_pictures_in_all_their_turns(self) -> None:
+        pictures = numbered(3)
+        sampler, seen, places = PatchSampler(pictures, 4), set(), set()
+        for patch in sampler(300, torch.Generator().manual_seed(1)):
+            found = [
+                (i, turn, *place.tolist())
+                for i, picture in enumerate(pictures)
+                for turn, turned in enumerate(turns(patch))
+                for place in (
+                    (picture.unfold(1, 4, 1).unfold(2, 4, 1) == turned[:, None, None])
+                    .all(-1).all(-1).all(0).nonzero()
+                )
+            ]  # fmt: skip
+            assert len(found) == 1
+            seen.add(found[0][1])
+            places.add(found[0][2:])
+        assert seen == set(range(8))
+        assert {min(axis) for axis in zip(*places, strict=True)} == {0}
+        assert tuple(max(axis) for axis in zip(*places, strict=True)) == (6, 11)
+
+    def test_no_picture_comes_twice_before_all_have_come(self) -> None:
+        pictures = [torch.full((3, 5, 5), i / 255) for i in range(7)]
+        patches = PatchSampler(pictures, 2)(16, torch.Generator().manual_seed(0))
+        values = [round(255 * float(patch.mean())) for patch in patches]
+        assert sorted(values[:7]) == sorted(values[7:14]) == list(range(7))
+        assert values[:7] != values[7:14]
+        assert values[14] != values[15]
+
+    def test_reducing_is_averaging(self) -> None:
+        pictures = numbered(2)
+        fine = PatchSampler(pictures, 6)(5, torch.Generator().manual_seed(3))
+        coarse = PatchSampler(pictures, 2, reduce=3)(5, torch.Generator().manual_seed(3))
+        torch.testing.assert_close(coarse, fine.unflatten(3, (2, 3)).unflatten(2, (2, 3)).mean((3, 5)))
+
+    def test_the_generator_alone_decides(self) -> None:
+        pictures = numbered(2)
+        first = PatchSampler(pictures, 4)(5, torch.Generator().manual_seed(3))
+        torch.manual_seed(77)
+        torch.testing.assert_close(
+            PatchSampler(pictures, 4)(5, torch.Generator().manual_seed(3)), first, rtol=0, atol=0
+        )
+        assert not torch.equal(PatchSampler(pictures, 4)(5, torch.Generator().manual_seed(4)), first)
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            (([], 4), "pictures must be at least 1; found 0"),
+            ((numbered(1), 0), "size must be at least 1; found 0"),
+            ((numbered(1), 4, 0), "reduce must be at least 1; found 0"),
+            ((numbered(2), 4, 3), "size x reduce must be at most 10 for these pictures; found 12"),
+        ],
+    )
+    def test_raises(self, arguments: Any, message: str) -> None:
+        with pytest.raises(ValueError, match=message):
+            PatchSampler(*arguments)
+
+
+class TestSplit:
+    @pytest.mark.parametrize(
+        ("count", "share", "out"), [(9, 0.1, [0]), (21, 0.1, [0, 10, 20]), (5, 0.5, [0, 2, 4]), (2, 0.001, [0])]
+    )
+    def test_every_nth_is_held_out(self, count: int, share: float, out: list[int]) -> None:
+        pictures = [torch.full((1,), float(i)) for i in range(count)]
+        training, held_out = (list(map(int, part)) for part in split_pictures(pictures, share))
+        assert held_out == out
+        assert training == [i for i in range(count) if i not in out]
+
+    def test_the_one_held_out_of_the_shipped_pictures_has_colors(self) -> None:
+        (picture,) = split_pictures(natural_pictures())[1]
+        assert float(picture.std(0).mean()) > 0.02
+
+    @pytest.mark.parametrize(
+        ("count", "share", "message"),
+        [
+            (1, 0.1, "pictures must be at least 2 to hold one of them out; found 1"),
+            (9, 0.0, "held_out must be above 0 and at most 0.5; found 0"),
+            (9, 0.6, "held_out must be above 0 and at most 0.5; found 0.6"),
+        ],
+    )
+    def test_raises(self, count: int, share: float, message: str) -> None:
+        with pytest.raises(ValueError, match=message):
+            split_pictures([torch.zeros(1)] * count, share)

@@ -63,6 +63,7 @@ def test_what_is_not_said_has_a_default(file: Path) -> None:
     assert (recipe.seed, recipe.camera, recipe.transfer) == (0, "nexus-6p-rear", "linear")
     assert recipe.clean_training is None
     assert recipe.data.evaluate_on == "val"
+    assert (recipe.pretraining.optimizer, recipe.pretraining.iterations) == ("lbfgs", 400)
     assert [c.is_clean for c in recipe.conditions] == [True, False]
 
 
@@ -116,6 +117,10 @@ def test_a_change_can_take_a_part_away(file: Path) -> None:
         ("finetuning.epochs=many", ["finetuning.epochs", "'many'", "integer"]),
         ("finetuning.rate=-1", ["finetuning.rate", "found -1", "greater than 0"]),
         ("finetuning.rate=.nan", ["finetuning.rate", "nan"]),
+        ("pretraining.optimizer=sgd", ["pretraining.optimizer", "'lbfgs' or 'adam'", "found 'sgd'"]),
+        ("pretraining.ema=1", ["pretraining.ema", "found 1", "less than 1"]),
+        ("pretraining.held_out=0.6", ["pretraining.held_out", "found 0.6", "less than or equal to 0.5"]),
+        ("pretraining.held_out=0", ["pretraining.held_out", "found 0", "greater than 0"]),
         ("finetuning.warmup=1", ["finetuning.warmup", "found 1", "less than 1"]),
         ("finetuning.unit_warmup=1", ["finetuning.unit_warmup", "found 1", "less than 1"]),
         ("finetuning.restoration=-1", ["finetuning.restoration", "found -1", "greater than or equal to 0"]),

@@ -12,9 +12,11 @@ import torch
 from PIL import Image
 
 from dirtypixels.data import InMemory, RoadSigns
-from dirtypixels.recipe import Condition, Recipe
+from dirtypixels.recipe import Condition, LightRange, Recipe
+from dirtypixels.restore import Deblurrer
 from dirtypixels.study.experiment import Experiment
 from dirtypixels.tasks import JointModel
+from dirtypixels.train import PatchCaptures, psnr
 from dirtypixels.train.finetune import TaskTraining
 
 CLASSES = len(RoadSigns.classes)
@@ -29,6 +31,8 @@ TINY: dict[str, Any] = {
     "pretraining": {"patches": 4, "size": 16, "iterations": 12},
     "finetuning": {"epochs": 1, "batch": 12, "accelerator": "cpu"},
 }
+
+ADAM = {"optimizer": "adam", "steps": 12, "batch": 3, "color_size": 16, "rate": 0.01, "validate_every": 5}
 
 
 def recipe(**changes: Any) -> Recipe:
@@ -143,6 +147,19 @@ class TestOwnership:
         assert "choose another folder" in message
         assert "camera" not in message
 
+    def test_keys_that_an_earlier_version_did_not_have_mean_their_defaults(self, folder: Path) -> None:
+        Experiment(recipe(), folder).claim()
+        claim = json.loads((folder / "recipe.json").read_text())
+        for key in ADAM:
+            claim["pretraining"].pop(key)
+        (folder / "recipe.json").write_text(json.dumps(claim))
+        Experiment(recipe(), folder)
+        with pytest.raises(ValueError, match=r"\(pretraining.optimizer is 'lbfgs' there and 'adam' here\)"):
+            Experiment(recipe(pretraining={**TINY["pretraining"], "optimizer": "adam"}), folder)
+        (folder / "recipe.json").write_text(json.dumps({**claim, "gone": 1}))
+        with pytest.raises(ValueError, match="gone is 1 there and None here"):
+            Experiment(recipe(), folder)
+
     def test_photographs_that_are_missing_leave_nothing_behind(self, folder: Path) -> None:
         experiment = Experiment(recipe(data={"kind": "folder", "root": folder / "none", "size": 16}), folder)
         with pytest.raises(FileNotFoundError, match=r"data\.root must hold a folder 'train'"):
@@ -208,6 +225,47 @@ class TestUnits:
         torch.manual_seed(77)
         assert same(Experiment(recipe(), tmp_path / "b").unit(DARK), made)
         assert not same(Experiment(recipe(seed=1), tmp_path / "c").unit(DARK), made)
+
+    def test_by_adam_the_best_on_held_out_pictures_is_made_once(
+        self, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        how = recipe(pretraining={**ADAM, "reduce": 2})
+        experiment = Experiment(how, folder)
+        made = experiment.unit(DARK)
+        assert not made.training
+        assert sorted(p.name for p in (folder / "units").iterdir()) == ["6lux.json", "6lux.png", "6lux.pt"]
+        curve = experiment.curve(DARK)
+        assert [step for step, _ in curve] == [0, 5, 10, 12]
+        assert curve[-1][1] > curve[0][1]
+        captures = PatchCaptures(how.pretraining, DARK, experiment.camera)
+        scene, captured = captures.held_out()
+        with torch.no_grad():
+            found = float(psnr(made(captured), scene).mean())
+        assert found == pytest.approx(max(value for _, value in curve), abs=1e-4)
+
+        def never(*_: object, **__: object) -> None:
+            raise AssertionError("pretrained twice")
+
+        torch.manual_seed(77)
+        assert same(Experiment(how, tmp_path / "b").unit(DARK), made)
+        monkeypatch.setattr("dirtypixels.study.experiment.pretrain_adam", never)
+        assert same(Experiment(how, folder).unit(DARK), made)
+
+    def test_by_adam_for_a_range_of_light_and_with_a_lens(self, folder: Path) -> None:
+        how = {**ADAM, "steps": 20, "color_size": 24, "rate": 2e-3}
+        experiment = Experiment(recipe(pretraining=how, deblur={"filter_size": 3, "hidden": 4}), folder)
+        blurred = LightRange(lux=(2, 5), position="center")
+        assert isinstance(experiment.unit(blurred), Deblurrer)
+        curve = experiment.curve(blurred)
+        assert curve[-1][1] > curve[0][1] + 0.1
+
+    def test_pictures_that_are_too_few_leave_nothing_behind(self, folder: Path, tmp_path: Path) -> None:
+        (tmp_path / "one").mkdir()
+        Image.fromarray(np.zeros((40, 40, 3), dtype=np.uint8)).save(tmp_path / "one" / "a.png")
+        experiment = Experiment(recipe(pretraining={**ADAM, "folder": tmp_path / "one"}), folder)
+        with pytest.raises(ValueError, match="pictures must be at least 2 to hold one of them out; found 1"):
+            experiment.unit(DARK)
+        assert not folder.exists()
 
     def test_a_curve_that_could_not_be_drawn_is_drawn_the_next_time(
         self, folder: Path, monkeypatch: pytest.MonkeyPatch
@@ -292,9 +350,18 @@ class TestModels:
 
 
 @pytest.mark.parametrize("color", ["own", "merged"])
-def test_a_unit_that_sees_colors_is_pretrained_in_color(color: str, folder: Path) -> None:
+def test_a_unit_that_sees_colors_is_pretrained_in_color(
+    color: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     made = Experiment(recipe(unit={**TINY["unit"], "color": color}), folder)
-    light, captured = made._patches(DARK, gray=False)
-    assert light.shape[1] == captured.signal.shape[1] == 3
-    assert made._patches(DARK, gray=True)[0].shape[1] == 1
+    fixed, channels = PatchCaptures.fixed, []
+
+    def watched(captures: PatchCaptures, gray: bool) -> Any:
+        made = fixed(captures, gray)
+        channels.append(made[0].shape[1])
+        return made
+
+    monkeypatch.setattr(PatchCaptures, "fixed", watched)
     assert made.unit(DARK).solver.color == color
+    Experiment(recipe(), folder.with_name("shared")).unit(DARK)
+    assert channels == [3, 1]

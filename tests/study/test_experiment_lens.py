@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from dirtypixels.blur import Blur
 from dirtypixels.deploy import load_model
 from dirtypixels.recipe import Condition, Recipe
 from dirtypixels.restore import Deblurrer, Denoiser
@@ -31,28 +30,6 @@ RECIPE = Recipe.model_validate(
 @pytest.fixture(scope="module")
 def experiment(tmp_path_factory: pytest.TempPathFactory) -> Experiment:
     return Experiment(RECIPE, tmp_path_factory.mktemp("studies") / "lens")
-
-
-def test_patches_lie_where_their_captures_do(experiment: Experiment) -> None:
-    """In bright light a capture is the blurred picture, and nowhere fits it better than in its own place."""
-    light, captured = experiment._patches(Condition(name="bright+offaxis", lux=5000, position="offaxis"), gray=False)
-    assert light.shape == captured.signal.shape == (3, 3, 24, 24)
-    assert captured.psf is not None
-    blurred = Blur(captured.psf, "mirror").forward(light)
-    errors = {
-        (down, across): float(
-            (blurred.roll((down, across), (-2, -1)) - captured.signal)[..., 6:-6, 6:-6].square().mean()
-        )
-        for down in (-1, 0, 1)
-        for across in (-1, 0, 1)
-    }
-    assert min(errors, key=errors.__getitem__) == (0, 0)
-
-
-def test_a_lens_without_noise_has_patches_too(experiment: Experiment) -> None:
-    light, captured = experiment._patches(Condition.of(None, "offaxis"), gray=False)
-    assert light.shape == captured.signal.shape
-    assert float(captured.alpha.max()) == float(captured.sigma.max()) == 0
 
 
 def test_the_unit_fits_the_condition(experiment: Experiment) -> None:

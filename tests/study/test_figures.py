@@ -119,6 +119,10 @@ def test_the_curve_is_the_numbers_with_the_best_marked(tmp_path: Path, drawn: li
     assert list(curve.get_ydata()) == [20.0, 22.5, 22.0]
     assert (best.get_xdata(), best.get_ydata()) == ([10], [22.5])
     assert drawn[0].axes[0].get_title(loc="left") == "start 20.00 dB, best 22.50 dB at 10"
+    assert (drawn[0].axes[0].get_xlabel(), drawn[0].axes[0].get_ylabel()) == ("L-BFGS iteration", "average PSNR, dB")
+    figures.pretraining_curve([(0, 20.0), (100, 22.5)], tmp_path / "c.png", "adam")
+    assert drawn[1].axes[0].get_xlabel() == "Adam step"
+    assert drawn[1].axes[0].get_ylabel() == "average PSNR on held-out patches, dB"
 
 
 def shuffled() -> list[Cell]:

@@ -76,7 +76,7 @@ def simulate(
 
 @app.command()
 def pretrain(recipe: RecipeFile, out: Out, changes: Changes = None, camera: CameraOption = None) -> None:
-    """Pretrain the low-level units of a recipe, with L-BFGS."""
+    """Pretrain the low-level units of a recipe for PSNR, with L-BFGS or Adam."""
     from dirtypixels.cli.studies import pretrain_units
 
     pretrain_units(recipe, out, _with_camera(changes, camera))

@@ -28,7 +28,8 @@ def pretrain_units(recipe: Path, out: Path, changes: list[str]) -> None:
             experiment.unit(condition, name)
             curve = experiment.curve(condition, name)
             file = experiment.unit_file(condition, name).with_suffix(".png")
-            console.print(f"{file.stem}: {curve[0][1]:.2f} dB to {curve[-1][1]:.2f} dB, curve in {file}")
+            best = max(psnr for _, psnr in curve)
+            console.print(f"{file.stem}: {curve[0][1]:.2f} dB to {best:.2f} dB, curve in {file}")
 
 
 def train_models(recipe: Path, out: Path, changes: list[str]) -> None:

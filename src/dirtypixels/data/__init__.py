@@ -1,7 +1,7 @@
 """Data sets: photographs in folders, generated road signs, natural patches, and captures of all of them."""
 
 from dirtypixels.data.captures import Capture, Captures, join, loader, log_uniform
-from dirtypixels.data.natural import natural_patches
+from dirtypixels.data.natural import PatchSampler, natural_patches, natural_pictures, split_pictures
 from dirtypixels.data.photos import FolderPhotos, InMemory, Photo, PhotoSet
 from dirtypixels.data.pictures import list_pictures, read_picture, resize
 from dirtypixels.data.signs import RoadSigns
@@ -11,6 +11,7 @@ __all__ = [
     "Captures",
     "FolderPhotos",
     "InMemory",
+    "PatchSampler",
     "Photo",
     "PhotoSet",
     "RoadSigns",
@@ -19,8 +20,10 @@ __all__ = [
     "loader",
     "log_uniform",
     "natural_patches",
+    "natural_pictures",
     "read_picture",
     "resize",
+    "split_pictures",
 ]
 
 

@@ -61,20 +61,51 @@ class Head(Part):
 
 
 class Pretraining(Part):
-    """L-BFGS on the average PSNR of patches; pictures from a folder, or scikit-image's own.
+    """Training of the low-level units for the average PSNR of patches of pictures.
 
-    >>> Pretraining(patches=500).iterations
-    400
+    folder: the pictures; scikit-image's own if None.
+    reduce: the pictures are made smaller by this factor first.
+    optimizer: "lbfgs", on a set of captures that stays the same, as in the paper; "adam", on new captures in every
+        step.
+
+    For "lbfgs" only:
+
+    iterations: of L-BFGS.
+    patches, size: how many, gray where the unit treats the channels alike, and their side in pixels.
+    blur_patches, blur_size: the same for the unit that deblurs.
+
+    For "adam" only:
+
+    steps: of Adam, with `batch` captures each.
+    color_size: side of the patches in pixels, always in color.
+    rate: learning rate at its highest, after a linear rise over the first tenth; then it falls as a cosine.
+    weight_rate: learning rate of the logarithms of weights (`log_lambda`, `log_beta`, ...), as a multiple of the rate.
+    clip: highest norm of the gradient of the PSNR in dB; the usual ones are 2 to 10.
+    ema: decay of the average over the steps that the parameters are taken from; 0 for no average.
+    validate_every: steps between two measurements of the PSNR on held-out pictures; the best unit is kept.
+    held_out: share of the pictures that is held out for it.
+
+    >>> Pretraining(patches=500).iterations, Pretraining(optimizer="adam", steps=500).batch
+    (400, 16)
     """
 
     folder: Path | None = None
+    reduce: Count = 1
+    optimizer: Literal["lbfgs", "adam"] = "lbfgs"
+    iterations: Count = 400
     patches: Count = 2000
     size: Count = 32
-    reduce: Count = 1
-    iterations: Count = 400
-    #: color patches, and their side in pixels, for the unit that deblurs
     blur_patches: Count = 200
     blur_size: Count = 64
+    steps: Count = 2000
+    batch: Count = 16
+    color_size: Count = 64
+    rate: Positive = 2e-3
+    weight_rate: Positive = 10
+    clip: Positive = 10.0
+    ema: float = Field(default=0.999, ge=0, lt=1)
+    validate_every: Count = 100
+    held_out: float = Field(default=0.1, gt=0, le=0.5)
 
 
 class FineTuning(Part):

@@ -3,40 +3,29 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import JsonValue
+from pydantic import JsonValue, ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from torch import Tensor
 
-from dirtypixels.camera import Camera, in_frame, linear_scene, realization
-from dirtypixels.data import (
-    Captures,
-    FolderPhotos,
-    InMemory,
-    Photo,
-    PhotoSet,
-    RoadSigns,
-    log_uniform,
-    natural_patches,
-)  # fmt: skip
+from dirtypixels.camera import Camera
+from dirtypixels.data import Captures, FolderPhotos, InMemory, Photo, PhotoSet, RoadSigns
 from dirtypixels.deploy import ModelCard, load_model, save_model
 from dirtypixels.deploy.units import build_unit
 from dirtypixels.files import write_text
-from dirtypixels.observation import Observation
 from dirtypixels.recipe import AnyCondition, Condition, Deblur, FineTuning, Recipe, Unit
 from dirtypixels.restore import Deblurrer, Denoiser
 from dirtypixels.study.figures import pretraining_curve
 from dirtypixels.study.results import Model
 from dirtypixels.tasks import JointModel, class_names, classifier, imagenet_indices
-from dirtypixels.train import finetune, pretrain
+from dirtypixels.train import PatchCaptures, finetune, pretrain, pretrain_adam
 
 
 class Experiment:
@@ -64,9 +53,13 @@ class Experiment:
     def progress(self, unit: str = "") -> Progress:
         """A progress bar on the study's console, or one that shows nothing."""
         columns = (
-            TextColumn("  {task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn(unit),
-            TimeElapsedColumn(), TimeRemainingColumn(),
-        )  # fmt: skip
+            TextColumn("  {task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn(unit),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+        )
         return Progress(*columns, console=self.console or Console(quiet=True), transient=False)
 
     @cached_property
@@ -163,22 +156,30 @@ class Experiment:
         if not finished.is_file():
             torch.manual_seed(self.recipe.seed)
             unit = build_unit(described)
-            light, captured = self._patches(condition, gray=described.color == "shared")
+            adam = recipe.optimizer == "adam"
+            captures = PatchCaptures(
+                recipe, condition, self.camera, transfer=self.recipe.transfer, seed=self.recipe.seed
+            )
+            light, captured = captures.held_out() if adam else captures.fixed(gray=described.color == "shared")
             self.claim()
-            with self.progress("iterations") as bar:
-                task = bar.add_task(f"unit, {file.stem}: L-BFGS", total=recipe.iterations)
+            text = f"unit, {file.stem}: {'Adam' if adam else 'L-BFGS'}"
+            with self.progress("steps" if adam else "iterations") as bar:
+                task = bar.add_task(text, total=recipe.steps if adam else recipe.iterations)
 
-                def report(iteration: int, psnr: float) -> None:
-                    text = f"unit, {file.stem}: L-BFGS, {psnr:.2f} dB"
-                    bar.update(task, completed=iteration, description=text)
+                def report(done: int, psnr: float) -> None:
+                    bar.update(task, completed=done, description=f"{text}, {psnr:.2f} dB")
 
-                on_device = unit.to(self.device), light.to(self.device), captured.to(self.device)
-                curve = pretrain(*on_device, recipe.iterations, state_file=file, report=report)
-            pretraining_curve(curve, file.with_suffix(".png"))
+                on_device = light.to(self.device), captured.to(self.device)
+                unit.to(self.device)
+                if adam:
+                    curve = pretrain_adam(unit, captures.fresh, on_device, recipe, state_file=file, report=report)
+                else:
+                    curve = pretrain(unit, *on_device, recipe.iterations, state_file=file, report=report)
+            pretraining_curve(curve, file.with_suffix(".png"), recipe.optimizer)
             write_text(finished, json.dumps({"curve": curve}) + "\n")  # last: it says that all of this is done
         state = torch.load(file, map_location="cpu", weights_only=True)
         unit.load_state_dict(state["unit"])
-        return unit.cpu()
+        return unit.cpu().eval()
 
     def unit_file(self, condition: AnyCondition, name: str | None = None, features: int | None = None) -> Path:
         """Where a unit is kept, with its curve next to it as .json and .png; the .json says that it is finished."""
@@ -189,36 +190,8 @@ class Experiment:
         described = self.recipe.units_for(condition)[name]
         return described if features is None else described.model_copy(update={"features": features})
 
-    def _patches(self, condition: AnyCondition, gray: bool) -> tuple[Tensor, Observation]:
-        """What a unit is pretrained on: light, and captures of it. Beyond a blurred patch the picture goes on.
-
-        gray: the channels one by one, for a unit that has the same weights for all.
-        """
-        recipe, seed = self.recipe.pretraining, self.recipe.seed
-        generator = realization(seed, f"pretraining/{condition.name}")
-        if condition.position is None:
-            count, size, margins = recipe.patches, recipe.size, (0, 0)
-        else:
-            height, width = self.camera.psf(condition.position).shape[-2:]
-            count, size, margins = recipe.blur_patches, recipe.blur_size, (height // 2, width // 2)
-        whole = size + 2 * max(margins)
-        patches = natural_patches(count, whole, gray=gray, folder=recipe.folder, reduce=recipe.reduce, seed=seed)
-        extra = [max(margins) - m for m in margins]
-        patches = patches[..., extra[0] : whole - extra[0], extra[1] : whole - extra[1]]
-        lux = log_uniform(condition.lux, count, generator) if isinstance(condition.lux, tuple) else condition.lux
-        captured = self.camera.capture(
-            patches,
-            math.inf if lux is None else lux,
-            condition.position,
-            generator,
-            transfer=self.recipe.transfer,
-            beyond="crop",
-        )
-        light = linear_scene(patches, self.recipe.transfer)
-        return in_frame(light, captured.signal), captured
-
     def curve(self, condition: AnyCondition, name: str | None = None) -> list[tuple[int, float]]:
-        """PSNR over the iterations of a unit's pretraining."""
+        """PSNR over the iterations or steps of a unit's pretraining."""
         found = json.loads(self.unit_file(condition, name).with_suffix(".json").read_text(encoding="utf-8"))
         return [(int(i), float(p)) for i, p in found["curve"]]
 
@@ -332,6 +305,8 @@ class Experiment:
         if not self._claim_file.is_file():
             return
         found = json.loads(self._claim_file.read_text(encoding="utf-8"))
+        with suppress(ValidationError):  # a recipe of an earlier version lacks keys, which mean their defaults
+            found = Recipe.model_validate(found).model_dump(mode="json")
         different = _differences(found, self.recipe.model_dump(mode="json"))
         if different:
             raise ValueError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib
 import numpy as np
@@ -178,8 +178,10 @@ def heat_map(study: Study, path: Path | str) -> bool:
     return True
 
 
-def pretraining_curve(curve: Sequence[tuple[int, float]], path: Path | str) -> None:
-    """The average PSNR over the iterations of the pretraining: a curve of (iteration, PSNR in dB)."""
+def pretraining_curve(
+    curve: Sequence[tuple[int, float]], path: Path | str, optimizer: Literal["lbfgs", "adam"] = "lbfgs"
+) -> None:
+    """The average PSNR over a pretraining: (iteration or step, PSNR in dB), for Adam on held-out captures."""
     iterations, values = zip(*curve, strict=True)
     best = values.index(max(values))
     figure = Figure(figsize=(7.2, 4.0), dpi=DPI, layout="constrained")
@@ -188,7 +190,11 @@ def pretraining_curve(curve: Sequence[tuple[int, float]], path: Path | str) -> N
     axes.plot(iterations[best], values[best], "o", color=VERMILION, markeredgecolor=INK, zorder=3)
     start, end = f"start {values[0]:.2f} dB", f"best {values[best]:.2f} dB at {iterations[best]}"
     axes.set_title(f"{start}, {end}", fontsize=10, color=INK, loc="left")
-    axes.set(xlabel="L-BFGS iteration", ylabel="average PSNR, dB")
+    adam = optimizer == "adam"
+    axes.set(
+        xlabel="Adam step" if adam else "L-BFGS iteration",
+        ylabel="average PSNR on held-out patches, dB" if adam else "average PSNR, dB",
+    )
     axes.xaxis.get_major_locator().set_params(integer=True)
     dress(axes)
     save(figure, path)
