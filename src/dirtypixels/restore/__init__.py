@@ -12,6 +12,7 @@ Example:
 
 from dirtypixels.restore import algorithms, anscombe, classical, filters, prox, terms
 from dirtypixels.restore.minimize import minimize
+from dirtypixels.restore.networks import ProximalGradient, ResidualCNN, SignalUNet
 from dirtypixels.restore.terms.conjugate_gradients import ConvergenceError
 from dirtypixels.restore.units import Deblurrer, Denoiser
 from dirtypixels.restore.unrolled import ShrinkageField, Unrolled, UnrolledHQS
@@ -20,7 +21,10 @@ __all__ = [
     "ConvergenceError",
     "Deblurrer",
     "Denoiser",
+    "ProximalGradient",
+    "ResidualCNN",
     "ShrinkageField",
+    "SignalUNet",
     "Unrolled",
     "UnrolledHQS",
     "algorithms",
