@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from functools import partial
 
-from dirtypixels.recipe import Deblur, Unit
+from torch import nn
+
+from dirtypixels import restore
+from dirtypixels.recipe import AnyUnit, Deblur, ProximalGradient, ResidualCNN, UNet, Unit
 from dirtypixels.restore import Deblurrer, Denoiser, Unrolled
 from dirtypixels.restore.filters import dct_filters, gradient_filters
 from dirtypixels.restore.prox import (
@@ -19,12 +22,20 @@ from dirtypixels.restore.prox import (
 )
 
 
-def build_unit(recipe: Unit | Deblur) -> Denoiser | Deblurrer:
+def build_unit(recipe: AnyUnit) -> nn.Module:
     """A new low-level unit as a recipe describes it.
 
     Raises:
         ValueError: parts that do not go together, such as a fixed prior that is to know the noise.
     """
+    if isinstance(recipe, UNet):
+        return restore.SignalUNet(width=recipe.width, depth=recipe.depth, noise_maps=recipe.noise_maps)
+    if isinstance(recipe, ResidualCNN):
+        return restore.ResidualCNN(width=recipe.width, depth=recipe.depth)
+    if isinstance(recipe, ProximalGradient):
+        return restore.ProximalGradient(
+            iterations=recipe.iterations, width=recipe.width, depth=recipe.depth, blur=recipe.blur
+        )
     solver = Unrolled(
         recipe.algorithm,
         recipe.layers,

@@ -14,7 +14,7 @@ import torch
 from pydantic import JsonValue
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from torch import Tensor
+from torch import Tensor, nn
 
 from dirtypixels.camera import Camera, in_frame, linear_scene, realization
 from dirtypixels.data import (
@@ -31,8 +31,7 @@ from dirtypixels.deploy import ModelCard, load_model, save_model
 from dirtypixels.deploy.units import build_unit
 from dirtypixels.files import write_text
 from dirtypixels.observation import Observation
-from dirtypixels.recipe import AnyCondition, Condition, Deblur, FineTuning, Recipe, Unit
-from dirtypixels.restore import Deblurrer, Denoiser
+from dirtypixels.recipe import AnyCondition, AnyUnit, Condition, FineTuning, Network, Recipe
 from dirtypixels.study.figures import pretraining_curve
 from dirtypixels.study.results import Model
 from dirtypixels.tasks import JointModel, class_names, classifier, imagenet_indices
@@ -145,9 +144,7 @@ class Experiment:
             flip=flip,
         )
 
-    def unit(
-        self, condition: AnyCondition, name: str | None = None, features: int | None = None
-    ) -> Denoiser | Deblurrer:
+    def unit(self, condition: AnyCondition, name: str | None = None, features: int | None = None) -> nn.Module:
         """The low-level unit, pretrained for a condition: one that deblurs where the condition has a position.
 
         Args:
@@ -163,7 +160,8 @@ class Experiment:
         if not finished.is_file():
             torch.manual_seed(self.recipe.seed)
             unit = build_unit(described)
-            light, captured = self._patches(condition, gray=described.color == "shared")
+            gray = not isinstance(described, Network) and described.color == "shared"
+            light, captured = self._patches(condition, gray)
             self.claim()
             with self.progress("iterations") as bar:
                 task = bar.add_task(f"unit, {file.stem}: L-BFGS", total=recipe.iterations)
@@ -185,7 +183,7 @@ class Experiment:
         parts = (condition.name, None if features is None else "conditioned", name)
         return self.folder / "units" / f"{'-'.join(part for part in parts if part)}.pt"
 
-    def _described(self, condition: AnyCondition, name: str | None, features: int | None) -> Unit | Deblur:
+    def _described(self, condition: AnyCondition, name: str | None, features: int | None) -> AnyUnit:
         described = self.recipe.units_for(condition)[name]
         return described if features is None else described.model_copy(update={"features": features})
 
@@ -258,7 +256,7 @@ class Experiment:
         condition: AnyCondition,
         recipe: FineTuning,
         start: Callable[[], JointModel],
-        unit: Unit | Deblur | None = None,
+        unit: AnyUnit | None = None,
         first_epoch: int = 0,
     ) -> JointModel:
         """The model under a name; where there is none, `start` trained and saved. `unit` describes the start's unit."""
