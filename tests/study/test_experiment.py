@@ -12,8 +12,9 @@ import torch
 from PIL import Image
 
 from dirtypixels.data import InMemory, RoadSigns
+from dirtypixels.deploy import load_model
 from dirtypixels.recipe import Condition, LightRange, Recipe
-from dirtypixels.restore import Deblurrer
+from dirtypixels.restore import Deblurrer, ProximalGradient, ResidualCNN, SignalUNet
 from dirtypixels.study.experiment import Experiment
 from dirtypixels.tasks import JointModel
 from dirtypixels.train import PatchCaptures, psnr
@@ -363,5 +364,27 @@ def test_a_unit_that_sees_colors_is_pretrained_in_color(
 
     monkeypatch.setattr(PatchCaptures, "fixed", watched)
     assert made.unit(DARK).solver.color == color
-    Experiment(recipe(), folder.with_name("shared")).unit(DARK)
+    shared = recipe(unit={**TINY["unit"], "color": "shared"})
+    Experiment(shared, folder.with_name("shared")).unit(DARK)
     assert channels == [3, 1]
+
+
+@pytest.mark.parametrize(
+    ("described", "kind"),
+    [
+        ({"kind": "unet", "depth": 1}, SignalUNet),
+        ({"kind": "residual_cnn", "depth": 2}, ResidualCNN),
+        ({"kind": "proximal_gradient", "depth": 1, "iterations": 1}, ProximalGradient),
+    ],
+)
+def test_a_network_in_place_of_the_unit_learns_from_color_and_is_saved(
+    folder: Path, described: dict[str, Any], kind: type[torch.nn.Module]
+) -> None:
+    made = Experiment(recipe(unit={**described, "width": 2}), folder)
+    model = made.joint(DARK)
+    assert isinstance(model.unit, kind)
+    unit = load_model(folder / "models" / "6lux-joint")[1].unit
+    assert unit == made.recipe.unit
+    assert not same(model.unit, made.unit(DARK))  # trained on
+    curve = made.curve(DARK)
+    assert curve[-1][1] > curve[0][1]

@@ -9,7 +9,7 @@ import torch
 
 from dirtypixels.deploy import load_model
 from dirtypixels.recipe import Condition, Recipe
-from dirtypixels.restore import Deblurrer, Denoiser
+from dirtypixels.restore import Deblurrer, Denoiser, ProximalGradient
 from dirtypixels.study.experiment import Experiment
 
 BLURRED = Condition(name="50lux+offaxis", lux=50, position="offaxis")
@@ -65,3 +65,13 @@ def test_the_position_decides_whose_folder_it_is(experiment: Experiment) -> None
     moved = {**RECIPE.model_dump(), "conditions": [{**BLURRED.model_dump(), "position": "periphery"}]}
     with pytest.raises(ValueError, match="another recipe"):
         Experiment(Recipe.model_validate(moved), Path(experiment.folder))
+
+
+def test_a_network_can_deblur(tmp_path: Path) -> None:
+    deblur = {"kind": "proximal_gradient", "iterations": 2, "width": 2, "depth": 1, "blur": True}
+    recipe = Recipe.model_validate(RECIPE.model_dump() | {"deblur": deblur})
+    made = Experiment(recipe, tmp_path / "study")
+    unit, curve = made.unit(BLURRED), made.curve(BLURRED)
+    assert isinstance(unit, ProximalGradient)
+    assert unit.blur
+    assert curve[-1][1] > curve[0][1]

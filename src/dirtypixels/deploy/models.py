@@ -19,7 +19,7 @@ from torch.nn.functional import avg_pool2d
 from dirtypixels.deploy.units import build_unit
 from dirtypixels.files import write_text
 from dirtypixels.observation import Observation
-from dirtypixels.recipe import Classical, Deblur, Position, Unit
+from dirtypixels.recipe import AnyUnit, Classical, Position
 from dirtypixels.recipe.units import BEFORE_START
 from dirtypixels.tasks import JointModel, classifier
 
@@ -43,7 +43,7 @@ class ModelCard(BaseModel):
     network: str
     classes: tuple[str, ...] = Field(min_length=1)
     image_size: int = Field(ge=1)
-    unit: Unit | Deblur | Classical | None
+    unit: AnyUnit | Classical | None
     position: Position | None = None
     camera: str
     camera_hash: str

@@ -5,7 +5,10 @@ from __future__ import annotations
 from functools import partial
 from typing import overload
 
-from dirtypixels.recipe import Classical, Deblur, Unit
+from torch import nn
+
+from dirtypixels import restore
+from dirtypixels.recipe import AnyUnit, Classical, Deblur, ProximalGradient, ResidualCNN, UNet, Unit
 from dirtypixels.restore import ClassicalUnit, CoarseToFine, Deblurrer, Denoiser, Unrolled
 from dirtypixels.restore.filters import dct_filters, gradient_filters
 from dirtypixels.restore.prox import (
@@ -21,14 +24,18 @@ from dirtypixels.restore.prox import (
 
 
 @overload
-def build_unit(recipe: Unit | Deblur) -> Denoiser | Deblurrer: ...
+def build_unit(recipe: Unit) -> Denoiser: ...
 
 
 @overload
-def build_unit(recipe: Classical) -> ClassicalUnit: ...
+def build_unit(recipe: Deblur) -> Deblurrer: ...
 
 
-def build_unit(recipe: Unit | Deblur | Classical) -> Denoiser | Deblurrer | ClassicalUnit:
+@overload
+def build_unit(recipe: AnyUnit | Classical) -> nn.Module: ...
+
+
+def build_unit(recipe: AnyUnit | Classical) -> nn.Module:
     """A new low-level unit as a recipe describes it.
 
     Raises:
@@ -36,6 +43,14 @@ def build_unit(recipe: Unit | Deblur | Classical) -> Denoiser | Deblurrer | Clas
     """
     if isinstance(recipe, Classical):
         return ClassicalUnit(recipe.method)
+    if isinstance(recipe, UNet):
+        return restore.SignalUNet(width=recipe.width, depth=recipe.depth, noise_maps=recipe.noise_maps)
+    if isinstance(recipe, ResidualCNN):
+        return restore.ResidualCNN(width=recipe.width, depth=recipe.depth)
+    if isinstance(recipe, ProximalGradient):
+        return restore.ProximalGradient(
+            iterations=recipe.iterations, width=recipe.width, depth=recipe.depth, blur=recipe.blur
+        )
     if isinstance(recipe, Deblur):
         return Deblurrer(_solver(recipe), weighting=recipe.weighting)
     if recipe.scales == 1:

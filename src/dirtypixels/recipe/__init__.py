@@ -4,9 +4,10 @@ from dirtypixels.recipe.conditions import AnyCondition, Condition, Grid, Light, 
 from dirtypixels.recipe.load import load_recipe
 from dirtypixels.recipe.parts import Count, Data, FineTuning, Head, Positive, Pretraining
 from dirtypixels.recipe.study import Method, Recipe
-from dirtypixels.recipe.units import Classical, Deblur, Unit
+from dirtypixels.recipe.units import AnyUnit, Classical, Deblur, Network, ProximalGradient, ResidualCNN, UNet, Unit
 
 __all__ = [
-    "AnyCondition", "Classical", "Condition", "Count", "Data", "Deblur", "FineTuning", "Grid", "Head", "Light",
-    "LightRange", "Method", "Place", "Position", "Positive", "Pretraining", "Recipe", "Unit", "load_recipe",
+    "AnyCondition", "AnyUnit", "Classical", "Condition", "Count", "Data", "Deblur", "FineTuning", "Grid", "Head",
+    "Light", "LightRange", "Method", "Network", "Place", "Position", "Positive", "Pretraining", "ProximalGradient",
+    "Recipe", "ResidualCNN", "UNet", "Unit", "load_recipe",
 ]  # fmt: skip

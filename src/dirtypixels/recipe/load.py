@@ -11,6 +11,7 @@ from pydantic_core import ErrorDetails
 
 from dirtypixels.recipe.parts import Part
 from dirtypixels.recipe.study import Recipe
+from dirtypixels.recipe.units import Solver, part_for
 
 
 def load_recipe(path: str | Path, changes: tuple[str, ...] | list[str] = ()) -> Recipe:
@@ -43,7 +44,7 @@ def load_recipe(path: str | Path, changes: tuple[str, ...] | list[str] = ()) -> 
         recipe = Recipe.model_validate(content)
     except ValidationError as error:
         wrong = "; ".join(
-            f"{'.'.join(map(str, e['loc'])) or 'recipe'}: {e['msg']}{_allowed(e)}"
+            f"{'.'.join(map(str, e['loc'])) or 'recipe'}: {e['msg']}{_allowed(e, content)}"
             + (f" (found {e.get('input')!r})" if e["loc"] else "")
             for e in error.errors()
         )
@@ -56,15 +57,25 @@ def load_recipe(path: str | Path, changes: tuple[str, ...] | list[str] = ()) -> 
     )
 
 
-def _allowed(error: ErrorDetails) -> str:
+def _allowed(error: ErrorDetails, content: Any) -> str:
     """Which keys there are, where a key is wrong; in all other cases the error's message says what is allowed."""
     if error["type"] != "extra_forbidden":
         return ""
-    part: Any = Recipe
-    if len(error["loc"]) > 1:
-        annotation = Recipe.model_fields[str(error["loc"][0])].annotation
-        part = next(t for t in (annotation, *get_args(annotation)) if isinstance(t, type) and issubclass(t, Part))
+    part: type[Part] = Recipe
+    *parents, _ = error["loc"]
+    if parents:
+        for key in parents:
+            content = content[key]
+        part = _part(Recipe.model_fields[str(parents[0])].annotation)
+        part = part_for(part, content) if issubclass(part, Solver) else part
     return f"; the keys are {', '.join(part.model_fields)}"
+
+
+def _part(annotation: Any) -> type[Part]:
+    """The first part in an annotation."""
+    if isinstance(annotation, type) and issubclass(annotation, Part):
+        return annotation
+    return next((found for inner in get_args(annotation) if (found := _part(inner)) is not Part), Part)
 
 
 def _apply(content: dict[str, object], change: str) -> None:

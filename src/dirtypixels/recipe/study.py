@@ -9,7 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from dirtypixels.recipe.conditions import AnyCondition, Condition, Grid, Light
 from dirtypixels.recipe.parts import Count, Data, FineTuning, Head, Name, Part, Pretraining
-from dirtypixels.recipe.units import Deblur, Unit
+from dirtypixels.recipe.units import AnyUnit, BlurredUnit, Deblur, Network, ProximalGradient, SharpUnit, Unit
 
 Method = Literal["pretrained", "nlm", "bm3d", "hqs", "unit", "finetuned", "joint"]
 
@@ -17,7 +17,7 @@ Method = Literal["pretrained", "nlm", "bm3d", "hqs", "unit", "finetuned", "joint
 class Recipe(Part):
     """A study: photographs, a camera, the conditions, and the methods to compare.
 
-    unit, deblur: the low-level unit without blur and with it.
+    unit, deblur: the low-level unit without blur and with it; or a network in its place, by its `kind`.
     units, deblurs: several of them by name in place of the one, to compare: "unit" and "joint" are evaluated with each
         of `units` in every condition without blur, and with each of `deblurs` in every condition with it.
     limits: a slow method is evaluated on this many photographs only, the first in the data set's order.
@@ -36,10 +36,10 @@ class Recipe(Part):
     methods: tuple[Method, ...] = Field(min_length=1)
     data: Data
     head: Head = Head()
-    unit: Unit = Unit()
-    deblur: Deblur = Deblur()
-    units: dict[Name, Unit] = Field(default_factory=dict)
-    deblurs: dict[Name, Deblur] = Field(default_factory=dict)
+    unit: SharpUnit = Unit()
+    deblur: BlurredUnit = Deblur()
+    units: dict[Name, SharpUnit] = Field(default_factory=dict)
+    deblurs: dict[Name, BlurredUnit] = Field(default_factory=dict)
     pretraining: Pretraining = Pretraining()
     clean_training: FineTuning | None = None
     finetuning: FineTuning = FineTuning()
@@ -64,13 +64,13 @@ class Recipe(Part):
             raise ValueError(f"limits must be for nlm, bm3d, hqs or unit, others are compared with; found {whole}")
         return limits
 
-    def units_for(self, condition: AnyCondition) -> dict[str | None, Unit | Deblur]:
+    def units_for(self, condition: AnyCondition) -> dict[str | None, AnyUnit]:
         """The low-level units to compare in a condition, by name: those that deblur where there is blur.
 
         The only one has the name None.
         """
-        one: Unit | Deblur = self.deblur if condition.is_blurred else self.unit
-        several: Mapping[str, Unit | Deblur] = self.deblurs if condition.is_blurred else self.units
+        one: AnyUnit = self.deblur if condition.is_blurred else self.unit
+        several: Mapping[str, AnyUnit] = self.deblurs if condition.is_blurred else self.units
         return dict(several.items()) if several else {None: one}
 
     def all_conditions(self) -> Iterator[AnyCondition]:
@@ -93,12 +93,29 @@ class Recipe(Part):
         return self
 
     @model_validator(mode="after")
+    def _a_data_term_knows_the_blur(self) -> Recipe:
+        for blur, units in (
+            (False, {"unit": self.unit, **{f"units.{name}": unit for name, unit in self.units.items()}}),
+            (True, {"deblur": self.deblur, **{f"deblurs.{name}": unit for name, unit in self.deblurs.items()}}),
+        ):
+            for key, unit in units.items():
+                if isinstance(unit, ProximalGradient) and unit.blur != blur:
+                    raise ValueError(f"{key}.blur must be {str(blur).lower()}; found {str(unit.blur).lower()}")
+        return self
+
+    @model_validator(mode="after")
     def _light_holds_photographs_out(self) -> Recipe:
         if self.light is not None and self.data.train is None:
             raise ValueError("data.train must be given with light, which holds out training photographs after those")
         if self.light is not None:
             (unit,) = self.units_for(self.light.whole).values()
-            if unit.features:
+            if isinstance(unit, Network):
+                if "conditioned" in self.light.models:
+                    raise ValueError(
+                        "unit must be an unrolled one for light's conditioned models, which learn features of the "
+                        f"noise; found kind {unit.kind!r} (leave 'conditioned' out of light.models)"
+                    )
+            elif unit.features:
                 raise ValueError(f"features of the unit must be 0 with light, which has its own; found {unit.features}")
         return self
 

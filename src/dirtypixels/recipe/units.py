@@ -1,11 +1,15 @@
-"""Low-level units as a recipe describes them: an unrolled algorithm, its filters, its prior, and what it knows."""
+"""Low-level units as a recipe describes them: an unrolled algorithm, its filters, its prior, and what it knows; or, to
+compare with, a network that others use, told apart by its `kind`.
+"""
 
 from __future__ import annotations
 
-from typing import Literal
+from functools import partial
+from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator
 
+from dirtypixels import checks
 from dirtypixels.recipe.parts import Count, Part, Positive
 
 Color = Literal["opponent", "coupled", "shared", "own", "merged"]
@@ -92,3 +96,92 @@ class Classical(Part):
     """
 
     method: Literal["nlm", "bm3d", "hqs"]
+
+
+class Network(Part):
+    """What the networks have in common: they see three channels together, and are told nothing of the noise or all.
+
+    width: channels of the (first) inner layers.
+    depth: of the network.
+    """
+
+    kind: str
+    width: Count
+    depth: Count
+
+
+class UNet(Network):
+    """A U-Net on the signal, see `restore.SignalUNet`. In blurred conditions it restores without knowing the PSF.
+
+    noise_maps: whether it is given each image's alpha and sigma.
+
+    >>> UNet(kind="unet", noise_maps=True).width
+    32
+    """
+
+    kind: Literal["unet"]
+    width: Count = 32
+    depth: Count = 3
+    noise_maps: bool = False
+
+
+class ResidualCNN(Network):
+    """A plain CNN on the stabilized signal, see `restore.ResidualCNN`. In blurred conditions it knows no PSF.
+
+    >>> ResidualCNN(kind="residual_cnn").depth
+    11
+    """
+
+    kind: Literal["residual_cnn"]
+    width: Count = 32
+    depth: int = Field(default=11, ge=2)
+
+
+class ProximalGradient(Network):
+    """Proximal-gradient iterations on the image, each with a U-Net, see `restore.ProximalGradient`.
+
+    blur: whether it knows the PSF; it must in blurred conditions, and cannot in others.
+
+    >>> ProximalGradient(kind="proximal_gradient").iterations
+    4
+    """
+
+    kind: Literal["proximal_gradient"]
+    iterations: Count = 4
+    width: Count = 16
+    depth: Count = 2
+    blur: bool = False
+
+
+NETWORKS: dict[str, type[Network]] = {
+    "unet": UNet,
+    "residual_cnn": ResidualCNN,
+    "proximal_gradient": ProximalGradient,
+}
+
+
+def part_for(default: type[Part], value: object) -> type[Part]:
+    """Which part describes a unit: the network of the value's `kind`, or `default` where it names none.
+
+    Raises:
+        ValueError: there is no such kind.
+
+    >>> part_for(Unit, {"kind": "unet"}).__name__, part_for(Unit, {"layers": 2}).__name__
+    ('UNet', 'Unit')
+    """
+    if not isinstance(value, dict) or "kind" not in value:
+        return default
+    checks.one_of("kind (left out for an unrolled unit)", value["kind"], NETWORKS)
+    return NETWORKS[value["kind"]]
+
+
+def _by_kind(default: type[Part], value: object) -> object:
+    # Read here as the one part that is meant; a union would complain of each of its members.
+    return value if isinstance(value, Part) else part_for(default, value).model_validate(value)
+
+
+_AnyNetwork = UNet | ResidualCNN | ProximalGradient
+AnyUnit = Unit | Deblur | _AnyNetwork
+#: the unit of conditions without blur, and the one of blurred conditions
+SharpUnit = Annotated[Unit | _AnyNetwork, BeforeValidator(partial(_by_kind, Unit))]
+BlurredUnit = Annotated[Deblur | _AnyNetwork, BeforeValidator(partial(_by_kind, Deblur))]

@@ -12,6 +12,7 @@ Example:
 
 from dirtypixels.restore import algorithms, anscombe, channels, classical, filters, prox, scales, terms
 from dirtypixels.restore.minimize import minimize
+from dirtypixels.restore.networks import ProximalGradient, ResidualCNN, SignalUNet
 from dirtypixels.restore.scales import CoarseToFine
 from dirtypixels.restore.terms.conjugate_gradients import ConvergenceError
 from dirtypixels.restore.units import ClassicalUnit, Deblurrer, Denoiser
@@ -23,7 +24,10 @@ __all__ = [
     "ConvergenceError",
     "Deblurrer",
     "Denoiser",
+    "ProximalGradient",
+    "ResidualCNN",
     "ShrinkageField",
+    "SignalUNet",
     "Unrolled",
     "UnrolledHQS",
     "algorithms",

@@ -14,14 +14,14 @@ import torch
 from pydantic import JsonValue, ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from torch import nn
 
 from dirtypixels.camera import Camera
 from dirtypixels.data import Captures, FolderPhotos, InMemory, Photo, PhotoSet, RoadSigns
 from dirtypixels.deploy import ModelCard, load_model, save_model
 from dirtypixels.deploy.units import build_unit
 from dirtypixels.files import write_text
-from dirtypixels.recipe import AnyCondition, Condition, Deblur, FineTuning, Recipe, Unit
-from dirtypixels.restore import Deblurrer, Denoiser
+from dirtypixels.recipe import AnyCondition, AnyUnit, Condition, FineTuning, Network, Recipe
 from dirtypixels.study.figures import pretraining_curve
 from dirtypixels.study.results import Model
 from dirtypixels.tasks import JointModel, class_names, classifier, imagenet_indices
@@ -138,9 +138,7 @@ class Experiment:
             flip=flip,
         )
 
-    def unit(
-        self, condition: AnyCondition, name: str | None = None, features: int | None = None
-    ) -> Denoiser | Deblurrer:
+    def unit(self, condition: AnyCondition, name: str | None = None, features: int | None = None) -> nn.Module:
         """The low-level unit, pretrained for a condition: one that deblurs where the condition has a position.
 
         Args:
@@ -160,7 +158,8 @@ class Experiment:
             captures = PatchCaptures(
                 recipe, condition, self.camera, transfer=self.recipe.transfer, seed=self.recipe.seed
             )
-            light, captured = captures.held_out() if adam else captures.fixed(gray=described.color == "shared")
+            gray = not isinstance(described, Network) and described.color == "shared"
+            light, captured = captures.held_out() if adam else captures.fixed(gray)
             self.claim()
             text = f"unit, {file.stem}: {'Adam' if adam else 'L-BFGS'}"
             with self.progress("steps" if adam else "iterations") as bar:
@@ -186,7 +185,7 @@ class Experiment:
         parts = (condition.name, None if features is None else "conditioned", name)
         return self.folder / "units" / f"{'-'.join(part for part in parts if part)}.pt"
 
-    def _described(self, condition: AnyCondition, name: str | None, features: int | None) -> Unit | Deblur:
+    def _described(self, condition: AnyCondition, name: str | None, features: int | None) -> AnyUnit:
         described = self.recipe.units_for(condition)[name]
         return described if features is None else described.model_copy(update={"features": features})
 
@@ -231,7 +230,7 @@ class Experiment:
         condition: AnyCondition,
         recipe: FineTuning,
         start: Callable[[], JointModel],
-        unit: Unit | Deblur | None = None,
+        unit: AnyUnit | None = None,
         first_epoch: int = 0,
     ) -> JointModel:
         """The model under a name; where there is none, `start` trained and saved. `unit` describes the start's unit."""

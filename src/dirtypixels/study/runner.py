@@ -14,7 +14,7 @@ from torch import Tensor
 from dirtypixels.data import Captures
 from dirtypixels.deploy.models import note_temperature
 from dirtypixels.deploy.units import build_unit
-from dirtypixels.recipe import Condition, Deblur, Light, Method, Recipe, Unit
+from dirtypixels.recipe import AnyUnit, Condition, Light, Method, Recipe
 from dirtypixels.restore import classical
 from dirtypixels.study import machine, report, results, tables
 from dirtypixels.study.examples import examples, panels
@@ -110,7 +110,7 @@ def run(recipe: Recipe, folder: str | Path, command: str, console: Console | Non
 
 def check_units(recipe: Recipe) -> None:
     """Raise ValueError where a unit that the recipe describes cannot be built: before hours of training, not after."""
-    units: list[Unit | Deblur] = [recipe.unit, recipe.deblur, *recipe.units.values(), *recipe.deblurs.values()]
+    units: list[AnyUnit] = [recipe.unit, recipe.deblur, *recipe.units.values(), *recipe.deblurs.values()]
     light = recipe.light
     if light is not None and "conditioned" in light.models:
         (unit,) = recipe.units_for(light.whole).values()
