@@ -3,10 +3,10 @@
 from dirtypixels.recipe.conditions import AnyCondition, Condition, Grid, Light, LightRange, Place, Position
 from dirtypixels.recipe.load import load_recipe
 from dirtypixels.recipe.parts import Count, Data, FineTuning, Head, Positive, Pretraining
-from dirtypixels.recipe.study import Method, Recipe
+from dirtypixels.recipe.study import TRAINED, Method, Recipe
 from dirtypixels.recipe.units import Deblur, Unit
 
 __all__ = [
-    "AnyCondition", "Condition", "Count", "Data", "Deblur", "FineTuning", "Grid", "Head", "Light", "LightRange",
+    "TRAINED", "AnyCondition", "Condition", "Count", "Data", "Deblur", "FineTuning", "Grid", "Head", "Light", "LightRange",
     "Method", "Place", "Position", "Positive", "Pretraining", "Recipe", "Unit", "load_recipe",
 ]  # fmt: skip
