@@ -16,7 +16,7 @@ from torch.nn.functional import conv2d
 from dirtypixels.deploy import ModelCard, fit_observation, load_model, save_model
 from dirtypixels.deploy.units import build_unit
 from dirtypixels.observation import Observation
-from dirtypixels.recipe import Unit
+from dirtypixels.recipe import Classical, Unit
 from dirtypixels.tasks import JointModel, classifier
 
 NETWORK = "test_efficientnet"
@@ -24,7 +24,7 @@ CLASSES = ("stop", "give way", "no entry")
 UNIT = Unit(hidden=4, filter_size=3)
 
 
-def card(unit: Unit | None = UNIT, **changes: object) -> ModelCard:
+def card(unit: Unit | Classical | None = UNIT, **changes: object) -> ModelCard:
     content = {
         "network": NETWORK, "classes": CLASSES, "image_size": 32, "unit": unit, "camera": "nexus-6p-rear",
         "camera_hash": "0123", "lux": 6.0, "transfer": "linear", "recipe": {"name": "tiny", "seed": 3},
@@ -32,7 +32,7 @@ def card(unit: Unit | None = UNIT, **changes: object) -> ModelCard:
     return ModelCard.model_validate({**content, **changes})
 
 
-def model(unit: Unit | None = UNIT) -> JointModel:
+def model(unit: Unit | Classical | None = UNIT) -> JointModel:
     """Random weights, and BatchNorm statistics that are not those of a new network."""
     torch.manual_seed(5)
     made = JointModel(None if unit is None else build_unit(unit), classifier(NETWORK, None, len(CLASSES)))
@@ -58,8 +58,11 @@ def saved(tmp_path: Path) -> Path:
 
 
 class TestRoundTrip:
-    @pytest.mark.parametrize("unit", [None, UNIT, Unit(layers=2, tied=True), Unit(layers=2, filter_size=3, hidden=5)])
-    def test_the_same_logits_to_the_last_bit(self, tmp_path: Path, unit: Unit | None) -> None:
+    @pytest.mark.parametrize(
+        "unit",
+        [None, UNIT, Unit(layers=2, tied=True), Unit(layers=2, filter_size=3, hidden=5), Classical(method="nlm")],
+    )
+    def test_the_same_logits_to_the_last_bit(self, tmp_path: Path, unit: Unit | Classical | None) -> None:
         made = model(unit)
         save_model(made, card(unit), tmp_path / "model")
         found, said = load_model(tmp_path / "model")

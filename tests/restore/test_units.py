@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 
 from dirtypixels import Camera, Observation
 from dirtypixels.camera import realization
-from dirtypixels.restore import Denoiser, UnrolledHQS, anscombe
+from dirtypixels.restore import ClassicalUnit, Denoiser, UnrolledHQS, anscombe, classical
 from dirtypixels.restore.prox import PointwiseCNN
 
 CAMERA = Camera.load("nexus-6p-rear")
@@ -201,3 +202,29 @@ class TestMissingSamples:
     def test_raises_for_samples_that_are_measured_in_part(self) -> None:
         with pytest.raises(ValueError, match="cfa must be 0 or 1 everywhere to fill in missing samples"):
             Denoiser()(self.obs(torch.rand(1, 3, 12, 14), 0.5 * bayer(12, 14)))
+
+
+class TestClassicalUnit:
+    @pytest.mark.parametrize(
+        ("method", "function", "position"),
+        [
+            ("nlm", classical.non_local_means, None),
+            ("bm3d", classical.bm3d, None),
+            ("hqs", classical.hqs_deconvolution, "offaxis"),
+        ],
+    )
+    def test_it_is_the_method_and_has_no_parameters(
+        self, method: Any, function: Callable[[Observation], Tensor], position: Any
+    ) -> None:
+        scene = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+        obs = CAMERA.capture(scene, lux=6, position=position)
+        unit = ClassicalUnit(method)
+        assert torch.equal(unit(obs), function(obs))
+        assert not unit.state_dict()
+        assert not list(unit.parameters())
+
+    def test_raises(self) -> None:
+        with pytest.raises(ValueError, match="method must be one of 'nlm', 'bm3d', 'hqs'; found 'wiener'"):
+            ClassicalUnit("wiener")  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match="psf"):
+            ClassicalUnit("hqs")(observation())

@@ -11,17 +11,20 @@ from typing import Any
 
 import pytest
 import torch
+from numpy import corrcoef
 from timm.optim import RMSpropTF
 from torch import Tensor, nn
 
 from dirtypixels.camera import Camera
-from dirtypixels.data import Capture, Captures, InMemory, Photo, RoadSigns, join
+from dirtypixels.data import Capture, Captures, InMemory, Photo, RoadSigns, join, loader
 from dirtypixels.deploy.units import build_unit
 from dirtypixels.observation import Observation
-from dirtypixels.recipe import FineTuning, load_recipe
+from dirtypixels.recipe import FineTuning, Position, load_recipe
+from dirtypixels.restore import ClassicalUnit
 from dirtypixels.tasks import JointModel, classifier
 from dirtypixels.train import finetune
 from dirtypixels.train.finetune import TaskTraining
+from dirtypixels.train.quality import unexplained
 
 SIGNS = InMemory(RoadSigns("train", 40, 32, seed=0))
 CLASSES = len(SIGNS.classes)
@@ -53,8 +56,8 @@ def model(unit: bool = True, dropout: float = 0.3) -> JointModel:
     return JointModel(Unit() if unit else None, head)
 
 
-def captures(lux: float | None = 6.0) -> Captures:
-    return Captures(SIGNS, Camera.load("nexus-6p-rear"), lux, seed=0, training=True, flip=True)
+def captures(lux: float | None = 6.0, position: Position | None = None) -> Captures:
+    return Captures(SIGNS, Camera.load("nexus-6p-rear"), lux, seed=0, position=position, training=True, flip=True)
 
 
 def recipe(**changes: Any) -> FineTuning:
@@ -194,6 +197,27 @@ class TestSchedules:
         torch.testing.assert_close(torch.tensor(watch.rates), torch.tensor(expected))
         assert watch.rates[-1][0] < 0.01 * 0.004
 
+    @pytest.mark.parametrize(("wait", "waits"), [(0.25, 6), (0.3, 7)])
+    def test_the_unit_may_wait_and_then_rises_to_the_heads_cosine(
+        self, monkeypatch: pytest.MonkeyPatch, wait: float, waits: int
+    ) -> None:
+        watch, total = Watch(monkeypatch), 24
+        train(model(), captures(), recipe(rate=0.004, unit_rate=0.5, warmup=0.25, unit_warmup=wait, epochs=8))
+        for step, (head, unit) in enumerate(watch.rates):
+            cosine = 0.5 * (1 + math.cos(math.pi * step / total))
+            assert head == pytest.approx(0.004 * cosine * min((step + 1) / 7, 1))  # 6 steps of warm-up
+            rise = min((step + 1 - wait * total) / 7, 1) if step >= waits else 0
+            assert unit == pytest.approx(0.5 * 0.004 * cosine * rise)
+            assert (unit == 0) == (step < waits)
+        assert watch.rates[-1][1] == pytest.approx(0.5 * watch.rates[-1][0])
+
+    def test_a_unit_that_waits_has_rmsprops_usual_rate_afterwards(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        watch = Watch(monkeypatch)
+        train(model(), captures(), recipe(optimizer="rmsprop", rate=0.02, unit_rate=3, unit_warmup=0.5))
+        usual = [0.06 * 0.94**epoch for epoch in watch.epochs]
+        expected = [0.0] * 5 + usual[5:]  # 9 steps in all
+        torch.testing.assert_close(torch.tensor([unit for _, unit in watch.rates]), torch.tensor(expected))
+
     def test_unit_and_head_have_groups_of_their_own(self, monkeypatch: pytest.MonkeyPatch) -> None:
         watch, made = Watch(monkeypatch), model()
         train(made, captures(), recipe(epochs=1))
@@ -204,15 +228,220 @@ class TestSchedules:
         assert len(watch.optimizer.param_groups) == 1
 
 
+def states(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Tensor]]:
+    """The model's weights and statistics before the first step and after each."""
+    seen: list[dict[str, Tensor]] = []
+
+    def note(module: TaskTraining, *_: object) -> None:
+        seen.append({name: value.clone() for name, value in module.model.state_dict().items()})
+
+    monkeypatch.setattr(TaskTraining, "on_train_start", note)
+    monkeypatch.setattr(TaskTraining, "on_train_batch_end", note)
+    return seen
+
+
+class TestRestoration:
+    @pytest.mark.parametrize("position", [None, "offaxis"])
+    def test_the_loss_against_numpys_correlation(
+        self, monkeypatch: pytest.MonkeyPatch, position: Position | None
+    ) -> None:
+        step, losses = TaskTraining.training_step, []
+
+        def watched(module: TaskTraining, batch: Capture, index: int) -> Tensor:
+            image = module.model.image(batch.observation).detach()
+            pairs = zip(image.double().numpy(), batch.scene.double().numpy(), strict=True)
+            left = [1 - corrcoef(u.ravel(), x.ravel())[0, 1] ** 2 for u, x in pairs]
+            task = float(nn.functional.cross_entropy(module.model.head(image), batch.label).detach())
+            loss = step(module, batch, index)
+            losses.append((float(loss), task + 2.5 * sum(left) / len(left)))
+            return loss
+
+        monkeypatch.setattr(TaskTraining, "training_step", watched)
+        train(model(dropout=0.0), captures(position=position), recipe(epochs=1, restoration=2.5))
+        assert len(losses) == 3
+        for found, expected in losses:
+            assert found == pytest.approx(expected, rel=1e-4)  # some 1e-5 of the scene's variance are added to it
+
+    def test_it_keeps_the_scene(self) -> None:
+        def left(how: FineTuning) -> float:
+            made, given = train(model(dropout=0.0), captures(), how), captures()
+            batch = join([given[i] for i in range(len(given))])
+            with torch.no_grad():
+                return float(unexplained(made.image(batch.observation), batch.scene).mean())
+
+        usual = {"rate": 0.02, "unit_rate": 1, "epochs": 6}
+        assert left(recipe(**usual, restoration=10)) < 0.8 * left(recipe(**usual))
+
+    def test_without_a_unit_that_is_trained_it_changes_nothing(self) -> None:
+        for made, options in ((lambda: model(unit=False), {}), (model, {"freeze_unit": True})):
+            with_it = train(made(), captures(), recipe(epochs=1, restoration=3), **options)
+            assert same(with_it, train(made(), captures(), recipe(epochs=1), **options))
+
+
+class TestAverage:
+    @pytest.mark.parametrize("decay", [0.3, 0.99])
+    def test_the_model_ends_with_the_average_by_hand(self, monkeypatch: pytest.MonkeyPatch, decay: float) -> None:
+        seen = states(monkeypatch)
+        made = train(model(), captures(), recipe(rate=0.03, ema=decay)).state_dict()
+        assert len(seen) == 1 + 9
+        average = {name: value.double() for name, value in seen[1].items()}
+        for t, state in enumerate(seen[2:], 1):
+            d = min(decay, (1 + t) / (10 + t))
+            average = {name: d * value + (1 - d) * state[name] for name, value in average.items()}
+        for name, value in made.items():
+            if name.endswith("num_batches_tracked"):
+                assert int(value) == 9
+            else:
+                torch.testing.assert_close(value, average[name].float(), rtol=1e-5, atol=1e-7, msg=name)
+                assert not torch.allclose(value, seen[-1][name]), name
+
+    def test_the_training_is_the_same(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        seen = states(monkeypatch)
+        train(model(), captures(), recipe(ema=0.9))
+        usual = train(model(), captures(), recipe()).state_dict()
+        assert all(torch.equal(seen[9][name], value) for name, value in usual.items())
+
+
+def statistics_by_hand(made: JointModel, epoch: int) -> tuple[Tensor, Tensor]:
+    """Means and variances of what reaches the batch normalization in `model`, averaged over the epoch's batches."""
+    given = captures()
+    given.set_epoch(epoch)
+    found = []
+    with torch.no_grad():
+        for batch in loader(given, 16):
+            reaching = made.head[0](made.image(batch.observation)).double().transpose(0, 1).flatten(1)  # type: ignore[index]
+            found.append((reaching.mean(1), reaching.var(1)))
+    means, variances = zip(*found, strict=True)
+    assert len(means) == 3
+    return torch.stack(means).mean(0), torch.stack(variances).mean(0)
+
+
+class TestRenormalize:
+    def test_statistics_before_the_training_are_those_by_hand(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        seen = states(monkeypatch)
+        mean, variance = statistics_by_hand(model(), epoch=2)
+        made = model()
+        train(made, captures(), recipe(epochs=1, renormalize=True), first_epoch=2)
+        torch.testing.assert_close(seen[0]["head.1.running_mean"], mean.float(), rtol=1e-4, atol=1e-6)
+        torch.testing.assert_close(seen[0]["head.1.running_var"], variance.float(), rtol=1e-4, atol=1e-6)
+        before = model().state_dict()
+        others = [name for name in before if not name.startswith("head.1.running") and "tracked" not in name]
+        assert all(torch.equal(seen[0][name], before[name]) for name in others)
+        norm = made.head[1]  # type: ignore[index]
+        assert norm.momentum == 0.1
+        assert int(norm.num_batches_tracked) == 3 + 3
+
+    def test_statistics_of_averaged_weights_are_their_own(self) -> None:
+        made = train(model(), captures(), recipe(rate=0.03, ema=0.9, renormalize=True))
+        mean, variance = statistics_by_hand(made, epoch=3)
+        norm = made.head[1]  # type: ignore[index]
+        torch.testing.assert_close(norm.running_mean, mean.float(), rtol=1e-4, atol=1e-6)
+        torch.testing.assert_close(norm.running_var, variance.float(), rtol=1e-4, atol=1e-6)
+        assert not any(module.training for module in made.modules())
+        others = train(model(), captures(), recipe(rate=0.03, ema=0.9))
+        assert not torch.allclose(others.head[1].running_mean, mean.float(), rtol=1e-3)  # type: ignore[index]
+
+    def test_dropout_before_it_is_off(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def dropping(share: float) -> JointModel:
+            made = model()
+            made.head = nn.Sequential(nn.Dropout(share), made.head)
+            return made
+
+        seen = states(monkeypatch)
+        for share in (0.0, 0.5):
+            train(dropping(share), captures(), recipe(epochs=1, renormalize=True))
+        assert torch.equal(seen[0]["head.1.1.running_var"], seen[4]["head.1.1.running_var"])
+        assert not torch.equal(seen[3]["head.1.1.running_var"], seen[7]["head.1.1.running_var"])
+
+    def test_a_head_without_batch_normalization_trains_as_usual(self) -> None:
+        how = recipe(epochs=1, rate=0.01)
+        renormalized = train(plain(), captures(), how.model_copy(update={"renormalize": True}))
+        assert same(renormalized, train(plain(), captures(), how))
+
+
+class TestFrozenUnit:
+    @pytest.mark.parametrize("changes", [{}, {"ema": 0.9, "renormalize": True}, {"optimizer": "rmsprop"}])
+    def test_the_unit_stays_to_the_last_bit_and_the_head_moves(self, changes: dict[str, Any]) -> None:
+        made = model()
+        assert made.unit is not None
+        made.unit.add_module("norm", nn.BatchNorm2d(3))  # whose statistics would change in training mode
+        made.unit.register_forward_hook(lambda unit, _, image: unit.norm(image))
+        made.unit.filter.bias.requires_grad_(False)  # type: ignore[union-attr]
+        before = {name: value.clone() for name, value in made.state_dict().items()}
+        asking = {name: value.requires_grad for name, value in made.named_parameters()}
+        train(made, captures(), recipe(epochs=1, **changes), freeze_unit=True)
+        for name, value in made.state_dict().items():
+            assert torch.equal(value, before[name]) == name.startswith("unit."), name
+        assert {name: value.requires_grad for name, value in made.named_parameters()} == asking
+        assert not all(asking.values())
+
+    def test_it_trains_as_a_unit_of_rate_0(self) -> None:
+        frozen = train(model(), captures(), recipe(), freeze_unit=True)
+        assert same(frozen, train(model(), captures(), recipe(unit_rate=0)))
+
+    def test_its_parameters_ask_for_gradients_again_after_an_error(self) -> None:
+        made = model()
+        with torch.no_grad():
+            made.head[0].weight[0] = math.nan  # type: ignore[index]
+        with pytest.raises(ValueError, match="must stay finite"):
+            train(made, captures(), recipe(), freeze_unit=True)
+        assert all(parameter.requires_grad for parameter in made.parameters())
+
+    def test_a_model_without_a_unit_trains_as_usual(self) -> None:
+        frozen = train(model(unit=False), captures(), recipe(epochs=1), freeze_unit=True)
+        assert same(frozen, train(model(unit=False), captures(), recipe(epochs=1)))
+
+
+class TestClassicalUnit:
+    @pytest.mark.parametrize(("method", "position"), [("nlm", None), ("hqs", "offaxis")])
+    def test_the_head_learns_what_it_gives_in_whichever_process(self, method: Any, position: Position | None) -> None:
+        few, camera = RoadSigns("train", 8, 32), Camera.load("nexus-6p-rear")
+
+        def trained(unit: nn.Module, workers: int) -> JointModel:
+            how = recipe(epochs=1, batch=4, restoration=1, renormalize=True, ema=0.5)
+            given = Captures(few, camera, 6.0, seed=0, position=position, training=True)
+            return train(JointModel(unit, model(unit=False).head), given, how, workers=workers)
+
+        here, elsewhere = trained(ClassicalUnit(method), 0), trained(ClassicalUnit(method), 2)
+        assert same(here, elsewhere)
+        signal = trained(Signal(), 0)
+        assert not torch.equal(here.head[0].weight, signal.head[0].weight)  # type: ignore[index]
+        assert same(signal, trained(Signal(), 2))
+
+    def test_with_workers_the_training_process_does_not_restore(self) -> None:
+        unit = Signal()
+        train(JointModel(unit, model(unit=False).head), captures(), recipe(epochs=1), workers=1)
+        assert unit.calls == 0
+        train(JointModel(unit, model(unit=False).head), captures(), recipe(epochs=1))
+        assert unit.calls == 3
+
+
+class Signal(nn.Module):
+    """A unit without parameters that counts its calls."""
+
+    calls = 0
+
+    def forward(self, obs: Observation) -> Tensor:
+        self.calls += 1
+        return obs.signal
+
+
 class TestGoingOn:
     @pytest.mark.parametrize(
-        ("optimizer", "workers", "stop"),
-        [("adamw", 0, (1, 0)), ("adamw", 0, (2, 1)), ("rmsprop", 2, (1, 2)), ("adamw", 2, (2, 0))],
+        ("changes", "workers", "stop"),
+        [
+            ({}, 0, (1, 0)),
+            ({}, 0, (2, 1)),
+            ({"optimizer": "rmsprop"}, 2, (1, 2)),
+            ({}, 2, (2, 0)),
+            ({"ema": 0.9}, 0, (1, 1)),
+            ({"ema": 0.6, "renormalize": True, "unit_warmup": 0.2, "restoration": 0.5}, 2, (2, 0)),
+        ],
     )
     def test_a_training_that_was_stopped_ends_with_the_same_weights(
-        self, tmp_path: Path, optimizer: str, workers: int, stop: tuple[int, int]
+        self, tmp_path: Path, changes: dict[str, Any], workers: int, stop: tuple[int, int]
     ) -> None:
-        how = recipe(optimizer=optimizer, rate=0.01)
+        how = recipe(**{"rate": 0.01, **changes})
         whole = train(model(), captures(), how)
         checkpoint = tmp_path / "new" / "training.ckpt"
         with pytest.MonkeyPatch.context() as patch:
@@ -227,13 +456,14 @@ class TestGoingOn:
         assert watch.epochs == [e for e in range(stop[0], 3) for _ in range(3)]  # no finished epoch again
         assert same(rest, whole)
 
+    @pytest.mark.parametrize("changes", [{}, {"ema": 0.9, "renormalize": True}])
     def test_a_training_that_was_stopped_at_its_end_is_only_loaded(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
     ) -> None:
         checkpoint = tmp_path / "training.ckpt"
-        whole = train(model(), captures(), recipe(), checkpoint=checkpoint)
+        whole = train(model(), captures(), recipe(**changes), checkpoint=checkpoint)
         watch = Watch(monkeypatch)
-        again = train(model(), captures(), recipe(), checkpoint=checkpoint)
+        again = train(model(), captures(), recipe(**changes), checkpoint=checkpoint)
         assert watch.epochs == []
         assert same(again, whole)
         assert not any(module.training for module in again.modules())

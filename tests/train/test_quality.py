@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from dirtypixels.train import psnr, psnr_up_to_gain
+from dirtypixels.train.quality import unexplained
 
 PER_TYPE = [(torch.float64, 1e-9), (torch.float32, 1e-4)]
 """Floating-point types, and how well a PSNR of some 20 dB is known in each, dB."""
@@ -72,3 +73,25 @@ class TestPsnrUpToGain:
             psnr_up_to_gain(image[:3], clean)
         with pytest.raises(TypeError, match=re.escape("image must be a floating-point tensor; found torch.uint8")):
             psnr_up_to_gain(clean.byte(), clean)
+
+
+class TestUnexplained:
+    def test_it_is_what_the_correlation_leaves(self) -> None:
+        image, clean = images()
+        pairs = zip(image.numpy(), clean.numpy(), strict=True)
+        expected = [1 - np.corrcoef(x.ravel(), y.ravel())[0, 1] ** 2 for x, y in pairs]
+        assert unexplained(image, clean).tolist() == pytest.approx(expected, rel=1e-4)
+        psnr_of_it = -10 * torch.log10(unexplained(image, clean) * clean.flatten(1).var(1, correction=0))
+        torch.testing.assert_close(psnr_of_it, psnr_up_to_gain(image, clean), rtol=0, atol=1e-3)
+
+    def test_without_contrast_it_is_1_with_finite_gradients(self) -> None:
+        _, clean = images(torch.float32)
+        flat = torch.full_like(clean, 0.3).requires_grad_()
+        for left in (unexplained(flat, clean), unexplained(clean, flat)):
+            assert left.tolist() == pytest.approx([1.0] * 4)
+            (gradient,) = torch.autograd.grad(left.sum(), flat)
+            assert bool(gradient.isfinite().all())
+
+    def test_its_gradients(self) -> None:
+        image, clean = (value[:2, :, :3, :3] for value in images())
+        assert torch.autograd.gradcheck(lambda x: unexplained(x, clean), image.requires_grad_())

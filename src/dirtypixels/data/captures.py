@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import cycle, islice
 from typing import NamedTuple
 
@@ -126,11 +126,14 @@ def join(captures: list[Capture]) -> Capture:
     return Capture(Observation.cat(observations), torch.cat(labels), torch.cat(scenes))
 
 
-def loader(captures: Captures, batch: int, workers: int = 0) -> DataLoader[Capture]:
+def loader(
+    captures: Captures, batch: int, workers: int = 0, collate: Callable[[list[Capture]], Capture] = join
+) -> DataLoader[Capture]:
     """Batches of captures in the data set's order; for training, in an order that depends on seed and epoch alone.
 
     While several processes train together, each gets its share of that order: n processes with batches of b see
-    together what one process with batches of n b sees.
+    together what one process with batches of n b sees. `collate` makes a batch of captures, in the process that makes
+    them.
 
     Example:
         >>> import dirtypixels as dp
@@ -143,7 +146,7 @@ def loader(captures: Captures, batch: int, workers: int = 0) -> DataLoader[Captu
     # A generator of its own, because a DataLoader without one draws from torch's, and moves a training's dropout.
     generator = torch.Generator()
     return DataLoader(
-        captures, batch_size=batch, sampler=sampler, collate_fn=join, num_workers=workers, generator=generator
+        captures, batch_size=batch, sampler=sampler, collate_fn=collate, num_workers=workers, generator=generator
     )
 
 

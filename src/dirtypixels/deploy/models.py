@@ -19,7 +19,7 @@ from torch.nn.functional import avg_pool2d
 from dirtypixels.deploy.units import build_unit
 from dirtypixels.files import write_text
 from dirtypixels.observation import Observation
-from dirtypixels.recipe import Deblur, Position, Unit
+from dirtypixels.recipe import Classical, Deblur, Position, Unit
 from dirtypixels.tasks import JointModel, classifier
 
 _RENAMED = {"colour": "color", "optimiser": "optimizer"}
@@ -42,7 +42,7 @@ class ModelCard(BaseModel):
     network: str
     classes: tuple[str, ...] = Field(min_length=1)
     image_size: int = Field(ge=1)
-    unit: Unit | Deblur | None
+    unit: Unit | Deblur | Classical | None
     position: Position | None = None
     camera: str
     camera_hash: str

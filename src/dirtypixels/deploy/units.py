@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import overload
 
-from dirtypixels.recipe import Deblur, Unit
-from dirtypixels.restore import Deblurrer, Denoiser, Unrolled
+from dirtypixels.recipe import Classical, Deblur, Unit
+from dirtypixels.restore import ClassicalUnit, Deblurrer, Denoiser, Unrolled
 from dirtypixels.restore.filters import dct_filters, gradient_filters
 from dirtypixels.restore.prox import (
     ConvolutionalCNN,
@@ -19,12 +20,22 @@ from dirtypixels.restore.prox import (
 )
 
 
-def build_unit(recipe: Unit | Deblur) -> Denoiser | Deblurrer:
+@overload
+def build_unit(recipe: Unit | Deblur) -> Denoiser | Deblurrer: ...
+
+
+@overload
+def build_unit(recipe: Classical) -> ClassicalUnit: ...
+
+
+def build_unit(recipe: Unit | Deblur | Classical) -> Denoiser | Deblurrer | ClassicalUnit:
     """A new low-level unit as a recipe describes it.
 
     Raises:
         ValueError: parts that do not go together, such as a fixed prior that is to know the noise.
     """
+    if isinstance(recipe, Classical):
+        return ClassicalUnit(recipe.method)
     solver = Unrolled(
         recipe.algorithm,
         recipe.layers,

@@ -83,6 +83,19 @@ class FineTuning(Part):
     adamw: AdamW, warm-up, cosine to 0 over all steps. rmsprop: TensorFlow's RMSProp (decay 0.9, epsilon 1), the rate
     times 0.94 after every epoch, as in the paper.
 
+    What keeps, in a joint training, the unit's restoration and the head's knowledge; all of it is off by default:
+
+    unit_warmup: share of all steps in which the unit's rate stays 0, while the head adapts to what the unit gives. Then
+        the rate rises over the share `warmup` to the head's schedule (adamw), or is at once the usual one (rmsprop).
+    restoration: weight mu of the scene x behind a capture in the loss, for the image u of a unit that is trained:
+        ``cross-entropy + mu mean(1 - r(u, x)^2)``, r the correlation of u and x over channels and pixels, the mean over
+        a batch. ``1 - r^2`` in [0, 1] is the share of the scene's variance that the best gain and offset of u leave.
+    ema: decay d of an exponential moving average of all weights and running statistics, which the model holds in the
+        end: after step t + 1 ``average = d_t average + (1 - d_t) weights, d_t = min(d, (1 + t) / (10 + t))``, from the
+        weights after step 1 on. 0 keeps the weights of the last step.
+    renormalize: estimate the running statistics of the head's batch normalization anew, on training photographs as the
+        head sees them: before the training, and for the averaged weights after it.
+
     >>> FineTuning(epochs=5).optimizer
     'adamw'
     """
@@ -95,6 +108,10 @@ class FineTuning(Part):
     unit_rate: float = Field(default=3.0, ge=0, allow_inf_nan=False)
     weight_decay: float = Field(default=0.05, ge=0, allow_inf_nan=False)
     warmup: float = Field(default=0.1, ge=0, lt=1)
+    unit_warmup: float = Field(default=0.0, ge=0, lt=1)
+    restoration: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    ema: float = Field(default=0.0, ge=0, lt=1)
+    renormalize: bool = False
     #: mirror half of the photographs
     flip: bool = True
     #: processes that make captures while the training runs; 0 for none

@@ -66,3 +66,14 @@ class Deblur(Solver):
 
     color: Literal["shared", "own", "merged"] = "merged"
     weighting: Literal["none", "image", "pixel", "pixel_exact"] = "image"
+
+
+class Classical(Part):
+    """A low-level unit that is not trained: BM3D or non-local means for conditions without blur, deconvolution by a
+    hyper-Laplacian prior ("hqs") for blurred ones.
+
+    >>> Classical(method="bm3d").method
+    'bm3d'
+    """
+
+    method: Literal["nlm", "bm3d", "hqs"]

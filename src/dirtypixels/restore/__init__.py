@@ -13,10 +13,11 @@ Example:
 from dirtypixels.restore import algorithms, anscombe, classical, filters, prox, terms
 from dirtypixels.restore.minimize import minimize
 from dirtypixels.restore.terms.conjugate_gradients import ConvergenceError
-from dirtypixels.restore.units import Deblurrer, Denoiser
+from dirtypixels.restore.units import ClassicalUnit, Deblurrer, Denoiser
 from dirtypixels.restore.unrolled import ShrinkageField, Unrolled, UnrolledHQS
 
 __all__ = [
+    "ClassicalUnit",
     "ConvergenceError",
     "Deblurrer",
     "Denoiser",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal, get_args
 
 import torch
@@ -9,13 +10,19 @@ from torch import Tensor, nn
 
 from dirtypixels import checks
 from dirtypixels.observation import Observation
-from dirtypixels.restore import anscombe
+from dirtypixels.restore import anscombe, classical
 from dirtypixels.restore.border import LEAST_VARIANCE, Blurred, make_periodic
 from dirtypixels.restore.terms import DataTerm, Gaussian, Majorized, Masked, Weighted
 from dirtypixels.restore.unrolled import Unrolled, UnrolledHQS
 
 Weighting = Literal["none", "image", "pixel", "pixel_exact"]
+Method = Literal["nlm", "bm3d", "hqs"]
 
+_METHODS: dict[Method, Callable[[Observation], Tensor]] = {
+    "nlm": classical.non_local_means,
+    "bm3d": classical.bm3d,
+    "hqs": classical.hqs_deconvolution,
+}
 _USUAL_VARIANCE = 0.01  # what a data term of weight 1 stands for, in units of the signal squared
 
 
@@ -131,3 +138,36 @@ class Deblurrer(nn.Module):
         weight = torch.nn.functional.pad(each, (0, beyond[1], 0, beyond[0]))
         kind = Majorized if self.weighting == "pixel" else Weighted
         return capture.crop(self.solver(kind(capture.signal, weight, capture.otf), noise, x))
+
+
+class ClassicalUnit(nn.Module):
+    """A classical method as a unit, to put in front of a head; without parameters and without gradients.
+
+    Args:
+        method: "nlm" (`classical.non_local_means`) or "bm3d" for captures without blur, which they leave as it is;
+            "hqs" (`classical.hqs_deconvolution`) for blurred ones. Each with its defaults.
+
+    Raises:
+        ValueError: method is none of these.
+
+    Example:
+        >>> import dirtypixels as dp
+        >>> scene = dp.data.natural_patches(2, 32, gray=False)
+        >>> obs = dp.Camera.load("nexus-6p-rear").capture(scene, lux=6)
+        >>> head = dp.tasks.classifier("resnet18", weights=None, num_classes=43)
+        >>> dp.JointModel(dp.restore.ClassicalUnit("nlm"), head)(obs).shape
+        torch.Size([2, 43])
+    """
+
+    def __init__(self, method: Method) -> None:
+        super().__init__()
+        checks.one_of("method", method, _METHODS)
+        self.method: Method = method
+
+    def forward(self, obs: Observation) -> Tensor:
+        """(B, C, H, W), linear, same size as the signal, in [0, 1].
+
+        Raises:
+            As the method's function.
+        """
+        return _METHODS[self.method](obs)

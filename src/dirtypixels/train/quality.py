@@ -52,5 +52,22 @@ def psnr_up_to_gain(image: Tensor, clean: Tensor) -> Tensor:
     return _decibels((gain * x - y).square().mean(1))
 
 
+def unexplained(image: Tensor, clean: Tensor) -> Tensor:
+    """Share of each clean image's variance that the best gain and offset of the image leave, (B, ...) to (B,).
+
+    ``min_{a, b} mean (a image + b - clean)^2 / var(clean) = 1 - r^2``, in [0, 1], r their correlation
+
+    As a loss it asks for the scene, and leaves brightness and contrast to the task; one dull scene weighs as much as
+    another. Variances are raised by 1e-8, so that an image or a scene without contrast gives 1 and finite gradients.
+
+    >>> clean = torch.tensor([[0.0, 0.0, 1.0, 1.0]])
+    >>> unexplained(0.3 * clean + 0.5, clean).item(), unexplained(torch.tensor([[0.0, 1.0, 1.0, 1.0]]), clean).item()
+    (0.0000, 0.6667)
+    """
+    x, y = (value - value.mean(1, keepdim=True) for value in (image.flatten(1), clean.flatten(1)))
+    powers = [value.square().mean(1) + 1e-8 for value in (x, y)]
+    return 1 - (x * y).mean(1).square() / (powers[0] * powers[1])
+
+
 def _decibels(error: Tensor) -> Tensor:
     return -10 * torch.log10(error.clamp_min(1e-12))
