@@ -123,7 +123,9 @@ class Recipe(Part):
     @model_validator(mode="after")
     def _light_is_trained_once(self) -> Recipe:
         if self.light is not None and self.trainings > 1:
-            raise ValueError(f"trainings must be 1 with light, which has a training of each model; found {self.trainings}")
+            raise ValueError(
+                f"trainings must be 1 with light, which has a training of each model; found {self.trainings}"
+            )
         return self
 
     @model_validator(mode="after")

@@ -25,7 +25,8 @@ SLOTS = 18  # bars and gaps side by side at most, so that text stays large enoug
 def accuracy_by_method(study: Study, path: Path | str) -> bool:
     """Top-1 as grouped bars, a group per condition, with the 95 % interval of every seed; a bar is the mean over seeds.
 
-    A dot is a single training, where there are several. Groups that do not fit side by side go on in axes below. False where there is nothing to draw.
+    A dot is a single training, where there are several. Groups that do not fit side by side go on in axes below. False
+    where there is nothing to draw.
     """
     if not study.part("methods"):
         return False
@@ -71,7 +72,9 @@ def _groups(axes: Any, study: Study, groups: dict[str, list[str]], bars: dict[st
                 at = x - 0.43 + 0.86 * step / (len(found) + 1)
                 axes.errorbar(at, one.value, reach(one), color=INK, lw=1.1, capsize=2.5, zorder=3)
             _dots(axes, x, [t.metrics["top1"].value for c in cells for t in c.trainings])
-            top = max([one.interval[1] for one in found] + [t.metrics["top1"].value for c in cells for t in c.trainings])
+            top = max(
+                [one.interval[1] for one in found] + [t.metrics["top1"].value for c in cells for t in c.trainings]
+            )
             over = {"ha": "center", "va": "bottom", "bbox": {"facecolor": "white", "edgecolor": "none", "pad": 0.6}}
             axes.text(x, top + 0.012, f"{100 * mean:.1f}", fontsize=7.5, color=INK, **over)
         ticks.append(left + (len(present) - 1) / 2)
@@ -91,8 +94,9 @@ def _dots(axes: Any, x: float, values: Sequence[float]) -> None:
 def psnr_against_accuracy(study: Study, path: Path | str, metric: str = "psnr") -> bool:
     """Top-1 over the PSNR of the picture that the classifier saw: axes for each condition, a point per method and seed.
 
-    `metric` is "psnr", or "psnr_affine" after the best gain and offset. Small dots are single trainings. Arrows lead from the unit as pretrained for PSNR to the unit after joint training. Conditions in which fewer
-    than two methods have a PSNR are left out; False where no other is there.
+    `metric` is "psnr", or "psnr_affine" after the best gain and offset. Small dots are single trainings. Arrows lead
+    from the unit as pretrained for PSNR to the unit after joint training. Conditions in which fewer than two methods
+    have a PSNR are left out; False where no other is there.
     """
     every: dict[str, list[Cell]] = {}
     for cell in study.part("methods"):

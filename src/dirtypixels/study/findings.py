@@ -47,7 +47,9 @@ def findings(study: Study) -> tuple[str, dict[str, list[str]]]:
         compared = [cell for cell in study.part("methods") if cell.model.method == "joint" and cell.to("finetuned")]
         counts = sorted({cell.count for cell in compared})
         photographs = " or ".join(f"{count:,}" for count in counts)
-        return _unbroken(f"On {photographs} photographs (95 % intervals in brackets)"), found
+        counts = sorted({len(cell.trainings) for cell in compared if cell.trainings})
+        trainings = f" in {' or '.join(map(str, counts))} trainings" if counts else ""
+        return _unbroken(f"On {photographs} photographs{trainings} (95 % intervals in brackets)"), found
     best = [_best(study, condition) for condition in tables.conditions_of(study)]
     if not best:
         return "No results yet.", {}
@@ -70,19 +72,24 @@ def controls(study: Study) -> list[str]:
                 continue
             given = f"{percent(cell.top1.value)} top-1"
             if gap is not None:
-                given += f", {_gap(gap)} over fine-tuning on the capture itself"
+                given += f", {_gap(gap, ' over fine-tuning on the capture itself')}"
             text = f"{_at(condition)} the classifier fine-tuned {how}{_of_unit(cell)} has {given}"
-            alike = (c for c in found if (c.model.method, c.model.unit, c.seed) == ("joint", cell.model.unit, cell.seed))
+            alike = (
+                c for c in found if (c.model.method, c.model.unit, c.seed) == ("joint", cell.model.unit, cell.seed)
+            )
             joint = next(alike, None)
             added = joint.to("unit_finetuned") if joint and cell.model.method == "unit_finetuned" else None
             if joint and added:
                 verdicts.append((added.low > 0) - (added.high < 0))
-                text += f"; training the unit too gives {percent(joint.top1.value)}, {_gap(added)} over that"
+                text += f"; training the unit too gives {percent(joint.top1.value)}, {_gap(added, ' over that')}"
             sentences.append(text[0].upper() + _unbroken(text[1:]) + ".")
     if not sentences:
         return []
     if not verdicts:
-        return ["The study does not compare a joint model with the classifier fine-tuned behind the same unit.", *sentences]
+        return [
+            "The study does not compare a joint model with the classifier fine-tuned behind the same unit.",
+            *sentences,
+        ]
     more, less, every = verdicts.count(1), verdicts.count(-1), len(verdicts)
     if more == every:
         said = f"adds accuracy in {_of(more, every)}"
@@ -91,7 +98,8 @@ def controls(study: Study) -> list[str]:
     elif not more and not less:
         said = f"makes no difference that is shown, in {_of(every, every)}"
     else:
-        said = f"adds accuracy in {more} of {every} comparisons, costs it in {less}, and no difference is shown in the rest"
+        shown = f"adds accuracy in {more or 'none'} of {every} comparisons and costs it in {less or 'none'}"
+        said = f"{shown}; no difference is shown in the others" if more + less < every else shown
     lead = f"Training the unit together with the classifier, in place of fine-tuning behind the frozen unit, {said}."
     return [lead + " Both start from the same pretrained unit and classifier, with the same budget.", *sentences]
 
@@ -121,8 +129,8 @@ def quality_and_accuracy(study: Study) -> list[str]:
         limited = f" (evaluated on the first {fewer:,} only)" if fewer < min(cell.count for cell in joint) else ""
         text = (
             f"{_at(condition)} the joint unit's picture{_of_unit(joint[0])} has {ours:.1f} dB, {psnr} the "
-            f"{theirs:.1f} dB of {usual}{limited}{_matched(joint, other, usual)}; its top-1 is {percent(right)}, {top1} the {percent(their_right)} of "
-            f"{usual}."
+            f"{theirs:.1f} dB of {usual}{limited}{_matched(joint, other, usual)}; its top-1 is {percent(right)}, {top1} "
+            f"the {percent(their_right)} of {usual}."
         )
         sentences.append(text[0].upper() + _unbroken(text[1:]))
     if not sentences:
@@ -139,7 +147,7 @@ def quality_and_accuracy(study: Study) -> list[str]:
 
 
 def _matched(joint: list[Cell], other: list[Cell], usual: str) -> str:
-    """The same comparison of pictures after the best gain and offset, as a clause; nothing where it was not computed."""
+    """The same comparison of pictures after the best gain and offset, as a clause; empty where not computed."""
     if any("psnr_affine" not in cell.metrics for cell in (*joint, *other)):
         return ""
     said, ours, theirs = _compare(joint, other, "psnr_affine")
@@ -198,13 +206,13 @@ def _detail(study: Study, condition: str, joint: list[Cell]) -> str:
     return f"{_at(condition)}{_of_unit(joint[0])} ({levels}{inner})"
 
 
-def _gap(gap: Difference) -> str:
+def _gap(gap: Difference, over: str = "") -> str:
     """A paired difference with its interval, and how far single trainings are apart where there are several."""
-    text = f"{points(gap.value)} points [{points(gap.low)}, {points(gap.high)}]"
+    text = f"{points(gap.value)} points [{points(gap.low)}, {points(gap.high)}]{over}"
     if not gap.trainings:
         return text
     low, high = points(min(gap.trainings)), points(max(gap.trainings))
-    return f"{text}, mean of {len(gap.trainings)} trainings from {low} to {high}"
+    return f"{text}, from {low} to {high} in single trainings"
 
 
 def _p_value(p: float) -> str:

@@ -197,7 +197,9 @@ def metrics_of(
     count, right = len(predictions), predictions.right
     metrics = {"top1": wilson(int(right.sum()), count), "top5": wilson(int(predictions.top(5).sum()), count)}
     if not clean:
-        metrics |= {name: mean_interval(values) for name in QUALITY if (values := getattr(predictions, name)) is not None}
+        metrics |= {
+            name: mean_interval(values) for name in QUALITY if (values := getattr(predictions, name)) is not None
+        }
     error = selective.expected_calibration_error(predictions.confidence(), right)
     metrics["calibration_error"] = Estimate(value=error, unit="fraction")
     if temperature is None:

@@ -185,8 +185,8 @@ def _setting(study: Study) -> list[str]:
 def _caution(study: Study) -> str:
     if any(cell.trainings for cell in study.part("methods")):
         return (
-            f"What is trained for a condition was trained {tables.trainings_of(study)} times, with another seed each time, "
-            "and its intervals are over the photographs and these trainings. The pretrained classifier and the "
+            f"What is trained for a condition was trained {tables.trainings_of(study)} times, with another seed each "
+            "time, and its intervals are over the photographs and these trainings. The pretrained classifier and the "
             "pretrained unit are the same for all, so the chance of pretraining is not in them."
         )
     if len({cell.seed for cell in study.cells}) > 1:

@@ -321,9 +321,7 @@ class Evaluation:
         else:
             found = [(one, TRUE_NOISE) for one in alike if planned.part == "wrong_noise" and one.is_told_the_truth]
         return tuple(
-            difference_over(right, self._right(one)[:, : right.shape[1]], name)
-            for one, name in found
-            if one != planned
+            difference_over(right, self._right(one)[:, : right.shape[1]], name) for one, name in found if one != planned
         )
 
 

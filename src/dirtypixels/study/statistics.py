@@ -309,8 +309,8 @@ def difference_over(a_right: Tensor, b_right: Tensor, reference: str = "finetune
     >>> gain.value, gain.trainings
     (0.375, (0.25, 0.5))
     """
-    for name, found in (("a_right", a_right), ("b_right", b_right)):
-        _check_outcomes(name, found)
+    _check_outcomes("a_right", a_right)
+    _check_outcomes("b_right", b_right)
     trainings = max(len(a_right), len(b_right))
     if a_right.shape[1] != b_right.shape[1] or {len(a_right), len(b_right)} - {1, trainings}:
         raise ValueError(

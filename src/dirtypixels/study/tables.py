@@ -203,8 +203,8 @@ def method_table(study: Study) -> Table:
     notes = ["Intervals: Wilson's for top-1 and top-5, Student's t for the PSNR, Tango's for the paired gain."]
     if any(cell.trainings for cell in cells):
         notes.append(
-            f"What was trained: the mean over {trainings_of(study)} trainings, with Student's interval over trainings and "
-            "photographs (crossed random effects); each training is in a table of its own."
+            f"What was trained: the mean over {trainings_of(study)} trainings, with Student's interval over trainings "
+            "and photographs (crossed random effects); each training is in a table of its own."
         )
     if references:
         named = method_name(references[0]) if len(references) == 1 else "the named method"
@@ -216,8 +216,8 @@ def method_table(study: Study) -> Table:
         notes.append("+ fine-tuned: the restoration is frozen, and the classifier trained on what it puts out.")
     if any("psnr_affine" in cell.metrics for cell in cells):
         notes.append(
-            f"{heading('psnr_affine')}: of the picture after the one gain and the one offset that bring it nearest to the "
-            "scene; brightness and contrast, which training for the task leaves free, do not count."
+            f"{heading('psnr_affine')}: of the picture after the one gain and the one offset that bring it nearest to "
+            "the scene; brightness and contrast, which training for the task leaves free, do not count."
         )
     if any(cell.position for cell in cells):
         notes += study.lens
