@@ -11,6 +11,7 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import PercentFormatter
 
 from dirtypixels.plotting import BLUE, DPI, INK, VERMILION, dress, save
@@ -70,7 +71,9 @@ def _groups(axes: Any, study: Study, groups: dict[str, list[str]], bars: dict[st
             bars[method] = axes.bar(x, mean, 0.86, color=color[method], edgecolor=INK, linewidth=0.6, zorder=2)
             for step, one in enumerate(found, start=1):
                 at = x - 0.43 + 0.86 * step / (len(found) + 1)
-                axes.errorbar(at, one.value, reach(one), color=INK, lw=1.1, capsize=2.5, zorder=3)
+                drawn = axes.errorbar(at, one.value, reach(one), color=INK, lw=1.1, capsize=2.5, zorder=3)
+                for line in (*drawn.lines[1], *drawn.lines[2]):  # on a dark bar a dark line needs an edge
+                    line.set_path_effects([withStroke(linewidth=2.4, foreground="white")])
             _dots(axes, x, [t.metrics["top1"].value for c in cells for t in c.trainings])
             top = max(
                 [one.interval[1] for one in found] + [t.metrics["top1"].value for c in cells for t in c.trainings]

@@ -127,10 +127,11 @@ def quality_and_accuracy(study: Study) -> list[str]:
         yes += (psnr, top1) == ("below", "above")
         usual, fewer = tables.short_name(other[0].method), min(cell.count for cell in other)
         limited = f" (evaluated on the first {fewer:,} only)" if fewer < min(cell.count for cell in joint) else ""
+        matched = _matched(joint, other, usual)
         text = (
             f"{_at(condition)} the joint unit's picture{_of_unit(joint[0])} has {ours:.1f} dB, {psnr} the "
-            f"{theirs:.1f} dB of {usual}{limited}{_matched(joint, other, usual)}; its top-1 is {percent(right)}, {top1} "
-            f"the {percent(their_right)} of {usual}."
+            f"{theirs:.1f} dB of {usual}{limited}{matched}; its top-1 is {percent(right)}, {top1} the "
+            f"{percent(their_right)} of {usual}."
         )
         sentences.append(text[0].upper() + _unbroken(text[1:]))
     if not sentences:

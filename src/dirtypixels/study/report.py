@@ -85,8 +85,13 @@ def draw(study: Study, folder: Path) -> list[Shown]:
         (lines.accuracy_over_factor, "light-wrong", "Told a wrong noise level", "light"),
         (lines.risk_over_coverage, "light-risk", "Risk over coverage", "light"),
     ]
+    several = any(cell.trainings for cell in study.part("methods"))
+    texts: dict[About, str] = {
+        "grid": "".join(study.lens),
+        "study": "Small marks are single trainings; the mean has the interval." if several else "",
+    }
     return [
-        Shown(title, path, "".join(study.lens) if about == "grid" else "", about)
+        Shown(title, path, texts.get(about, ""), about)
         for function, name, title, about in known
         if function(study, path := folder / f"{name}.png")
     ]
