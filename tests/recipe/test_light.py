@@ -100,5 +100,5 @@ def test_filters_have_an_odd_size(tmp_path: Path) -> None:
 def test_light_is_trained_once(tmp_path: Path) -> None:
     file = tmp_path / "lights.yaml"
     file.write_text(RECIPE)
-    with pytest.raises(ValueError, match="trainings must be 1 with light.*found 2"):
+    with pytest.raises(ValueError, match=r"trainings must be 1 with light.*found 2"):
         load_recipe(file, ["trainings=2"])

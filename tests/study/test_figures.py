@@ -13,7 +13,7 @@ from matplotlib.colors import to_rgb
 from PIL import Image
 
 from dirtypixels.study import figures, lines, styles, tables
-from dirtypixels.study.results import Cell
+from dirtypixels.study.results import Cell, Estimate
 from dirtypixels.study.styles import METHOD_COLORS
 from tests.study.synthetic import FOUR, FROZEN, synthetic_grid, synthetic_study
 
@@ -208,3 +208,16 @@ def test_a_method_without_a_color_gets_one_of_its_own(tmp_path: Path, drawn: lis
         synthetic_study(chances={"3lux": {"joint": 0.7, "mine": 0.6, "yours": 0.5}}), tmp_path / "a.png"
     )
     assert len({bar.get_facecolor() for bar in drawn[0].axes[0].patches}) == 3
+
+
+@pytest.mark.parametrize("name", ["bars", "scatter"])
+def test_the_legend_of_all_methods_is_within_the_figure(tmp_path: Path, drawn: list[Any], name: str) -> None:
+    psnr = {"psnr": Estimate(value=20.0, unit="dB")}
+    cells = [c.model_copy(update={"metrics": c.metrics | psnr}) for c in synthetic_study(chances=FROZEN).cells]
+    DRAW[name](synthetic_study(cells=cells), tmp_path / "x.png")
+    (legend,) = drawn[0].legends
+    assert len(legend.get_texts()) == len(METHOD_COLORS) + (name == "scatter")
+    drawn[0].draw_without_rendering()
+    box = legend.get_window_extent()
+    assert drawn[0].bbox.x0 <= box.x0 < box.x1 <= drawn[0].bbox.x1
+    assert all(box.y0 > axes.get_tightbbox().y1 for axes in drawn[0].axes)

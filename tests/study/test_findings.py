@@ -150,8 +150,8 @@ class TestControls:
         assert sentence == (
             f"At 3 lux the classifier fine-tuned behind the frozen unit has {100 * frozen.top1.value:.1f} % top-1, "
             f"+{100 * first.value:.1f} points [+{100 * first.low:.1f}, +{100 * first.high:.1f}] over fine-tuning on "
-            f"the capture itself; training the unit too gives {100 * joint.top1.value:.1f} %, +{100 * added.value:.1f} points "
-            f"[+{100 * added.low:.1f}, +{100 * added.high:.1f}] over that."
+            f"the capture itself; training the unit too gives {100 * joint.top1.value:.1f} %, "
+            f"+{100 * added.value:.1f} points [+{100 * added.low:.1f}, +{100 * added.high:.1f}] over that."
         )
 
     @pytest.mark.parametrize(

@@ -155,9 +155,14 @@ def _points(axes: Any, study: Study, cells: list[Cell], metric: str) -> dict[str
 
 
 def _legend(figure: Figure, handles: dict[str, Any]) -> None:
-    """Over the axes, in lines of equal length."""
-    fitting = max(2, int(figure.get_figwidth() // 1.7))
-    columns = math.ceil(len(handles) / math.ceil(len(handles) / fitting))
+    """Over the axes, in as few lines of equal length as fit."""
+    names = list(handles)
+    widths = [0.65 + 0.078 * len(name) for name in names]  # inches: the handle with its gaps, and letters of 9 points
+    for lines in range(1, len(names) + 1):
+        columns = math.ceil(len(names) / lines)
+        # Matplotlib fills a legend column by column.
+        if sum(max(widths[i : i + lines]) for i in range(0, len(names), lines)) <= figure.get_figwidth():
+            break
     figure.legend(
         list(handles.values()), list(handles), loc="outside upper center", ncols=columns, frameon=False, fontsize=9
     )
