@@ -253,7 +253,7 @@ class TestRestoration:
             left = [1 - corrcoef(u.ravel(), x.ravel())[0, 1] ** 2 for u, x in pairs]
             task = float(nn.functional.cross_entropy(module.model.head(image), batch.label).detach())
             loss = step(module, batch, index)
-            losses.append((float(loss), task + 2.5 * sum(left) / len(left)))
+            losses.append((float(loss.detach()), task + 2.5 * sum(left) / len(left)))
             return loss
 
         monkeypatch.setattr(TaskTraining, "training_step", watched)
@@ -472,6 +472,8 @@ class TestGoingOn:
         kept = train(model(), captures(), recipe(), checkpoint=tmp_path / "training.ckpt")
         assert same(kept, train(model(), captures(), recipe()))
         assert [p.name for p in tmp_path.iterdir()] == ["training.ckpt"]
+        state = torch.load(tmp_path / "training.ckpt", weights_only=True)["state_dict"]
+        assert list(state) == [f"model.{name}" for name in kept.state_dict()]
 
 
 class TestRaises:

@@ -48,20 +48,19 @@ class TaskTraining(lightning.LightningModule):
     ) -> None:
         super().__init__()
         self.model, self.recipe, self.steps = model, recipe, steps
-        self.restored = restored
-        self.trained_unit = None if frozen else model.unit
+        self.restored, self.trains_unit = restored, model.unit is not None and not frozen
 
     def image(self, batch: Capture) -> Tensor:
         """What the head sees of a batch."""
         if self.restored:
             return batch.observation.signal
-        with torch.set_grad_enabled(torch.is_grad_enabled() and self.trained_unit is not None):
+        with torch.set_grad_enabled(torch.is_grad_enabled() and self.trains_unit):
             return self.model.image(batch.observation)
 
     def training_step(self, batch: Capture, index: int) -> Tensor:
         image = self.image(batch)
         loss = nn.functional.cross_entropy(self.model.head(image), batch.label)
-        if self.recipe.restoration and self.trained_unit is not None:
+        if self.recipe.restoration and self.trains_unit:
             loss = loss + self.recipe.restoration * unexplained(image.to(batch.scene.dtype), batch.scene).mean()
         if not torch.isfinite(loss):
             found = float(loss.detach())
@@ -72,9 +71,9 @@ class TaskTraining(lightning.LightningModule):
     def configure_optimizers(self) -> Any:
         recipe = self.recipe
         groups: list[dict[str, Any]] = [{"params": list(self.model.head.parameters()), "lr": recipe.rate}]
-        if self.trained_unit is not None:
+        if self.model.unit is not None and self.trains_unit:
             # The unit's few weights are a physical filter bank and a prior; decay would pull them to no image at all.
-            unit = {"params": list(self.trained_unit.parameters()), "lr": recipe.rate * recipe.unit_rate}
+            unit = {"params": list(self.model.unit.parameters()), "lr": recipe.rate * recipe.unit_rate}
             groups.append({**unit, "weight_decay": 0.0})
         steps = self.steps
         total = steps * recipe.epochs
