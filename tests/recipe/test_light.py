@@ -95,3 +95,10 @@ def test_filters_have_an_odd_size(tmp_path: Path) -> None:
     file.write_text(RECIPE)
     with pytest.raises(ValueError, match="must be odd; found 4"):
         load_recipe(file, ["unit.filter_size=4"])
+
+
+def test_light_is_trained_once(tmp_path: Path) -> None:
+    file = tmp_path / "lights.yaml"
+    file.write_text(RECIPE)
+    with pytest.raises(ValueError, match=r"trainings must be 1 with light.*found 2"):
+        load_recipe(file, ["trainings=2"])

@@ -135,6 +135,8 @@ def test_a_change_can_take_a_part_away(file: Path) -> None:
         ("data.test=null", ["data.train and data.test", "'signs'"]),
         ("seed=-1", ["seed", "found -1", "greater than or equal to 0"]),
         ("limits.finetuned=10", ["limits", "'finetuned'", "nlm, bm3d, hqs or unit"]),
+        ("limits.unit_finetuned=10", ["limits", "'unit_finetuned'", "first three with _finetuned"]),
+        ("trainings=0", ["trainings", "found 0", "greater than or equal to 1"]),
         ("seed", ["key=value", "'seed'"]),
         ("=3", ["key=value", "'=3'"]),
         ("name.deeper=3", ["'name.deeper'", "'name' is a value"]),

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dirtypixels.recipe import Condition, LightRange
+from dirtypixels.recipe import TRAINED, Condition, LightRange
 from dirtypixels.study import statistics
-from dirtypixels.study.results import TRUE_NOISE, Cell, Difference, Estimate, Model, Study
+from dirtypixels.study.results import TRUE_NOISE, Cell, Difference, Estimate, Model, Study, Training
 from dirtypixels.study.selective import area_under_risk, expected_calibration_error, risk_coverage
 
 # Synthetic: invented chances of being right, for photographs that do not exist.
@@ -24,6 +24,13 @@ FOUR = {
     **CHANCES,
     "6lux+offaxis": {"pretrained": 0.47, "hqs": 0.44, "unit": 0.50, "finetuned": 0.75, "joint": 0.785},
     "6lux+periphery": {"pretrained": 0.24, "hqs": 0.26, "unit": 0.33, "finetuned": 0.62, "joint": 0.675},
+}
+# The same with restorations that stay as they are in front of a fine-tuned classifier.
+FROZEN = {
+    **FOUR,
+    "6lux": {**FOUR["6lux"], "nlm_finetuned": 0.77, "bm3d_finetuned": 0.78, "unit_finetuned": 0.80},
+    "3lux": {**FOUR["3lux"], "nlm_finetuned": 0.69, "bm3d_finetuned": 0.71, "unit_finetuned": 0.72},
+    "6lux+offaxis": {**FOUR["6lux+offaxis"], "hqs_finetuned": 0.76, "unit_finetuned": 0.77},
 }
 PSNRS = {
     "6lux": {"pretrained": 18.0, "nlm": 23.4, "bm3d": 24.1, "unit": 22.9, "finetuned": 18.0, "joint": 20.6},
@@ -39,9 +46,15 @@ def synthetic_study(
     seeds: tuple[int, ...] = (0,),
     chances: dict[str, dict[str, float]] | None = None,
     grid: Sequence[Cell] = (),
+    trainings: int = 1,
+    affine: bool = False,
     **changes: object,
 ) -> Study:
-    """A study like a real one, from a simulation: photographs of one difficulty for all methods, so paired."""
+    """A study like a real one, from a simulation: photographs of one difficulty for all methods, so paired.
+
+    trainings: of what is trained for a condition, each with a chance of its own.
+    affine: with the PSNR after gain and offset, 3 dB above the PSNR.
+    """
     cells = []
     for seed in seeds:
         for condition, methods in (CHANCES if chances is None else chances).items():
@@ -49,19 +62,21 @@ def synthetic_study(
             difficulty = torch.rand(count, generator=draw)
             right = {}
             for method, chance in methods.items():
-                own = torch.rand(count, generator=draw)
-                right[method] = torch.where(own < 0.25, torch.rand(count, generator=draw), difficulty) < chance
+                every = []
+                for training in range(trainings if method.partition(":")[0] in TRAINED else 1):
+                    own = torch.rand(count, generator=draw)
+                    shifted = chance + 0.01 * training
+                    every.append(torch.where(own < 0.25, torch.rand(count, generator=draw), difficulty) < shifted)
+                right[method] = torch.stack(every)
             for method, found in right.items():
-                psnr = PSNRS.get(condition, {}).get(method)
-                compared = method != "finetuned" and "finetuned" in right
-                among5 = found | (difficulty < 0.5 + methods[method] / 2)
-                values = None if psnr is None else psnr + 2 * torch.randn(count, generator=draw)
-                light, _, place = condition.partition("+")
-                metrics = {
-                    "top1": statistics.wilson(int(found.sum()), count),
-                    "top5": statistics.wilson(int(among5.sum()), count),
-                }
                 base, _, unit = method.partition(":")
+                psnr = PSNRS.get(condition, {}).get(method)
+                references = ["finetuned"] if base != "finetuned" else []
+                references += [method.replace("joint", "unit_finetuned")] if base == "joint" else []
+                among5 = found | (difficulty < 0.5 + methods[method] / 2)
+                values = None if psnr is None else psnr + 2 * torch.randn(found.shape, generator=draw)
+                light, _, place = condition.partition("+")
+                each = [_metrics(one, found, among5, values, affine) for one in range(len(found))]
                 cells.append(
                     Cell(
                         condition=condition,
@@ -70,9 +85,16 @@ def synthetic_study(
                         model=Model(method=base, unit=unit or None),
                         seed=seed,
                         count=count,
-                        metrics=metrics | ({} if values is None else {"psnr": statistics.mean_interval(values)}),
+                        metrics=_metrics(None, found, among5, values, affine),
+                        trainings=tuple(
+                            Training(seed=seed + number, metrics=metrics) for number, metrics in enumerate(each)
+                        )
+                        if len(each) > 1
+                        else (),
                         seconds_per_image=0.012,
-                        differences=(statistics.paired_difference(found, right["finetuned"]),) if compared else (),
+                        differences=tuple(
+                            statistics.difference_over(found, right[one], one) for one in references if one in right
+                        ),
                     )
                 )
     fields: dict[str, object] = {
@@ -89,6 +111,19 @@ def synthetic_study(
     }
     fields |= changes
     return Study.model_validate(fields | {"cells": [*fields["cells"], *grid]})  # type: ignore[misc]
+
+
+def _metrics(
+    training: int | None, found: Tensor, among5: Tensor, values: Tensor | None, affine: bool
+) -> dict[str, Estimate]:
+    """Of one training, or of all for None."""
+    rows = slice(None) if training is None else slice(training, training + 1)
+    metrics = {"top1": statistics.proportion_over(found[rows]), "top5": statistics.proportion_over(among5[rows])}
+    if values is not None:
+        metrics["psnr"] = statistics.mean_over(values[rows])
+    if values is not None and affine:
+        metrics["psnr_affine"] = statistics.mean_over(values[rows] + 3)
+    return metrics
 
 
 def synthetic_grid(count: int = 500) -> list[Cell]:

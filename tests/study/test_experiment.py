@@ -11,10 +11,11 @@ import pytest
 import torch
 from PIL import Image
 
-from dirtypixels.data import InMemory, RoadSigns
+from dirtypixels.data import Captures, InMemory, RoadSigns
 from dirtypixels.deploy import load_model
 from dirtypixels.recipe import Condition, LightRange, Recipe
 from dirtypixels.restore import Deblurrer, ProximalGradient, ResidualCNN, SignalUNet
+from dirtypixels.restore.classical import non_local_means
 from dirtypixels.study.experiment import Experiment
 from dirtypixels.tasks import JointModel
 from dirtypixels.train import PatchCaptures, psnr
@@ -135,6 +136,19 @@ class TestOwnership:
         Experiment(recipe(seed=1), folder).claim()
         assert json.loads((folder / "recipe.json").read_text()) == recipe(seed=1).model_dump(mode="json")
         Experiment(recipe(seed=1), folder)
+
+    def test_a_recipe_from_before_there_were_trainings_goes_on(self, folder: Path) -> None:
+        Experiment(recipe(), folder).claim()
+        old = json.loads((folder / "recipe.json").read_text())
+        del old["trainings"], old["pretraining"]["reduce"]
+        (folder / "recipe.json").write_text(json.dumps(old))
+        Experiment(recipe(), folder)
+        with pytest.raises(ValueError, match=r"pretraining\.reduce is 1 there and 2 here"):
+            Experiment(recipe(pretraining={**TINY["pretraining"], "reduce": 2}), folder)
+
+    def test_more_trainings_are_no_other_recipe(self, folder: Path) -> None:
+        Experiment(recipe(), folder).claim()
+        Experiment(recipe(trainings=3), folder)
 
     def test_another_recipe_is_refused_with_the_keys_that_differ(self, folder: Path) -> None:
         Experiment(recipe(), folder).claim()
@@ -313,6 +327,21 @@ class TestModels:
         assert models == ["6lux-finetuned", "6lux-joint", "pretrained"]
         assert list((folder / "checkpoints").iterdir()) == []
 
+    def test_a_restoration_that_is_frozen_stays_as_it_is(self, folder: Path) -> None:
+        experiment = Experiment(recipe(), folder)
+        made = experiment.finetuned_behind("unit", DARK)
+        assert made.unit is not None
+        assert same(made.unit, experiment.unit(DARK))
+        assert not same(made.head, experiment.pretrained().head)
+        assert same(Experiment(recipe(), folder).finetuned_behind("unit", DARK), made)
+        classical = experiment.finetuned_behind("nlm", DARK)
+        card = json.loads((folder / "models" / "6lux-nlm_finetuned" / "model.json").read_text())
+        assert card["unit"] == {"method": "nlm"}
+        seen = experiment.captures(DARK)[0].observation
+        assert torch.equal(classical.image(seen), non_local_means(seen))
+        models = sorted(p.name for p in (folder / "models").iterdir())
+        assert models == ["6lux-nlm_finetuned", "6lux-unit_finetuned"]
+
     def test_the_card_says_what_it_was_made_for(self, folder: Path) -> None:
         experiment = Experiment(recipe(transfer="srgb"), folder)
         experiment.joint(DARK)
@@ -348,6 +377,48 @@ class TestModels:
     def test_without_clean_training_the_classifier_is_used_as_it_comes(self, folder: Path) -> None:
         Experiment(recipe(), folder).pretrained()
         assert not folder.exists()
+
+
+class TestTrainings:
+    """Trainings that differ in their seed, and in nothing else."""
+
+    def test_a_seed_of_its_own_decides_what_chance_does(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        given: list[tuple[JointModel, Captures, int]] = []
+
+        def watched(model: JointModel, captures: Captures, *_: Any, **__: Any) -> None:
+            given.append((model, captures, torch.initial_seed()))
+
+        monkeypatch.setattr("dirtypixels.study.experiment.finetune", watched)
+        clean = {**TINY["finetuning"], "rate": 0.01}
+        experiment = Experiment(recipe(seed=4, trainings=2, clean_training=clean), folder)
+        for training in (1, 2):
+            experiment.finetuned(DARK, training)
+            experiment.finetuned_behind("unit", DARK, training=training)
+            experiment.joint(DARK, training=training)
+        (_, captures, _), *trained = given  # clean training first, once
+        assert captures.seed == 4
+        assert [one.seed for _, one, _ in trained] == [seed for _, _, seed in trained] == [4, 4, 4, 5, 5, 5]
+        first, again = trained[0][1], trained[3][1]
+        assert not torch.equal(first[0].observation.signal, again[0].observation.signal)
+        assert keys(first.photos) == keys(again.photos)
+        # All start from the same pretrained parts.
+        assert all(same(model.head, trained[0][0].head) for model, _, _ in trained)
+        units = [model.unit for model, _, _ in trained if model.unit is not None]
+        assert len(units) == 4
+        assert all(same(unit, units[0]) for unit in units)
+        names = [f"6lux-{m}{n}" for m in ("finetuned", "joint", "unit_finetuned") for n in ("", "-training2")]
+        assert sorted(p.name for p in (folder / "models").iterdir()) == [*names, "pretrained"]
+
+    def test_a_final_layer_that_starts_anew_is_another_in_each(self, folder: Path) -> None:
+        experiment = Experiment(recipe(trainings=2), folder)
+        first, second = experiment.pretrained(), experiment.pretrained(2)
+        assert not same(first, second)
+        assert same(second, experiment.pretrained(2))
+
+    def test_the_first_is_what_a_study_of_one_training_has(self, folder: Path, tmp_path: Path) -> None:
+        one, several = Experiment(recipe(), tmp_path / "one"), Experiment(recipe(trainings=2), folder)
+        assert same(several.joint(DARK), one.joint(DARK))
+        assert not same(several.joint(DARK, training=2), one.joint(DARK))
 
 
 @pytest.mark.parametrize("color", ["own", "merged"])

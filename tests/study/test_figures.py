@@ -13,9 +13,9 @@ from matplotlib.colors import to_rgb
 from PIL import Image
 
 from dirtypixels.study import figures, lines, styles, tables
-from dirtypixels.study.results import Cell
+from dirtypixels.study.results import Cell, Estimate
 from dirtypixels.study.styles import METHOD_COLORS
-from tests.study.synthetic import FOUR, synthetic_grid, synthetic_study
+from tests.study.synthetic import FOUR, FROZEN, synthetic_grid, synthetic_study
 
 DRAW = {
     "bars": figures.accuracy_by_method, "scatter": figures.psnr_against_accuracy, "heat": figures.heat_map,
@@ -50,6 +50,30 @@ def test_bars_of_several_seeds_are_means_with_an_interval_each(tmp_path: Path, d
         assert bar.get_x() < min(across) < max(across) < bar.get_x() + bar.get_width()
 
 
+def test_single_trainings_are_dots_on_the_bar_of_their_mean(tmp_path: Path, drawn: list[Any]) -> None:
+    study = synthetic_study(trainings=3, chances={"3lux": {"pretrained": 0.3, "finetuned": 0.7, "joint": 0.75}})
+    figures.accuracy_by_method(study, tmp_path / "a.png")
+    axes = drawn[0].axes[0]
+    dots = [line for line in axes.lines if line.get_marker() == "o" and len(line.get_xdata())]
+    for bar, line, cell in zip(axes.patches[1:], dots, study.cells[1:], strict=True):
+        assert list(line.get_ydata()) == [one.metrics["top1"].value for one in cell.trainings]
+        across, middle = line.get_xdata(), bar.get_x() + bar.get_width() / 2
+        assert bar.get_x() < min(across) < max(across) < bar.get_x() + bar.get_width()
+        assert min(abs(across - middle)) > 0.05  # the interval is there
+    assert [bar.get_height() for bar in axes.patches] == [cell.top1.value for cell in study.cells]
+
+
+def test_psnr_after_gain_and_offset_has_a_figure_with_every_training(tmp_path: Path, drawn: list[Any]) -> None:
+    study = synthetic_study(trainings=2, chances={"3lux": FROZEN["3lux"]}, affine=True)
+    assert figures.psnr_against_accuracy(study, tmp_path / "p.png", "psnr_affine")
+    axes = drawn[0].axes[0]
+    assert "PSNR after gain and offset" in axes.get_xlabel()
+    points = {(line.get_xdata()[0], line.get_ydata()[0]) for line in axes.lines if len(line.get_xdata())}
+    shown = [cell.metrics for cell in study.cells] + [one.metrics for cell in study.cells for one in cell.trainings]
+    assert points == {(m["psnr_affine"].value, m["top1"].value) for m in shown if "psnr_affine" in m}
+    assert not figures.psnr_against_accuracy(synthetic_study(), tmp_path / "none.png", "psnr_affine")
+
+
 def test_groups_that_do_not_fit_side_by_side_go_on_below(tmp_path: Path, drawn: list[Any]) -> None:
     study = synthetic_study(chances=FOUR)
     figures.accuracy_by_method(study, tmp_path / "a.png")
@@ -59,7 +83,7 @@ def test_groups_that_do_not_fit_side_by_side_go_on_below(tmp_path: Path, drawn: 
     assert len(first.patches) + len(second.patches) == len(study.cells)
     assert first.get_xlim() == second.get_xlim()  # bars of one width
     legend = [text.get_text() for text in drawn[0].legends[0].get_texts()]
-    assert legend == [tables.method_name(method) for method in METHOD_COLORS]
+    assert legend == [tables.method_name(method) for method in METHOD_COLORS if "_finetuned" not in method]
     assert drawn[0].get_figwidth() < 12
 
 
@@ -188,3 +212,16 @@ def test_a_method_without_a_color_gets_one_of_its_own(tmp_path: Path, drawn: lis
         synthetic_study(chances={"3lux": {"joint": 0.7, "mine": 0.6, "yours": 0.5}}), tmp_path / "a.png"
     )
     assert len({bar.get_facecolor() for bar in drawn[0].axes[0].patches}) == 3
+
+
+@pytest.mark.parametrize("name", ["bars", "scatter"])
+def test_the_legend_of_all_methods_is_within_the_figure(tmp_path: Path, drawn: list[Any], name: str) -> None:
+    psnr = {"psnr": Estimate(value=20.0, unit="dB")}
+    cells = [c.model_copy(update={"metrics": c.metrics | psnr}) for c in synthetic_study(chances=FROZEN).cells]
+    DRAW[name](synthetic_study(cells=cells), tmp_path / "x.png")
+    (legend,) = drawn[0].legends
+    assert len(legend.get_texts()) == len(METHOD_COLORS) + (name == "scatter")
+    drawn[0].draw_without_rendering()
+    box = legend.get_window_extent()
+    assert drawn[0].bbox.x0 <= box.x0 < box.x1 <= drawn[0].bbox.x1
+    assert all(box.y0 > axes.get_tightbbox().y1 for axes in drawn[0].axes)

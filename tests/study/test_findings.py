@@ -113,6 +113,80 @@ def test_headline_names_each_unit() -> None:
     assert "fewer photographs right than the fine-tuned classifier at 3 lux (b) (" in found
 
 
+def test_headline_over_trainings_is_that_of_their_mean() -> None:
+    study = synthetic_study(trainings=3, chances={"3lux": {"finetuned": 0.6, "joint": 0.8}})
+    gap = study.cells[1].to("finetuned")
+    assert gap is not None
+    found = plain(findings.headline(study))
+    assert found.startswith(
+        "On 1,000 photographs in 3 trainings (95 % intervals in brackets) the joint model named more"
+    )
+    low, high = (100 * f(gap.trainings) for f in (min, max))
+    assert (
+        f"+{100 * gap.low:.1f}, +{100 * gap.high:.1f}], from +{low:.1f} to +{high:.1f} in single trainings, p" in found
+    )
+
+
+class TestControls:
+    """The frozen restoration, and what training it too adds."""
+
+    def said(self, **chances: float) -> list[str]:
+        return list(map(plain, findings.controls(synthetic_study(chances={"3lux": chances}))))
+
+    def test_nothing_is_said_without_one(self) -> None:
+        assert self.said(finetuned=0.6, joint=0.7, unit=0.4) == []
+
+    def test_both_steps_are_said_with_their_numbers(self) -> None:
+        study = synthetic_study(chances={"3lux": {"finetuned": 0.6, "unit_finetuned": 0.7, "joint": 0.8}})
+        _, frozen, joint = study.cells
+        lead, sentence = map(plain, findings.controls(study))
+        assert lead.startswith(
+            "Training the unit together with the classifier, in place of fine-tuning behind the frozen unit, adds "
+            "accuracy in the one condition compared."
+        )
+        first, added = frozen.to("finetuned"), joint.to("unit_finetuned")
+        assert first is not None
+        assert added is not None
+        assert sentence == (
+            f"At 3 lux the classifier fine-tuned behind the frozen unit has {100 * frozen.top1.value:.1f} % top-1, "
+            f"+{100 * first.value:.1f} points [+{100 * first.low:.1f}, +{100 * first.high:.1f}] over fine-tuning on "
+            f"the capture itself; training the unit too gives {100 * joint.top1.value:.1f} %, "
+            f"+{100 * added.value:.1f} points [+{100 * added.low:.1f}, +{100 * added.high:.1f}] over that."
+        )
+
+    @pytest.mark.parametrize(
+        ("joint", "said"),
+        [
+            (0.6, "costs accuracy in the one condition"),
+            (0.7, "makes no difference that is shown, in the one condition"),
+        ],
+    )
+    def test_the_contrary_is_said_too(self, joint: float, said: str) -> None:
+        assert said in self.said(finetuned=0.6, unit_finetuned=0.7, joint=joint)[0]
+
+    def test_conditions_that_differ_are_counted(self) -> None:
+        chances = {
+            "6lux": {"unit_finetuned": 0.7, "joint": 0.8},
+            "3lux": {"unit_finetuned": 0.7, "joint": 0.7},
+        }
+        lead, *each = map(plain, findings.controls(synthetic_study(chances=chances)))
+        assert "adds accuracy in 1 of 2 comparisons and costs it in none; no difference is shown in the others" in lead
+        assert len(each) == 2
+        assert "over fine-tuning on the capture itself" not in each[0]
+
+    def test_classical_methods_are_named(self) -> None:
+        lead, bm3d = self.said(finetuned=0.6, bm3d_finetuned=0.7)
+        assert "does not compare a joint model" in lead
+        assert bm3d.startswith("At 3 lux the classifier fine-tuned behind BM3D has ")
+
+    def test_each_unit_is_compared_with_its_own(self) -> None:
+        chances = {"unit_finetuned:a": 0.7, "unit_finetuned:b": 0.7, "joint:a": 0.6, "joint:b": 0.8}
+        lead, *each = map(plain, findings.controls(synthetic_study(chances={"3lux": chances})))
+        assert "adds accuracy in 1 of 2 comparisons and costs it in 1." in lead
+        assert ["unit (a) has" in each[0], "unit (b) has" in each[1]] == [True, True]
+        assert ["%, −" in each[0], "%, +" in each[1]] == [True, True]
+
+
 class TestQualityAndAccuracy:
     def test_worse_pictures_that_are_read_better(self) -> None:
         study = synthetic_study(chances=FOUR)
@@ -146,6 +220,13 @@ class TestQualityAndAccuracy:
         lead, *each = quality_and_accuracy(study)
         assert lead.startswith("Only in 3 of 4 conditions")
         assert "not told apart from" in each[1]
+
+    def test_pictures_after_gain_and_offset_are_compared_where_there_is_a_number(self) -> None:
+        study = synthetic_study(chances={"3lux": FOUR["3lux"]}, affine=True)
+        joint, bm3d = (next(c for c in study.cells if c.method == m) for m in ("joint", "bm3d"))
+        ours, theirs = (c.metrics["psnr_affine"].value for c in (joint, bm3d))
+        said = f", and after the best gain and offset {ours:.1f} dB, below the {theirs:.1f} dB of BM3D; its top-1"
+        assert said in plain(quality_and_accuracy(study)[1])
 
     def test_the_same_accuracy_is_not_above(self) -> None:
         lead, each = quality_and_accuracy(synthetic_study(chances={"3lux": {"bm3d": 0.6, "joint": 0.6}}))

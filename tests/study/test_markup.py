@@ -8,7 +8,7 @@ import io
 from dirtypixels.study.markup import to_csv, to_latex, to_markdown
 from dirtypixels.study.paper import paper_table
 from dirtypixels.study.tables import Section, Table, grid_table, method_table
-from tests.study.synthetic import FOUR, synthetic_grid, synthetic_light, synthetic_study
+from tests.study.synthetic import FOUR, FROZEN, synthetic_grid, synthetic_light, synthetic_study
 
 
 def test_markdown_has_as_many_cells_in_every_line() -> None:
@@ -75,3 +75,18 @@ def test_latex_has_as_many_cells_in_every_row() -> None:
         assert {row.replace("\\&", "").count("&") for row in rows} == {4}
         assert len(rows) == 1 + len(table.rows)
         assert lines.count("\\midrule") == len(table.sections)
+
+
+def test_csv_holds_every_training_and_both_differences() -> None:
+    study = synthetic_study(chances={"3lux": FROZEN["3lux"]}, trainings=2)
+    rows = {row["method"]: row for row in csv.DictReader(io.StringIO(to_csv(study.cells)))}
+    joint = next(cell for cell in study.cells if cell.method == "joint")
+    assert [float(x) for x in rows["joint"]["top1_trainings"].split()] == [
+        one.metrics["top1"].value for one in joint.trainings
+    ]
+    for start, gap in zip(("difference", "difference2"), joint.differences, strict=True):
+        assert rows["joint"][f"{start}_reference"] == gap.reference
+        assert float(rows["joint"][f"{start}_value"]) == gap.value
+        assert [float(x) for x in rows["joint"][f"{start}_trainings"].split()] == list(gap.trainings)
+    assert rows["pretrained"]["top1_trainings"] == rows["pretrained"]["difference2_reference"] == ""
+    assert "trainings" not in to_csv(synthetic_study().cells).splitlines()[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -15,11 +16,11 @@ from torch import Tensor, nn
 from dirtypixels.camera import Camera
 from dirtypixels.data import Captures, Photo
 from dirtypixels.observation import Observation
-from dirtypixels.recipe import Condition
+from dirtypixels.recipe import TRAINED, Condition
 from dirtypixels.restore import classical
-from dirtypixels.study import selective
+from dirtypixels.study import selective, statistics
 from dirtypixels.study.experiment import Experiment
-from dirtypixels.study.predictions import Predictions, metrics_of, predict, steps, told
+from dirtypixels.study.predictions import Predictions, metrics_of, metrics_over, predict, steps, told
 from dirtypixels.study.results import Model
 from dirtypixels.tasks import JointModel
 
@@ -174,6 +175,60 @@ class TestMetrics:
         assert risk == selective.risk_coverage(confidence, found.right, 25)
 
 
+class TestMetricsOver:
+    """Several trainings together."""
+
+    def trainings(self) -> list[Predictions]:
+        return [
+            predict(captures(6.0), lambda obs, s=s: obs.signal * (1 - 0.1 * s), Head())  # type: ignore[misc]
+            for s in range(3)
+        ]
+
+    def test_each_metric_is_the_mean_of_the_trainings(self) -> None:
+        found = self.trainings()
+        metrics, each = metrics_over(found, clean=False), [metrics_of(one, clean=False)[0] for one in found]
+        assert list(metrics) == list(each[0]) == ["top1", "top5", "psnr", "psnr_affine", "calibration_error"]
+        for name, metric in metrics.items():
+            assert metric.value == pytest.approx(np.mean([one[name].value for one in each]))
+            assert (metric.low is None) == (name == "calibration_error")
+        right = torch.stack([one.right for one in found])
+        assert metrics["top1"] == statistics.proportion_over(right)
+
+    def test_what_one_training_has_not_is_left_out(self) -> None:
+        first, *others = self.trainings()
+        old = replace(first, psnr_affine=None)
+        assert "psnr_affine" not in metrics_over([old, *others], clean=False)
+        assert "psnr" not in metrics_over([first, *others], clean=True)
+
+
+class TestPsnrAffine:
+    def test_gain_and_offset_do_not_count(self) -> None:
+        class Ramps(Grays):
+            def __getitem__(self, index: int) -> Photo:
+                ramp = torch.linspace(0.1, 0.1 + LEVELS[index], 20).view(1, 4, 5).expand(3, -1, -1)
+                return Photo(ramp, 0, f"ramp/{index}")
+
+        given = Captures(Ramps(), Camera.load("nexus-6p-rear"), None, 0)
+        found = predict(given, lambda obs: 3 * obs.signal - 1, Head())
+        assert found.psnr is not None
+        assert found.psnr_affine is not None
+        assert float(found.psnr.max()) < 20
+        assert float(found.psnr_affine.min()) > 100
+
+    def test_it_is_kept_and_files_without_it_are_read(self, tmp_path: Path) -> None:
+        found = predict(captures(6.0), as_measured, Head())
+        found.save(tmp_path / "new.npz")
+        again = Predictions.load(tmp_path / "new.npz").first(3)
+        assert again.psnr_affine is not None
+        assert found.psnr_affine is not None
+        assert torch.equal(again.psnr_affine, found.psnr_affine[:3])
+        arrays = {name: np.asarray(getattr(found, name)) for name in ("logits", "labels", "psnr", "seconds")}
+        np.savez(tmp_path / "old.npz", **arrays)  # type: ignore[arg-type]
+        old = Predictions.load(tmp_path / "old.npz")
+        assert old.psnr_affine is None
+        assert "psnr_affine" not in metrics_of(old.first(5), clean=False)[0]
+
+
 def test_what_is_told_is_wrong_and_what_is_captured_is_not() -> None:
     obs = captures(lux=6.0)[0].observation
     seen: list[Observation] = []
@@ -193,6 +248,7 @@ class TestSteps:
 
     def experiment(self) -> tuple[Experiment, dict[str, JointModel]]:
         models = {name: JointModel(Doubling() if name == "joint" else None, Head()) for name in ("finetuned", "joint")}
+        models |= {f"{name}_finetuned": JointModel(Doubling(), Head()) for name in ("unit", "nlm", "bm3d", "hqs")}
         models["pretrained"] = JointModel(None, Head())
         recipe = SimpleNamespace(condition=lambda name: Condition(name=name, lux=6), light=None)
         bench = SimpleNamespace(
@@ -200,21 +256,22 @@ class TestSteps:
             device=torch.device("cpu"),
             unit=lambda condition, name: Doubling(),
             pretrained=lambda: models["pretrained"],
-            finetuned=lambda condition: models["finetuned"],
-            joint=lambda condition, name, features, rounds: models["joint"],
+            finetuned=lambda condition, training: models["finetuned"],
+            finetuned_behind=lambda name, condition, unit, training: models[f"{name}_finetuned"],
+            joint=lambda condition, name, features, rounds, training: models["joint"],
         )
         return cast(Experiment, bench), models
 
     def steps(self, method: str) -> tuple[Any, nn.Module, dict[str, JointModel]]:
         experiment, models = self.experiment()
-        trained = "6lux" if method in ("unit", "finetuned", "joint") else None
+        trained = "6lux" if method == "unit" or method in TRAINED else None
         return *steps(experiment, Model(method=method, trained_for=trained)), models
 
     def test_the_low_level_step(self) -> None:
         obs = captures(lux=6.0)[0].observation
         for name in ("pretrained", "finetuned"):
             assert torch.equal(self.steps(name)[0](obs), obs.signal)
-        for name in ("unit", "joint"):
+        for name in ("unit", "joint", "unit_finetuned", "bm3d_finetuned"):
             assert torch.equal(self.steps(name)[0](obs), obs.signal * 2)
         assert self.steps("nlm")[0] is classical.non_local_means
         assert self.steps("bm3d")[0] is classical.bm3d
@@ -224,6 +281,6 @@ class TestSteps:
         for name in ("pretrained", "nlm", "bm3d", "hqs", "unit"):
             _, head, models = self.steps(name)
             assert head is models["pretrained"].head
-        for name in ("finetuned", "joint"):
+        for name in TRAINED:
             _, head, models = self.steps(name)
             assert head is models[name].head

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from dirtypixels.study import figures, report
-from dirtypixels.study.findings import findings, light_findings, quality_and_accuracy
+from dirtypixels.study.findings import controls, findings, light_findings, quality_and_accuracy
 from dirtypixels.study.report import Shown
 from dirtypixels.study.results import Study
-from tests.study.synthetic import FOUR, synthetic_grid, synthetic_light, synthetic_study
+from tests.study.synthetic import FOUR, FROZEN, synthetic_grid, synthetic_light, synthetic_study
 
 VOID = {"meta", "img", "br", "hr", "link", "input"}
 
@@ -172,6 +172,20 @@ class TestFiles:
         alone = [c.model_copy(update={"risk": None}) for c in study.part("light") if c.model.kind == "specialist"]
         shown = report.draw(study.model_copy(update={"cells": alone}), tmp_path)
         assert [one.path.name for one in shown] == ["light-accuracy.png"]
+
+    def test_a_study_of_several_trainings(self, tmp_path: Path) -> None:
+        study = synthetic_study(count=80, chances=FROZEN, trainings=2, affine=True)
+        report.write_figures_and_tables(study, tmp_path)
+        assert list(report.tables_of(study)) == ["methods", "trainings", "paper"]
+        page = (tmp_path / "report.md").read_text(encoding="utf-8")
+        html = Page(tmp_path / "report.html").text
+        for text in (*controls(study), "What is trained for a condition was trained 2 times"):
+            assert text in page
+            assert " ".join(text.split()) in html
+        assert "Small marks are single trainings" in page
+        drawn = {"accuracy.png", "psnr.png", "psnr-affine.png"}
+        assert {file.name for file in tmp_path.glob("*.png")} == drawn
+        assert "Ours is the mean over 2 trainings" in page
 
     def test_every_table_of_methods_and_grid(self, tmp_path: Path) -> None:
         assert list(report.tables_of(full_study())) == ["methods", "paper", "grid"]

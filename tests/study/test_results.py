@@ -10,8 +10,16 @@ import pytest
 from pydantic import ValidationError
 
 from dirtypixels.study import results
-from dirtypixels.study.results import TRUE_NOISE, Cell, Difference, Estimate, Model, RiskCurve
-from tests.study.synthetic import FOUR, light_cell, light_model, synthetic_grid, synthetic_light, synthetic_study
+from dirtypixels.study.results import TRUE_NOISE, Cell, Difference, Estimate, Model, RiskCurve, Training
+from tests.study.synthetic import (
+    FOUR,
+    FROZEN,
+    light_cell,
+    light_model,
+    synthetic_grid,
+    synthetic_light,
+    synthetic_study,
+)
 
 
 def estimate(value: float = 0.5, low: float = 0.4, high: float = 0.6, unit: str = "fraction") -> Estimate:
@@ -32,6 +40,10 @@ def cell(**changes: object) -> Cell:
         "metrics": {"top1": estimate(), "top5": estimate()}, "differences": (difference(),),
     }  # fmt: skip
     return Cell(**{**fields, **changes})  # type: ignore[arg-type]
+
+
+def training(seed: int, value: float = 0.5) -> Training:
+    return Training(seed=seed, metrics={"top1": estimate(value)})
 
 
 def told(alpha: float, **changes: object) -> Cell:
@@ -63,6 +75,14 @@ def test_models_are_named_by_what_they_were_trained_for() -> None:
     assert (again.name, again.folder) == ("conditioned, 2 rounds", "2-200lux-conditioned-2-rounds")
     named = Model(method="joint", unit="merged", trained_for="3lux", trained_lux=3.0)
     assert (named.key, named.folder) == ("joint:merged", "3lux-joint-merged")
+    third = named.model_copy(update={"training": 3})
+    assert (third.key, third.folder) == ("joint:merged", "3lux-joint-merged-training3")
+
+
+def test_the_difference_to_a_method_is_found_whatever_its_unit() -> None:
+    gaps = (difference(), difference(reference="unit_finetuned:merged", metric="top5"), difference(reference="unit:a"))
+    found = cell(differences=gaps)
+    assert (found.to("finetuned"), found.to("unit"), found.to("unit_finetuned")) == (gaps[0], gaps[2], None)
 
 
 def test_home_is_the_specialists_own_light_only() -> None:
@@ -80,6 +100,27 @@ def test_read_gives_what_was_written(tmp_path: Path) -> None:
 def test_a_study_over_light_is_read_as_it_was_written(tmp_path: Path) -> None:
     results.write(LIGHT, tmp_path / "results.json")
     assert results.read(tmp_path / "results.json") == LIGHT
+
+
+def test_several_trainings_are_read_as_they_were_written(tmp_path: Path) -> None:
+    study = synthetic_study(chances=FROZEN, trainings=2, affine=True)
+    results.write(study, tmp_path / "results.json")
+    again = results.read(tmp_path / "results.json")
+    assert again == study
+    joint = next(c for c in again.cells if (c.condition, c.method) == ("3lux", "joint"))
+    assert [one.seed for one in joint.trainings] == [0, 1]
+    assert [gap.reference for gap in joint.differences] == ["finetuned", "unit_finetuned"]
+
+
+def test_files_from_before_there_were_trainings_are_read(tmp_path: Path) -> None:
+    results.write(study := synthetic_study(), tmp_path / "results.json")
+    found = json.loads((tmp_path / "results.json").read_text())
+    for one in found["cells"]:
+        del one["trainings"], one["model"]["training"]
+        for gap in one["differences"]:
+            del gap["trainings"]
+    (tmp_path / "old.json").write_text(json.dumps(found))
+    assert results.read(tmp_path / "old.json") == study
 
 
 def test_a_grid_is_read_as_it_was_written(tmp_path: Path) -> None:
@@ -143,6 +184,10 @@ def test_the_file_holds_plain_numbers_of_full_precision(tmp_path: Path) -> None:
         (lambda: told(0.0), "greater than 0"),
         (lambda: home(differences=(difference(reference="pretrained"),)), "empty for the specialist of 3.0 lux itself"),
         (lambda: cell(temperature=0.0), "greater than 0"),
+        (lambda: cell(trainings=(training(0), training(0))), "trainings must differ in seed; found 0 more than once"),
+        (lambda: cell(trainings=(training(0), training(1, 0.6))), "top1 must be the mean over the trainings, 0.55"),
+        (lambda: difference(trainings=(0.05, 0.07)), "value must be the mean over the trainings, 0.06"),
+        (lambda: Model(method="joint", training=0), "greater than or equal to 1"),
         (lambda: Model(method="joint", trained_lux=(200.0, 2.0)), r"a range must rise; found \(200.0, 2.0\)"),
         (lambda: Model(method="finetuned", trained_lux=-1.0), "trained_lux must be above 0.*found -1.0"),
         (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fractions import Fraction
 from functools import cache
 from math import comb, exp, pi, sqrt
@@ -235,3 +236,193 @@ def test_the_interval_covers_the_true_difference_as_often_as_it_says(only_a: flo
     assert bound < 0.025
     assert abs(covered(interval) - 0.95) < bound
     assert abs(covered(unpaired) - 0.95) > bound
+
+
+def by_hand(values: np.ndarray) -> tuple[float, float, float]:
+    """Mean, standard error and degrees of freedom of trainings x photographs, with sums over single numbers."""
+    count, photographs = values.shape
+    mean = sum(float(x) for row in values for x in row) / values.size
+    rows = [sum(map(float, row)) / photographs for row in values]
+    columns = [sum(map(float, column)) / count for column in values.T]
+    squares = {
+        "training": sum((row - mean) ** 2 for row in rows) * photographs / (count - 1),
+        "photograph": sum((column - mean) ** 2 for column in columns) * count / (photographs - 1),
+    }
+    rest = [(float(values[s, n]) - rows[s] - columns[n] + mean) ** 2 for s in range(count) for n in range(photographs)]
+    both = sum(rest) / ((count - 1) * (photographs - 1))
+    v_s, v_n = max(squares["training"] - both, 0) / photographs, max(squares["photograph"] - both, 0) / count
+    variance = v_s / count + v_n / photographs + both / values.size
+    a, b = (max(square, both) / values.size for square in squares.values())
+    free = (count - 1, photographs - 1, (count - 1) * (photographs - 1))
+    below = sum(part**2 / n for part, n in zip((a, b, both / values.size), free, strict=True))
+    return mean, sqrt(variance), variance**2 / below
+
+
+class TestTrainings:
+    """Over trainings and photographs."""
+
+    @pytest.mark.parametrize("trainings", [2, 3, 4, 5])
+    @pytest.mark.parametrize("spread", [(0.0, 1.0, 1.0), (1.0, 1.0, 0.5), (0.2, 0.0, 1.0)])
+    def test_crossed_agrees_with_the_analysis_of_variance_by_hand(
+        self, trainings: int, spread: tuple[float, float, float]
+    ) -> None:
+        draw = np.random.default_rng(trainings)
+        for photographs in (2, 7, 30):
+            values = drawn(draw, trainings, photographs, *spread)
+            found = statistics.crossed(torch.from_numpy(values))
+            mean, error, degrees = by_hand(values)
+            assert tuple(found) == pytest.approx((mean, error, degrees), rel=1e-9)
+            t = stats.t(degrees)
+            assert found.interval(0.9) == pytest.approx((mean - t.ppf(0.95) * error, mean + t.ppf(0.95) * error))
+            assert found.p_value == pytest.approx(2 * t.sf(abs(mean) / error))
+
+    def test_the_standard_error_is_never_below_that_of_photographs_alone(self) -> None:
+        draw = np.random.default_rng(5)
+        for trial in range(300):
+            trainings, photographs = 2 + trial % 4, 2 + trial % 9
+            values = drawn(draw, trainings, photographs, *draw.uniform(0, 1, 3))
+            alone = values.mean(0).std(ddof=1) / sqrt(photographs)
+            assert statistics.crossed(torch.from_numpy(values)).error >= alone * (1 - 1e-9)
+
+    def test_trainings_that_all_give_the_same_are_one_training(self) -> None:
+        psnr = torch.from_numpy(np.random.default_rng(0).normal(20, 2, 40))
+        found, one = statistics.mean_over(psnr.expand(3, -1)), statistics.mean_interval(psnr)
+        assert (found.value, found.low, found.high) == pytest.approx((one.value, one.low, one.high), rel=1e-12)
+
+    def test_a_single_training_has_the_intervals_of_photographs(self) -> None:
+        a, b = pairs(23, 9, 150, both=40)
+        assert statistics.proportion_over(a[None]) == statistics.wilson(int(a.sum()), 150)
+        assert statistics.difference_over(a[None], b[None], "x") == statistics.paired_difference(a, b, "x")
+        values = torch.linspace(18, 25, 9)
+        assert statistics.mean_over(values[None]) == statistics.mean_interval(values)
+
+    @pytest.mark.parametrize("right", [True, False])
+    def test_where_nothing_varies_the_interval_is_that_of_one_training(self, right: bool) -> None:
+        same = torch.full((3, 50), right)
+        assert statistics.proportion_over(same) == statistics.wilson(50 * right, 50)
+        found = statistics.difference_over(same, same)
+        one = statistics.paired_difference(same[0], same[0])
+        assert (found.value, found.low, found.high, found.p_value) == (0.0, one.low, one.high, 1.0)
+        assert found.trainings == (0.0, 0.0, 0.0)
+
+    def test_differences_are_between_trainings_of_the_same_seed(self) -> None:
+        draw = torch.Generator().manual_seed(0)
+        a, b = (torch.rand(3, 60, generator=draw) < 0.6 for _ in range(2))
+        found = statistics.difference_over(a, b, "unit_finetuned")
+        gaps = a.double() - b.double()
+        assert found.trainings == pytest.approx(gaps.mean(1).tolist())
+        assert (found.value, found.reference) == (pytest.approx(float(gaps.mean())), "unit_finetuned")
+        assert (found.low, found.high) == pytest.approx(statistics.crossed(gaps).interval())
+        assert found.only_this_right is found.only_reference_right is None
+        assert "trainings" in found.test
+        back = statistics.difference_over(b, a)
+        assert (back.low, back.value, back.high) == pytest.approx((-found.high, -found.value, -found.low))
+        assert back.p_value == pytest.approx(found.p_value)
+        once = statistics.difference_over(a[:1], b)
+        assert once == statistics.difference_over(a[:1].expand(3, -1), b)
+
+    def test_the_interval_excludes_0_where_p_is_below_5_percent(self) -> None:
+        draw = torch.Generator().manual_seed(3)
+        seen = set()
+        for chance in torch.linspace(0.4, 0.8, 60):
+            a, b = (torch.rand(3, 80, generator=draw) < p for p in (float(chance), 0.6))
+            found = statistics.difference_over(a, b)
+            assert (found.p_value < 0.05) == (not found.low <= 0 <= found.high)
+            seen.add(found.p_value < 0.05)
+        assert seen == {True, False}
+
+    def test_fractions_stay_fractions(self) -> None:
+        right = torch.zeros(2, 20, dtype=torch.bool)
+        right[0, :3] = True
+        found = statistics.proportion_over(right)
+        assert (found.low, found.value) == (0.0, 0.075)
+        gap = statistics.difference_over(torch.ones_like(right), right)
+        assert gap.high == 1.0
+
+    @pytest.mark.parametrize(
+        ("call", "error", "message"),
+        [
+            (lambda: statistics.crossed(torch.ones(1, 5)), ValueError, "at least 2 trainings.*found 1 of 5"),
+            (lambda: statistics.crossed(torch.ones(5, 1)), ValueError, "at least 2 trainings.*found 5 of 1"),
+            (lambda: statistics.crossed(torch.ones(5)), ValueError, r"values must have shape \(S, N\)"),
+            (lambda: statistics.crossed([[1.0, 2.0], [1.0, float("nan")]]), ValueError, "values must be finite"),
+            (lambda: statistics.crossed([[1.0, 2.0], [1.0, 1.0]]).interval(1.0), ValueError, "level must be"),
+            (lambda: statistics.proportion_over(torch.ones(2, 3)), TypeError, "right must be bool"),
+            (lambda: statistics.proportion_over(RIGHT[0]), ValueError, r"right must have shape \(S, N\)"),
+            (lambda: statistics.proportion_over(RIGHT[:0]), ValueError, "right must hold at least one training"),
+            (lambda: statistics.mean_over(torch.ones(3)), ValueError, r"values must have shape \(S, N\)"),
+            (lambda: statistics.difference_over(RIGHT, torch.ones(2, 4)), TypeError, "b_right must be bool"),
+            (lambda: statistics.difference_over(RIGHT, RIGHT[:, :3]), ValueError, "the same photographs"),
+            (lambda: statistics.difference_over(RIGHT, RIGHT[:2]), ValueError, "as many trainings or one"),
+        ],
+    )
+    def test_raises(self, call: Callable[[], object], error: type[Exception], message: str) -> None:
+        with pytest.raises(error, match=message):
+            call()
+
+    @pytest.mark.parametrize("trainings", [2, 3, 4, 5])
+    def test_how_often_the_interval_holds_the_mean(self, trainings: int) -> None:
+        # With many photographs only the mean square of the trainings is left to chance, and how often Student's
+        # interval with Satterthwaite's degrees of freedom holds the mean is an integral over its distribution.
+        photographs, runs = 400, 400
+        draw = np.random.default_rng(trainings)
+        for v_s in (0.0, 0.01, 1.0):
+            found = [
+                statistics.crossed(torch.from_numpy(drawn(draw, trainings, photographs, v_s, 1.0, 1.0)))
+                for _ in range(runs)
+            ]
+            held = np.mean([low <= 0 <= high for low, high in (one.interval() for one in found)])
+            expected = coverage(trainings, photographs * v_s, 1.0, 1.0)
+            # 4 standard errors of the simulation, and 0.01 for the mean squares that are not left to chance here.
+            assert abs(held - expected) < 4 * sqrt(expected * (1 - expected) / runs) + 0.01, (v_s, held, expected)
+
+    @pytest.mark.parametrize(("trainings", "least"), [(2, 0.87), (3, 0.92), (5, 0.94)])
+    def test_it_holds_it_as_often_as_documented(self, trainings: int, least: float) -> None:
+        spreads = np.geomspace(1e-3, 1e3, 40)
+        held = [coverage(trainings, v, 1.0, both) for v in spreads for both in (1e-9, 0.3, 1.0, 10.0)]
+        assert min(held) == pytest.approx(least, abs=0.006)
+        assert coverage(trainings, 1e6, 1.0, 1.0) == pytest.approx(0.95, abs=1e-3)  # Student's own case
+        assert min(coverage(trainings, 0.0, 1.0, both) for both in (1e-9, 1.0, 10.0)) > 0.949
+
+    def test_accuracies_are_held_as_often(self) -> None:
+        # Photographs that are easy or hard, and trainings that differ by up to 4 points.
+        draw, runs = np.random.default_rng(1), 400
+        held, gaps = [], []
+        for _ in range(runs):
+            easy = draw.random(300) < 0.5
+            a, b = (
+                torch.from_numpy(
+                    draw.random((3, 300)) < np.where(easy, 0.9, 0.3 + shift) + draw.uniform(-0.04, 0.04, (3, 1))
+                )
+                for shift in (0.1, 0.0)
+            )
+            one, gap = statistics.proportion_over(a), statistics.difference_over(a, b)
+            assert one.low is not None
+            assert one.high is not None
+            held.append(one.low <= 0.65 <= one.high)
+            gaps.append(gap.low <= 0.05 <= gap.high)
+        for found in (held, gaps):
+            assert float(np.mean(found)) > 0.92 - 4 * sqrt(0.92 * 0.08 / runs)
+
+
+RIGHT = torch.tensor([[True, False, True, True]] * 3)
+
+
+def drawn(draw: np.random.Generator, trainings: int, photographs: int, *variances: float) -> np.ndarray:
+    """Values around 0 with the variances of training, photograph and both."""
+    shapes = ((trainings, 1), (1, photographs), (trainings, photographs))
+    return sum(draw.normal(0, sqrt(v), shape) for v, shape in zip(variances, shapes, strict=True))  # type: ignore[return-value]
+
+
+def coverage(trainings: int, by_training: float, by_photograph: float, both: float) -> float:
+    """How often the 95 % interval holds the mean of very many photographs: the mean over quantiles of MS_s.
+
+    by_training: N v_s; by_photograph: v_n; both: v_sn. The other mean squares are their expectations.
+    """
+    free = trainings - 1
+    square = (by_training + both) * stats.chi2(free).ppf((np.arange(4000) + 0.5) / 4000) / free
+    a, b = np.maximum(square, both), trainings * by_photograph + both
+    variance = a + b - both
+    degrees = variance**2 / (a**2 / free)
+    ratio = stats.t.ppf(0.975, degrees) * np.sqrt(variance / (by_training + trainings * by_photograph + both))
+    return float(np.mean(2 * stats.norm.cdf(ratio) - 1))

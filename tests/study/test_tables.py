@@ -6,7 +6,7 @@ import pytest
 
 from dirtypixels.study import tables
 from dirtypixels.study.results import Cell, Estimate, Model
-from tests.study.synthetic import CHANCES, FOUR, synthetic_grid, synthetic_study
+from tests.study.synthetic import CHANCES, FOUR, FROZEN, synthetic_grid, synthetic_study
 
 SOURCE = "simulated from a design, traced at R, G and B."
 
@@ -49,7 +49,7 @@ def test_a_column_that_no_cell_fills_is_left_out() -> None:
 
 
 def test_methods_keep_one_order_whatever_the_conditions_have() -> None:
-    assert tables.methods_of(synthetic_study(chances=dict(reversed(FOUR.items())))) == list(tables.METHOD_NAMES)
+    assert tables.methods_of(synthetic_study(chances=dict(reversed(FROZEN.items())))) == list(tables.METHOD_NAMES)
     assert tables.methods_of(synthetic_study(chances={"3lux": {"mine": 0.5, "joint": 0.6}})) == ["joint", "mine"]
     assert tables.conditions_of(synthetic_study()) == list(CHANCES)
 
@@ -84,17 +84,61 @@ def test_a_method_evaluated_on_fewer_photographs_says_so() -> None:
     assert table.caption == "Accuracy on 200 or 1,000 photographs, with 95 % intervals."
 
 
-def test_several_references_are_named_in_the_cells() -> None:
-    study = synthetic_study(chances={"3lux": {"finetuned": 0.7, "joint": 0.8, "unit": 0.6}})
-    changed = [
-        c.model_copy(update={"differences": (c.difference.model_copy(update={"reference": "nlm"}),)})
-        if c.method == "unit" and c.difference
-        else c
-        for c in study.cells
-    ]
-    rows = {row[0]: row for row in tables.method_table(study.model_copy(update={"cells": changed})).rows}
-    assert " to NLM + pretrained [" in rows["Unit + pretrained"][-1]
-    assert " to Fine-tuned [" in rows["Joint"][-1]
+def test_each_reference_has_a_column() -> None:
+    table = tables.method_table(study := synthetic_study(chances=FROZEN))
+    assert table.columns[-2:] == ("gain on fine-tuned", "gain on unit + fine-tuned")
+    rows = {row[0]: row for row in next(s for s in table.sections if s.heading == "3 lux").rows}
+    (joint,) = tables.cells_of(study, "3lux", "joint")
+    assert rows["Joint"][-2:] == tuple(map(tables.entry, joint.differences))
+    assert rows["Unit + fine-tuned"][-1] == rows["Fine-tuned"][-1] == "–"
+    assert rows["BM3D + fine-tuned"][-2].startswith("+")
+    assert any("frozen" in note for note in table.notes)
+
+
+def test_a_joint_model_is_compared_with_its_own_unit() -> None:
+    chances = {"3lux": {"unit_finetuned:a": 0.5, "unit_finetuned:b": 0.6, "joint:a": 0.7, "joint:b": 0.7}}
+    table = tables.method_table(study := synthetic_study(chances=chances))
+    assert tables.references_of(study) == ["unit_finetuned"]
+    gains = {row[0]: row[-1] for row in table.rows}
+    for unit in "ab":
+        (cell,) = tables.cells_of(study, "3lux", f"joint:{unit}")
+        assert [gap.reference for gap in cell.differences] == [f"unit_finetuned:{unit}"]
+        assert gains[f"Joint, {unit}"] == tables.entry(cell.difference)
+
+
+class TestTrainings:
+    STUDY = synthetic_study(chances=FROZEN, trainings=3)
+
+    def test_a_row_holds_the_mean_over_trainings(self) -> None:
+        table = tables.method_table(self.STUDY)
+        assert len(table.rows) == len(self.STUDY.cells)
+        assert any("the mean over 3 trainings" in note for note in table.notes)
+        assert not any("trainings" in note for note in tables.method_table(synthetic_study()).notes)
+
+    def test_every_training_is_in_a_table_of_its_own(self) -> None:
+        table = tables.trainings_table(self.STUDY)
+        assert table.columns == ("Method", "seed 0", "seed 1", "seed 2", "mean")
+        rows = {row[0]: row[1:] for row in next(s for s in table.sections if s.heading == "3 lux").rows}
+        assert "BM3D + pretrained" not in rows
+        (cell,) = tables.cells_of(self.STUDY, "3lux", "joint")
+        each = [tables.percent(one.metrics["top1"].value) for one in cell.trainings]
+        assert rows["Joint"] == (*each, tables.entry(cell.top1))
+        gap = cell.to("unit_finetuned")
+        assert gap is not None
+        assert rows["Joint minus Unit + fine-tuned"] == (*map(tables.points, gap.trainings), tables.entry(gap))
+        assert gap.value == pytest.approx(sum(gap.trainings) / 3)
+
+    def test_without_several_trainings_it_has_no_rows(self) -> None:
+        assert tables.trainings_table(synthetic_study()).rows == ()
+
+
+def test_psnr_after_gain_and_offset_is_next_to_psnr() -> None:
+    table = tables.method_table(study := synthetic_study(affine=True))
+    assert table.columns[3:5] == ("PSNR", "PSNR after gain and offset")
+    (cell,) = tables.cells_of(study, "3lux", "joint")
+    row = next(row for row in table.sections[2].rows if row[0] == "Joint")
+    assert row[4] == tables.entry(cell.metrics["psnr_affine"])
+    assert any("brightness and contrast" in note for note in table.notes)
 
 
 def test_where_psfs_come_from_is_said_where_they_are_used() -> None:

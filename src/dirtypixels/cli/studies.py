@@ -9,13 +9,13 @@ from rich.table import Table
 
 from dirtypixels.camera import Camera
 from dirtypixels.cli.profiles import warn_of_failed
-from dirtypixels.recipe import load_recipe
+from dirtypixels.recipe import TRAINED, load_recipe
 from dirtypixels.study import tables
 from dirtypixels.study.experiment import Experiment
-from dirtypixels.study.findings import headline
+from dirtypixels.study.findings import controls, headline
 from dirtypixels.study.predictions import steps
 from dirtypixels.study.results import Study
-from dirtypixels.study.runner import plan, run
+from dirtypixels.study.runner import plan, run, trainings
 
 
 def pretrain_units(recipe: Path, out: Path, changes: list[str]) -> None:
@@ -37,10 +37,10 @@ def train_models(recipe: Path, out: Path, changes: list[str]) -> None:
     console = Console()
     experiment = Experiment(load_recipe(recipe, changes), out, console)
     warn_of_failed(experiment.camera)
-    for model in dict.fromkeys(planned.model for planned in plan(experiment.recipe)):
-        if model.method in ("finetuned", "joint"):
-            steps(experiment, model)
-            console.print(f"{out / 'models' / model.folder} is trained")
+    planned = [one.model for one in plan(experiment.recipe) if one.model.method in TRAINED]
+    for model in dict.fromkeys(again for one in planned for again in trainings(experiment.recipe, one)):
+        steps(experiment, model)
+        console.print(f"{out / 'models' / model.folder} is trained")
 
 
 def run_study(recipe: Path, out: Path, changes: list[str], command: str) -> None:
@@ -50,7 +50,8 @@ def run_study(recipe: Path, out: Path, changes: list[str], command: str) -> None
     warn_of_failed(Camera.load(planned.camera))
     study = run(planned, out, command, console)
     console.print(_short_table(study))
-    console.print(headline(study))
+    for sentence in (headline(study), *controls(study)[:1]):
+        console.print(sentence)
     console.print(f"Report: {out / 'report.html'}")
 
 
@@ -64,7 +65,7 @@ def _short_table(study: Study) -> Table:
         for condition in conditions:
             texts = []
             for cell in tables.cells_of(study, condition, method):
-                gain = cell.difference
+                gain = cell.to("finetuned")
                 text = f"{100 * cell.top1.value:.1f} %"
                 texts.append(text if gain is None else f"{text} ({100 * gain.value:+.1f})")
             row.append(", ".join(texts) or "–")

@@ -19,12 +19,8 @@ from torch.nn.functional import avg_pool2d
 from dirtypixels.deploy.units import build_unit
 from dirtypixels.files import write_text
 from dirtypixels.observation import Observation
-from dirtypixels.recipe import AnyUnit, Classical, Position
-from dirtypixels.recipe.units import BEFORE_START
+from dirtypixels.recipe import AnyUnit, Classical, Position, in_todays_keys
 from dirtypixels.tasks import JointModel, classifier
-
-_RENAMED = {"colour": "color", "optimiser": "optimizer"}
-"""Keys that descriptions from before the first release have, wherever in them, and their names since."""
 
 
 class ModelCard(BaseModel):
@@ -204,14 +200,6 @@ def _averaged_psf(psf: Tensor, n: int) -> Tensor:
 
 def _read_card(file: Path) -> ModelCard:
     try:
-        return ModelCard.model_validate(_renamed(json.loads(file.read_text(encoding="utf-8"))))
+        return ModelCard.model_validate(in_todays_keys(json.loads(file.read_text(encoding="utf-8"))))
     except (ValidationError, ValueError) as error:
         raise ValueError(f"{str(file)!r} is not a valid model description: {error}") from error
-
-
-def _renamed(content: Any) -> Any:
-    """A description in today's keys."""
-    if isinstance(content, dict):
-        named = {_RENAMED.get(key, key): _renamed(value) for key, value in content.items()}
-        return BEFORE_START | named if "algorithm" in named and "start" not in named else named
-    return [_renamed(value) for value in content] if isinstance(content, list) else content

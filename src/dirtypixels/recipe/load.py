@@ -11,7 +11,10 @@ from pydantic_core import ErrorDetails
 
 from dirtypixels.recipe.parts import Part
 from dirtypixels.recipe.study import Recipe
-from dirtypixels.recipe.units import Solver, part_for
+from dirtypixels.recipe.units import BEFORE_START, Solver, part_for
+
+_RENAMED = {"colour": "color", "optimiser": "optimizer"}
+"""Keys that descriptions from before the first release have, wherever in them, and their names since."""
 
 
 def load_recipe(path: str | Path, changes: tuple[str, ...] | list[str] = ()) -> Recipe:
@@ -55,6 +58,18 @@ def load_recipe(path: str | Path, changes: tuple[str, ...] | list[str] = ()) -> 
             "pretraining": recipe.pretraining.model_copy(update={"folder": _next_to(file, recipe.pretraining.folder)}),
         }
     )
+
+
+def in_todays_keys(content: Any) -> Any:
+    """What an earlier version wrote of a recipe or a unit, in today's keys and with what they meant then.
+
+    >>> in_todays_keys({"algorithm": "hqs", "colour": "shared"})
+    {'start': 'identity', 'growth': 1.0, 'algorithm': 'hqs', 'color': 'shared'}
+    """
+    if isinstance(content, dict):
+        named = {_RENAMED.get(key, key): in_todays_keys(value) for key, value in content.items()}
+        return BEFORE_START | named if "algorithm" in named and "start" not in named else named
+    return [in_todays_keys(value) for value in content] if isinstance(content, list) else content
 
 
 def _allowed(error: ErrorDetails, content: Any) -> str:

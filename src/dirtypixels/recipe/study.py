@@ -11,15 +11,38 @@ from dirtypixels.recipe.conditions import AnyCondition, Condition, Grid, Light
 from dirtypixels.recipe.parts import Count, Data, FineTuning, Head, Name, Part, Pretraining
 from dirtypixels.recipe.units import AnyUnit, BlurredUnit, Deblur, Network, ProximalGradient, SharpUnit, Unit
 
-Method = Literal["pretrained", "nlm", "bm3d", "hqs", "unit", "finetuned", "joint"]
+Method = Literal[
+    "pretrained", "nlm", "bm3d", "hqs", "unit",
+    "finetuned", "nlm_finetuned", "bm3d_finetuned", "hqs_finetuned", "unit_finetuned", "joint",
+]  # fmt: skip
+"""What gives the classifier its image, and what is trained for a condition.
+
+"pretrained": the signal as it was measured, and the classifier as it comes.
+"nlm", "bm3d" (without blur), "hqs" (with blur), "unit": a restoration with no training for the task, before that
+    classifier; the unit is pretrained for PSNR.
+"finetuned": the classifier, trained on the signal as it was measured.
+"nlm_finetuned", "bm3d_finetuned", "hqs_finetuned", "unit_finetuned": one of these restorations, frozen, and the
+    classifier, trained on what it puts out.
+"joint": the pretrained unit and the classifier, trained together.
+"""
+
+TRAINED: tuple[Method, ...] = (
+    "finetuned", "nlm_finetuned", "bm3d_finetuned", "hqs_finetuned", "unit_finetuned", "joint",
+)  # fmt: skip
+"""The methods that are trained for a condition, all on the same photographs with the same `finetuning`."""
 
 
 class Recipe(Part):
     """A study: photographs, a camera, the conditions, and the methods to compare.
 
     unit, deblur: the low-level unit without blur and with it; or a network in its place, by its `kind`.
-    units, deblurs: several of them by name in place of the one, to compare: "unit" and "joint" are evaluated with each
-        of `units` in every condition without blur, and with each of `deblurs` in every condition with it.
+    units, deblurs: several of them by name in place of the one, to compare: "unit", "unit_finetuned" and "joint" are
+        evaluated with each of `units` in every condition without blur, and with each of `deblurs` in every condition
+        with it.
+    trainings: how often everything that is trained for a condition is trained, with the seeds seed, seed + 1 ...
+        They decide what chance does in a training: order, noise, mirroring, dropout, and a final layer that starts
+        anew. Evaluated photographs and their noise, the pretrained classifier and the pretrained units are those of
+        `seed` for all, so that an interval over trainings does not hold the chance of pretraining.
     limits: a slow method is evaluated on this many photographs only, the first in the data set's order.
 
     >>> recipe = Recipe(name="tiny", conditions=(Condition.of(3),), methods=("finetuned", "joint"),
@@ -30,6 +53,7 @@ class Recipe(Part):
 
     name: str = Field(min_length=1)
     seed: int = Field(default=0, ge=0)
+    trainings: Count = 1
     camera: str = "nexus-6p-rear"
     transfer: Literal["linear", "srgb"] = "linear"
     conditions: tuple[Condition, ...] = Field(min_length=1)
@@ -59,9 +83,13 @@ class Recipe(Part):
     @field_validator("limits")
     @classmethod
     def _limits_leave_what_others_are_compared_with(cls, limits: dict[Method, int]) -> dict[Method, int]:
-        whole = [name for name in limits if name not in ("nlm", "bm3d", "hqs", "unit")]
+        slow = ("nlm", "bm3d", "hqs", "unit", "nlm_finetuned", "bm3d_finetuned", "hqs_finetuned")
+        whole = [name for name in limits if name not in slow]
         if whole:
-            raise ValueError(f"limits must be for nlm, bm3d, hqs or unit, others are compared with; found {whole}")
+            raise ValueError(
+                "limits must be for nlm, bm3d, hqs or unit, or for one of the first three with _finetuned, others are "
+                f"compared with; found {whole}"
+            )
         return limits
 
     def units_for(self, condition: AnyCondition) -> dict[str | None, AnyUnit]:
@@ -101,6 +129,14 @@ class Recipe(Part):
             for key, unit in units.items():
                 if isinstance(unit, ProximalGradient) and unit.blur != blur:
                     raise ValueError(f"{key}.blur must be {str(blur).lower()}; found {str(unit.blur).lower()}")
+        return self
+
+    @model_validator(mode="after")
+    def _light_is_trained_once(self) -> Recipe:
+        if self.light is not None and self.trainings > 1:
+            raise ValueError(
+                f"trainings must be 1 with light, which has a training of each model; found {self.trainings}"
+            )
         return self
 
     @model_validator(mode="after")

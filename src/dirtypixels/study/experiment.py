@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Callable
 from contextlib import suppress
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from dirtypixels.data import Captures, FolderPhotos, InMemory, Photo, PhotoSet, 
 from dirtypixels.deploy import ModelCard, load_model, save_model
 from dirtypixels.deploy.units import build_unit
 from dirtypixels.files import write_text
-from dirtypixels.recipe import AnyCondition, AnyUnit, Condition, FineTuning, Network, Recipe
+from dirtypixels.recipe import AnyCondition, AnyUnit, Classical, Condition, FineTuning, Network, Recipe, in_todays_keys
 from dirtypixels.study.figures import pretraining_curve
 from dirtypixels.study.results import Model
 from dirtypixels.tasks import JointModel, class_names, classifier, imagenet_indices
@@ -37,7 +37,8 @@ class Experiment:
         console: where progress is shown; None for no progress.
 
     Raises:
-        ValueError: the folder belongs to another recipe; the message names the keys that differ.
+        ValueError: the folder belongs to another recipe; the message names the keys that differ. More trainings are no
+            other recipe: what is there is used, and what is missing is trained.
     """
 
     def __init__(self, recipe: Recipe, folder: str | Path, console: Console | None = None) -> None:
@@ -123,15 +124,17 @@ class Experiment:
         flip: bool = False,
         limit: int | None = None,
         photos: PhotoSet | None = None,
+        seed: int | None = None,
     ) -> Captures:
-        """The study's photographs, or others, in one condition; `limit` keeps the first few only."""
+        """The study's photographs, or others, in one condition; `limit` keeps the first few only, and `seed` decides
+        on noise and order in place of the recipe's."""
         if photos is None:
             photos = self.training_photos if training else self.evaluated_photos
         return Captures(
             photos if limit is None else Subset(photos, 0, min(limit, len(photos))),
             self.camera,
             condition.lux,
-            self.recipe.seed,
+            self.recipe.seed if seed is None else seed,
             position=condition.position,
             transfer=self.recipe.transfer,
             training=training,
@@ -194,35 +197,71 @@ class Experiment:
         found = json.loads(self.unit_file(condition, name).with_suffix(".json").read_text(encoding="utf-8"))
         return [(int(i), float(p)) for i, p in found["curve"]]
 
-    def pretrained(self) -> JointModel:
-        """The classifier as it comes, trained on clean photographs first if the recipe says so; no unit."""
+    def pretrained(self, training: int = 1) -> JointModel:
+        """The classifier as it comes, trained on clean photographs first if the recipe says so; no unit.
+
+        training: which of several trainings starts from it. Where nothing was trained on clean photographs, each draws
+            anew what no weights were loaded for.
+        """
         recipe = self.recipe
         if recipe.clean_training is None:
-            return self._untrained().eval()
+            return self._untrained(training).eval()
         return self._trained("pretrained", Condition(name="clean", lux=None), recipe.clean_training, self._untrained)
 
-    def finetuned(self, condition: AnyCondition) -> JointModel:
-        """The classifier, trained on the condition's captures."""
-        return self._trained(f"{condition.name}-finetuned", condition, self.recipe.finetuning, self.pretrained)
+    def finetuned(self, condition: AnyCondition, training: int = 1) -> JointModel:
+        """The classifier, trained on the condition's captures; `training` says which of several trainings it is."""
+        name = Model.trained("finetuned", condition, training=training).folder
+        start = partial(self.pretrained, training)
+        return self._trained(name, condition, self.recipe.finetuning, start, training=training)
+
+    def finetuned_behind(
+        self, restoration: str, condition: AnyCondition, unit: str | None = None, training: int = 1
+    ) -> JointModel:
+        """A restoration that stays as it is, and the classifier, trained on what it makes of the condition's captures.
+
+        Args:
+            restoration: "unit" for the pretrained one, or a classical method, "nlm", "bm3d" or "hqs".
+            condition: to train for.
+            unit: name of the recipe's unit, as for `unit`; None for a classical method.
+            training: which of several trainings.
+        """
+        described: AnyUnit | Classical
+        if restoration == "unit":
+            described = self._described(condition, unit, None)
+        else:
+            described = Classical.model_validate({"method": restoration})
+
+        def start() -> JointModel:
+            restore = build_unit(described) if isinstance(described, Classical) else self.unit(condition, unit)
+            return JointModel(restore, self.pretrained(training).head)
+
+        name = Model.trained(f"{restoration}_finetuned", condition, unit, training=training).folder
+        finetuning = self.recipe.finetuning
+        return self._trained(name, condition, finetuning, start, described, training=training, freeze_unit=True)
 
     def joint(
-        self, condition: AnyCondition, unit: str | None = None, features: int | None = None, rounds: int = 1
+        self,
+        condition: AnyCondition,
+        unit: str | None = None,
+        features: int | None = None,
+        rounds: int = 1,
+        training: int = 1,
     ) -> JointModel:
         """The pretrained unit and the classifier, trained together on the condition's captures; arguments as `unit`.
 
         Further rounds train on, each with the whole schedule once more and with new noise (warm restarts, Loshchilov
-        and Hutter 2017).
+        and Hutter 2017). `training` says which of several trainings it is.
         """
         recipe = self.recipe.finetuning
 
         def start() -> JointModel:
             if rounds > 1:
-                return self.joint(condition, unit, features, rounds - 1)
-            return JointModel(self.unit(condition, unit, features), self.pretrained().head)
+                return self.joint(condition, unit, features, rounds - 1, training)
+            return JointModel(self.unit(condition, unit, features), self.pretrained(training).head)
 
-        name = Model.trained("joint", condition, unit, features is not None, rounds).folder
+        name = Model.trained("joint", condition, unit, features is not None, rounds, training).folder
         described = self._described(condition, unit, features)
-        return self._trained(name, condition, recipe, start, described, (rounds - 1) * recipe.epochs)
+        return self._trained(name, condition, recipe, start, described, (rounds - 1) * recipe.epochs, training)
 
     def _trained(
         self,
@@ -230,8 +269,10 @@ class Experiment:
         condition: AnyCondition,
         recipe: FineTuning,
         start: Callable[[], JointModel],
-        unit: AnyUnit | None = None,
+        unit: AnyUnit | Classical | None = None,
         first_epoch: int = 0,
+        training: int = 1,
+        freeze_unit: bool = False,
     ) -> JointModel:
         """The model under a name; where there is none, `start` trained and saved. `unit` describes the start's unit."""
         folder = self.folder / "models" / name
@@ -242,8 +283,9 @@ class Experiment:
         model = start()
         self.claim()
         self.say(f"training {name}")
-        torch.manual_seed(self.recipe.seed)
-        captures = self.captures(condition, training=True, flip=recipe.flip)
+        seed = self.recipe.seed + training - 1
+        torch.manual_seed(seed)
+        captures = self.captures(condition, training=True, flip=recipe.flip, seed=seed)
         finetune(
             model,
             captures,
@@ -252,6 +294,7 @@ class Experiment:
             workers=recipe.workers,
             progress=self.console is not None,
             first_epoch=first_epoch,
+            freeze_unit=freeze_unit,
         )
         card = ModelCard(
             network=self.recipe.head.network,
@@ -270,9 +313,9 @@ class Experiment:
         # What is used is what was saved, so that a study goes on from its files to the same numbers.
         return load_model(folder)[0]
 
-    def _untrained(self) -> JointModel:
+    def _untrained(self, training: int = 1) -> JointModel:
         head, classes = self.recipe.head, self.training_photos.classes
-        torch.manual_seed(self.recipe.seed)
+        torch.manual_seed(self.recipe.seed + training - 1)
         if head.classes == "imagenet":
             return JointModel(None, classifier(head.network, head.weights, classes=imagenet_indices(classes)))
         found = classifier(head.network, head.weights, None if head.classes == "all" else len(classes))
@@ -304,9 +347,11 @@ class Experiment:
         if not self._claim_file.is_file():
             return
         found = json.loads(self._claim_file.read_text(encoding="utf-8"))
-        with suppress(ValidationError):  # a recipe of an earlier version lacks keys, which mean their defaults
-            found = Recipe.model_validate(found).model_dump(mode="json")
-        different = _differences(found, self.recipe.model_dump(mode="json"))
+        # A recipe from before a key existed has its default, and further trainings leave the first ones as they are.
+        with suppress(ValidationError):
+            found = Recipe.model_validate(in_todays_keys(found)).model_dump(mode="json")
+        mine = self.recipe.model_dump(mode="json")
+        different = _differences({**found, "trainings": None}, {**mine, "trainings": None})
         if different:
             raise ValueError(
                 f"{str(self.folder)!r} holds a study of another recipe ({'; '.join(different)}); "

@@ -11,6 +11,7 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import PercentFormatter
 
 from dirtypixels.plotting import BLUE, DPI, INK, VERMILION, dress, save
@@ -25,7 +26,8 @@ SLOTS = 18  # bars and gaps side by side at most, so that text stays large enoug
 def accuracy_by_method(study: Study, path: Path | str) -> bool:
     """Top-1 as grouped bars, a group per condition, with the 95 % interval of every seed; a bar is the mean over seeds.
 
-    Groups that do not fit side by side go on in axes below. False where there is nothing to draw.
+    A dot is a single training, where there are several. Groups that do not fit side by side go on in axes below. False
+    where there is nothing to draw.
     """
     if not study.part("methods"):
         return False
@@ -63,30 +65,45 @@ def _groups(axes: Any, study: Study, groups: dict[str, list[str]], bars: dict[st
     ticks: list[float] = []
     for condition, present in groups.items():
         for x, method in enumerate(present, start=left):
-            found = [cell.top1 for cell in tables.cells_of(study, condition, method)]
+            cells = tables.cells_of(study, condition, method)
+            found = [cell.top1 for cell in cells]
             mean = sum(one.value for one in found) / len(found)
             bars[method] = axes.bar(x, mean, 0.86, color=color[method], edgecolor=INK, linewidth=0.6, zorder=2)
             for step, one in enumerate(found, start=1):
                 at = x - 0.43 + 0.86 * step / (len(found) + 1)
-                axes.errorbar(at, one.value, reach(one), color=INK, lw=1.1, capsize=2.5, zorder=3)
-            top = max(one.interval[1] for one in found) + 0.012
+                drawn = axes.errorbar(at, one.value, reach(one), color=INK, lw=1.1, capsize=2.5, zorder=3)
+                for line in (*drawn.lines[1], *drawn.lines[2]):  # on a dark bar a dark line needs an edge
+                    line.set_path_effects([withStroke(linewidth=2.4, foreground="white")])
+            _dots(axes, x, [t.metrics["top1"].value for c in cells for t in c.trainings])
+            top = max(
+                [one.interval[1] for one in found] + [t.metrics["top1"].value for c in cells for t in c.trainings]
+            )
             over = {"ha": "center", "va": "bottom", "bbox": {"facecolor": "white", "edgecolor": "none", "pad": 0.6}}
-            axes.text(x, top, f"{100 * mean:.1f}", fontsize=7.5, color=INK, **over)
+            axes.text(x, top + 0.012, f"{100 * mean:.1f}", fontsize=7.5, color=INK, **over)
         ticks.append(left + (len(present) - 1) / 2)
         left += len(present) + 1
     axes.set_xticks(ticks, list(map(tables.condition_name, groups)))
     axes.tick_params(axis="x", length=0, labelsize=11)
 
 
-def psnr_against_accuracy(study: Study, path: Path | str) -> bool:
+def _dots(axes: Any, x: float, values: Sequence[float]) -> None:
+    """Single trainings on a bar, side by side on both sides of its interval."""
+    steps = np.linspace(-0.26, 0.26, len(values)) if len(values) > 1 else np.zeros(len(values))
+    # Not in the middle, where the interval is.
+    steps = np.where(np.abs(steps) < 0.1, 0.1 * np.where(np.arange(len(steps)) % 2, 1, -1), steps)
+    axes.plot(x + steps, values, "o", ms=3.6, mfc="white", mec=INK, mew=0.9, ls="none", zorder=4)
+
+
+def psnr_against_accuracy(study: Study, path: Path | str, metric: str = "psnr") -> bool:
     """Top-1 over the PSNR of the picture that the classifier saw: axes for each condition, a point per method and seed.
 
-    Arrows lead from the unit as pretrained for PSNR to the unit after joint training. Conditions in which fewer
-    than two methods have a PSNR are left out; False where no other is there.
+    `metric` is "psnr", or "psnr_affine" after the best gain and offset. Small dots are single trainings. Arrows lead
+    from the unit as pretrained for PSNR to the unit after joint training. Conditions in which fewer than two methods
+    have a PSNR are left out; False where no other is there.
     """
     every: dict[str, list[Cell]] = {}
     for cell in study.part("methods"):
-        if cell.psnr is not None:
+        if metric in cell.metrics:
             every.setdefault(cell.condition, []).append(cell)
     shown = {key: cells for key, cells in every.items() if len({cell.method for cell in cells}) > 1}
     if not shown:
@@ -98,9 +115,9 @@ def psnr_against_accuracy(study: Study, path: Path | str) -> bool:
     places = figure.subplots(down, across, sharex=True, sharey=True, squeeze=False).flatten()
     drawn: dict[str, Any] = {}
     for i, (axes, (condition, cells)) in enumerate(zip(places, shown.items(), strict=False)):
-        drawn |= _points(axes, study, cells)
+        drawn |= _points(axes, study, cells, metric)
         lowest, leftmost = i + across >= len(shown), i % across == 0
-        axes.set(xlabel="PSNR of the picture, dB", ylabel="top-1 accuracy")
+        axes.set(xlabel=f"{tables.heading(metric)} of the picture, dB", ylabel="top-1 accuracy")
         axes.set_title(tables.condition_name(condition), fontsize=11, color=INK)
         dress(axes, percent=True)
         axes.margins(0.1)
@@ -114,18 +131,21 @@ def psnr_against_accuracy(study: Study, path: Path | str) -> bool:
     return True
 
 
-def _points(axes: Any, study: Study, cells: list[Cell]) -> dict[str, Any]:
+def _points(axes: Any, study: Study, cells: list[Cell], metric: str) -> dict[str, Any]:
     """Draw points, intervals and arrows; returns what the legend needs of each method and of the arrows."""
     color, marker = colors(tables.methods_of(study)), markers(tables.methods_of(study))
     drawn, ends = {}, {}
     for cell in cells:
-        assert cell.psnr is not None
-        x, y = ends[cell.model.method, cell.model.unit, cell.seed] = (cell.psnr.value, cell.top1.value)
+        psnr = cell.metrics[metric]
+        x, y = ends[cell.model.method, cell.model.unit, cell.seed] = (psnr.value, cell.top1.value)
         style = {"markerfacecolor": color[cell.method], "markeredgecolor": INK, "ecolor": INK, "elinewidth": 1.0}
         points = axes.errorbar(
-            x, y, reach(cell.top1), reach(cell.psnr), fmt=marker[cell.method], markersize=9, zorder=3, **style
+            x, y, reach(cell.top1), reach(psnr), fmt=marker[cell.method], markersize=9, zorder=3, **style
         )
         drawn[cell.method] = points.lines[0]
+        each = [(t.metrics[metric].value, t.metrics["top1"].value) for t in cell.trainings if metric in t.metrics]
+        for at in each:
+            axes.plot(*at, marker[cell.method], ms=4, mfc=color[cell.method], mec=INK, mew=0.5, alpha=0.75, zorder=2)
     for (method, unit, seed), start in ends.items():
         if method == "unit" and ("joint", unit, seed) in ends:
             arrow = {"arrowstyle": "-|>", "color": "#777777", "lw": 1.1, "ls": (0, (4, 3)), "shrinkA": 9, "shrinkB": 9}
@@ -135,9 +155,14 @@ def _points(axes: Any, study: Study, cells: list[Cell]) -> dict[str, Any]:
 
 
 def _legend(figure: Figure, handles: dict[str, Any]) -> None:
-    """Over the axes, in lines of equal length."""
-    fitting = max(2, int(figure.get_figwidth() // 1.7))
-    columns = math.ceil(len(handles) / math.ceil(len(handles) / fitting))
+    """Over the axes, in as few lines of equal length as fit."""
+    names = list(handles)
+    widths = [0.65 + 0.078 * len(name) for name in names]  # inches: the handle with its gaps, and letters of 9 points
+    for lines in range(1, len(names) + 1):
+        columns = math.ceil(len(names) / lines)
+        # Matplotlib fills a legend column by column.
+        if sum(max(widths[i : i + lines]) for i in range(0, len(names), lines)) <= figure.get_figwidth():
+            break
     figure.legend(
         list(handles.values()), list(handles), loc="outside upper center", ncols=columns, frameon=False, fontsize=9
     )

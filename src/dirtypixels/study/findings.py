@@ -5,12 +5,17 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from dirtypixels.study import tables
-from dirtypixels.study.results import Cell, Study
+from dirtypixels.study.results import Cell, Difference, Study
 from dirtypixels.study.tables import condition_name, entry, light_name, percent, points
 
 WON = "the joint model named more photographs right than the fine-tuned classifier"
 LOST = "the joint model named fewer photographs right than the fine-tuned classifier"
 OPEN = "no difference between the joint model and the fine-tuned classifier is shown"
+FROZEN = {
+    "nlm_finetuned": "behind non-local means", "bm3d_finetuned": "behind BM3D", "hqs_finetuned": "behind HQS",
+    "unit_finetuned": "behind the frozen unit",
+}  # fmt: skip
+"""How the classifier was fine-tuned, in a sentence, where not on the capture itself."""
 MARGIN = 0.01
 """How far the model for every light may be behind a specialist at that specialist's light."""
 ROUNDING = 1e-12
@@ -34,20 +39,69 @@ def findings(study: Study) -> tuple[str, dict[str, list[str]]]:
     found: dict[str, list[str]] = {WON: [], LOST: [], OPEN: []}
     for condition in tables.conditions_of(study):
         for method in joint_of(study):
-            joint = [cell for cell in tables.cells_of(study, condition, method) if _against_finetuned(cell)]
+            joint = [cell for cell in tables.cells_of(study, condition, method) if cell.to("finetuned")]
             if joint:
                 found[_verdict(joint)].append(_detail(study, condition, joint))
     found = {clause: [_unbroken(text) for text in details] for clause, details in found.items() if details}
     if found:
-        compared = [cell for cell in study.part("methods") if cell.model.method == "joint" and _against_finetuned(cell)]
+        compared = [cell for cell in study.part("methods") if cell.model.method == "joint" and cell.to("finetuned")]
         counts = sorted({cell.count for cell in compared})
         photographs = " or ".join(f"{count:,}" for count in counts)
-        return _unbroken(f"On {photographs} photographs (95 % intervals in brackets)"), found
+        counts = sorted({len(cell.trainings) for cell in compared if cell.trainings})
+        trainings = f" in {' or '.join(map(str, counts))} trainings" if counts else ""
+        return _unbroken(f"On {photographs} photographs{trainings} (95 % intervals in brackets)"), found
     best = [_best(study, condition) for condition in tables.conditions_of(study)]
     if not best:
         return "No results yet.", {}
     lead = "The study does not compare a joint model with a fine-tuned classifier; the best top-1 is"
     return f"{lead} {_join(best)}.", {}
+
+
+def controls(study: Study) -> list[str]:
+    """What a restoration that is frozen gives when the classifier is fine-tuned behind it, and what training the unit
+    too adds to that: a sentence over all conditions, and one for each condition and unit.
+
+    No sentences where a study has no frozen restoration.
+    """
+    sentences, verdicts = [], []
+    for condition in tables.conditions_of(study):
+        found = [cell for cell in study.part("methods") if cell.condition == condition]
+        for cell in found:
+            how, gap = FROZEN.get(cell.model.method), cell.to("finetuned")
+            if how is None or (gap is None and cell.model.method != "unit_finetuned"):
+                continue
+            given = f"{percent(cell.top1.value)} top-1"
+            if gap is not None:
+                given += f", {_gap(gap, ' over fine-tuning on the capture itself')}"
+            text = f"{_at(condition)} the classifier fine-tuned {how}{_of_unit(cell)} has {given}"
+            alike = (
+                c for c in found if (c.model.method, c.model.unit, c.seed) == ("joint", cell.model.unit, cell.seed)
+            )
+            joint = next(alike, None)
+            added = joint.to("unit_finetuned") if joint and cell.model.method == "unit_finetuned" else None
+            if joint and added:
+                verdicts.append((added.low > 0) - (added.high < 0))
+                text += f"; training the unit too gives {percent(joint.top1.value)}, {_gap(added, ' over that')}"
+            sentences.append(text[0].upper() + _unbroken(text[1:]) + ".")
+    if not sentences:
+        return []
+    if not verdicts:
+        return [
+            "The study does not compare a joint model with the classifier fine-tuned behind the same unit.",
+            *sentences,
+        ]
+    more, less, every = verdicts.count(1), verdicts.count(-1), len(verdicts)
+    if more == every:
+        said = f"adds accuracy in {_of(more, every)}"
+    elif less == every:
+        said = f"costs accuracy in {_of(less, every)}"
+    elif not more and not less:
+        said = f"makes no difference that is shown, in {_of(every, every)}"
+    else:
+        shown = f"adds accuracy in {more or 'none'} of {every} comparisons and costs it in {less or 'none'}"
+        said = f"{shown}; no difference is shown in the others" if more + less < every else shown
+    lead = f"Training the unit together with the classifier, in place of fine-tuning behind the frozen unit, {said}."
+    return [lead + " Both start from the same pretrained unit and classifier, with the same budget.", *sentences]
 
 
 def joint_of(study: Study) -> list[str]:
@@ -73,10 +127,11 @@ def quality_and_accuracy(study: Study) -> list[str]:
         yes += (psnr, top1) == ("below", "above")
         usual, fewer = tables.short_name(other[0].method), min(cell.count for cell in other)
         limited = f" (evaluated on the first {fewer:,} only)" if fewer < min(cell.count for cell in joint) else ""
+        matched = _matched(joint, other, usual)
         text = (
             f"{_at(condition)} the joint unit's picture{_of_unit(joint[0])} has {ours:.1f} dB, {psnr} the "
-            f"{theirs:.1f} dB of {usual}{limited}; its top-1 is {percent(right)}, {top1} the {percent(their_right)} of "
-            f"{usual}."
+            f"{theirs:.1f} dB of {usual}{limited}{matched}; its top-1 is {percent(right)}, {top1} the "
+            f"{percent(their_right)} of {usual}."
         )
         sentences.append(text[0].upper() + _unbroken(text[1:]))
     if not sentences:
@@ -90,6 +145,14 @@ def quality_and_accuracy(study: Study) -> list[str]:
     else:
         lead = f"The contrary of what was expected: in none of the conditions is it so that {claim}."
     return [f"{lead} PSNR counts brightness and contrast too, which training for the task leaves free.", *sentences]
+
+
+def _matched(joint: list[Cell], other: list[Cell], usual: str) -> str:
+    """The same comparison of pictures after the best gain and offset, as a clause; empty where not computed."""
+    if any("psnr_affine" not in cell.metrics for cell in (*joint, *other)):
+        return ""
+    said, ours, theirs = _compare(joint, other, "psnr_affine")
+    return f", and after the best gain and offset {ours:.1f} dB, {said} the {theirs:.1f} dB of {usual}"
 
 
 def _of(some: int, every: int) -> str:
@@ -120,24 +183,20 @@ def _of_unit(cell: Cell) -> str:
     return f" ({cell.model.unit})" if cell.model.unit else ""
 
 
-def _against_finetuned(cell: Cell) -> bool:
-    return cell.difference is not None and cell.difference.reference == "finetuned"
-
-
 def _verdict(joint: list[Cell]) -> str:
-    gaps = [cell.difference for cell in joint if cell.difference]
+    gaps = [gap for cell in joint if (gap := cell.to("finetuned"))]
     if all(gap.low > 0 for gap in gaps):
         return WON
     return LOST if all(gap.high < 0 for gap in gaps) else OPEN
 
 
 def _detail(study: Study, condition: str, joint: list[Cell]) -> str:
-    gaps = [cell.difference for cell in joint if cell.difference]
+    gaps = [gap for cell in joint if (gap := cell.to("finetuned"))]
     ours, theirs = (tables.mean_of(study, condition, method) for method in (joint[0].method, "finetuned"))
     levels = "" if ours is None or theirs is None else f"{percent(ours)} against {percent(theirs)} top-1: "
     if len(gaps) == 1:
         (gap,) = gaps
-        inner = f"{points(gap.value)} points [{points(gap.low)}, {points(gap.high)}], {_p_value(gap.p_value)}"
+        inner = f"{_gap(gap)}, {_p_value(gap.p_value)}"
     else:
         values = [gap.value for gap in gaps]
         clear = sum(gap.low > 0 or gap.high < 0 for gap in gaps)
@@ -146,6 +205,15 @@ def _detail(study: Study, condition: str, joint: list[Cell]) -> str:
             f"{points(max(values))}; the interval excludes 0 for {clear or 'none'} of them"
         )
     return f"{_at(condition)}{_of_unit(joint[0])} ({levels}{inner})"
+
+
+def _gap(gap: Difference, over: str = "") -> str:
+    """A paired difference with its interval, and how far single trainings are apart where there are several."""
+    text = f"{points(gap.value)} points [{points(gap.low)}, {points(gap.high)}]{over}"
+    if not gap.trainings:
+        return text
+    low, high = points(min(gap.trainings)), points(max(gap.trainings))
+    return f"{text}, from {low} to {high} in single trainings"
 
 
 def _p_value(p: float) -> str:

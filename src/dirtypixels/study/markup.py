@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from dirtypixels.study.results import Cell, Difference, Estimate
 from dirtypixels.study.tables import Table
@@ -12,6 +12,8 @@ from dirtypixels.study.tables import Table
 _PLAIN = (
     "condition", "lux", "position", "alpha_factor", "sigma_factor", "seed", "count", "temperature", "seconds_per_image",
 )  # fmt: skip
+
+_DIFFERENCE = [part for part in Difference.model_fields if part != "trainings"]
 
 
 def to_markdown(table: Table) -> str:
@@ -53,8 +55,11 @@ def to_latex(table: Table) -> str:
 def to_csv(cells: Sequence[Cell]) -> str:
     """One line per cell with every number plain, e.g. `top1_low`; empty where there is none.
 
-    Of several differences the first; curves of risk over coverage are in results.json only.
+    Of several differences the first two, with their references; values of several trainings are in one field, with
+    spaces between. Curves of risk over coverage are in results.json only.
     """
+    compared = range(max((len(cell.differences) for cell in cells), default=0))[:2] or [0]
+    several = any(cell.trainings for cell in cells)
     metrics = list(dict.fromkeys(name for cell in cells for name in cell.metrics))
     rows = []
     for cell in cells:
@@ -66,13 +71,24 @@ def to_csv(cells: Sequence[Cell]) -> str:
         row |= {name: getattr(cell, name) for name in _PLAIN}
         for name in metrics:
             row |= {f"{name}_{part}": getattr(cell.metrics.get(name), part, None) for part in Estimate.model_fields}
-        row |= {f"difference_{part}": getattr(cell.difference, part, None) for part in Difference.model_fields}
+            if several:
+                row[f"{name}_trainings"] = _spaced(t.metrics[name].value for t in cell.trainings if name in t.metrics)
+        for i in compared:
+            gap = cell.differences[i] if i < len(cell.differences) else None
+            start = "difference" if i == 0 else f"difference{i + 1}"
+            row |= {f"{start}_{part}": getattr(gap, part, None) for part in _DIFFERENCE}
+            if several:
+                row[f"{start}_trainings"] = _spaced(gap.trainings if gap else ())
         rows.append(row)
     file = io.StringIO()
     writer = csv.DictWriter(file, list(rows[0]) if rows else ["part"], lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     return file.getvalue()
+
+
+def _spaced(values: Iterable[float]) -> str | None:
+    return " ".join(map(repr, values)) or None
 
 
 def _latex(text: str) -> str:

@@ -93,6 +93,8 @@ def _notes(study: Study) -> list[str]:
         )
     if len({cell.seed for cell in study.part("methods")}) > 1:
         notes.append("Ours is the mean over the seeds.")
+    if any(cell.trainings for cell in study.part("methods")):
+        notes.append(f"Ours is the mean over {tables.trainings_of(study)} trainings, where something was trained.")
     return notes
 
 

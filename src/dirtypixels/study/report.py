@@ -6,6 +6,7 @@ import base64
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -14,7 +15,7 @@ from jinja2 import Environment, FileSystemLoader
 
 from dirtypixels import files
 from dirtypixels.study import figures, lines, markup, tables
-from dirtypixels.study.findings import findings, headline, light_findings, quality_and_accuracy
+from dirtypixels.study.findings import controls, findings, headline, light_findings, quality_and_accuracy
 from dirtypixels.study.paper import PAPER_PRETRAINED, paper_table
 from dirtypixels.study.results import Study
 from dirtypixels.study.tables import Table, condition_name, conditions_of
@@ -58,6 +59,7 @@ def tables_of(study: Study) -> dict[str, Table]:
     """Every table that has something in it, by the name of its file."""
     found = {
         "methods": tables.method_table(study),
+        "trainings": tables.trainings_table(study),
         "paper": paper_table(study),
         "grid": tables.grid_table(study, PAPER_PRETRAINED),
         "light": tables.light_table(study),
@@ -71,9 +73,11 @@ def tables_of(study: Study) -> dict[str, Table]:
 
 def draw(study: Study, folder: Path) -> list[Shown]:
     """Draw every figure of the record that has something to show."""
+    matched = partial(figures.psnr_against_accuracy, metric="psnr_affine")
     known: list[tuple[Callable[[Study, Path], bool], str, str, About]] = [
         (figures.accuracy_by_method, "accuracy", "Accuracy by method and condition", "study"),
         (figures.psnr_against_accuracy, "psnr", "PSNR against accuracy", "study"),
+        (matched, "psnr-affine", "PSNR after gain and offset against accuracy", "study"),
         (figures.heat_map, "grid", "The pretrained classifier over light and PSF", "grid"),
         (lines.accuracy_over_grid, "light", "The pretrained classifier over light", "grid"),
         (lines.accuracy_over_light, "light-accuracy", "Accuracy over light", "light"),
@@ -81,8 +85,13 @@ def draw(study: Study, folder: Path) -> list[Shown]:
         (lines.accuracy_over_factor, "light-wrong", "Told a wrong noise level", "light"),
         (lines.risk_over_coverage, "light-risk", "Risk over coverage", "light"),
     ]
+    several = any(cell.trainings for cell in study.part("methods"))
+    texts: dict[About, str] = {
+        "grid": "".join(study.lens),
+        "study": "Small marks are single trainings; the mean has the interval." if several else "",
+    }
     return [
-        Shown(title, path, "".join(study.lens) if about == "grid" else "", about)
+        Shown(title, path, texts.get(about, ""), about)
         for function, name, title, about in known
         if function(study, path := folder / f"{name}.png")
     ]
@@ -110,9 +119,11 @@ def sections(study: Study, shown: Sequence[Shown]) -> list[Section]:
     table = tables_of(study)
     light = [found for name, found in table.items() if name.startswith("light")]
 
-    quality = quality_and_accuracy(study)
+    quality, control = quality_and_accuracy(study), controls(study)
     every = [
         Section("Results", tables=[table["methods"]] if "methods" in table else (), note=_caution(study)),
+        Section("Each training", tables=[table["trainings"]] if "trainings" in table else ()),
+        Section("Restoring, fine-tuning, and training both together", "".join(control[:1]), control[1:]),
         Section("PSNR and accuracy", "".join(quality[:1]), quality[1:]),
         Section("Figures", figures=about["study"]),
         Section("Compared with the paper", tables=[table["paper"]] if "paper" in table else ()),
@@ -177,6 +188,12 @@ def _setting(study: Study) -> list[str]:
 
 
 def _caution(study: Study) -> str:
+    if any(cell.trainings for cell in study.part("methods")):
+        return (
+            f"What is trained for a condition was trained {tables.trainings_of(study)} times, with another seed each "
+            "time, and its intervals are over the photographs and these trainings. The pretrained classifier and the "
+            "pretrained unit are the same for all, so the chance of pretraining is not in them."
+        )
     if len({cell.seed for cell in study.cells}) > 1:
         return "The intervals are over the photographs, for each seed; the rows show how much training runs differ."
     return (

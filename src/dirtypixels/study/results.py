@@ -5,8 +5,9 @@ from __future__ import annotations
 import itertools
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Literal, NamedTuple, NoReturn, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
@@ -31,6 +32,7 @@ METRICS = {
     "top1": Metric("top-1", "fraction"),
     "top5": Metric("top-5", "fraction"),
     "psnr": Metric("PSNR", "dB"),
+    "psnr_affine": Metric("PSNR after gain and offset", "dB"),
     "calibration_error": Metric("calibration error", "fraction"),
     "calibrated_error": Metric("calibration error after temperature", "fraction"),
     "risk_area": Metric("area under risk over coverage", "fraction"),
@@ -94,7 +96,9 @@ class Difference(Record):
         p_value: two-sided, of the hypothesis that there is no difference.
         test: the name of the test and of the interval.
         only_this_right, only_reference_right: photographs that one names right and the other does not; None for a
-            metric that is not the fraction of photographs named right.
+            metric that is not the fraction of photographs named right, and where there are several trainings.
+        trainings: the difference in each of several trainings, in the order of their seeds; `value` is their mean, and
+            its interval is over trainings and photographs. Empty where both were trained once or not at all.
 
     Raises:
         ValueError: the value is outside its interval, or a number is outside its range.
@@ -114,6 +118,7 @@ class Difference(Record):
     test: str
     only_this_right: int | None = Field(default=None, ge=0)
     only_reference_right: int | None = Field(default=None, ge=0)
+    trainings: tuple[float, ...] = ()
 
     @property
     def interval(self) -> tuple[float, float]:
@@ -126,7 +131,20 @@ class Difference(Record):
         known = METRICS.get(self.metric)
         if known and known.unit == "fraction" and not (self.low >= -1 and self.high <= 1):
             raise ValueError(f"a difference of fractions must be in [-1, 1]; found [{self.low}, {self.high}]")
+        _check_mean("value", self.value, self.trainings)
         return self
+
+
+class Training(Record):
+    """One of several trainings of a method: its seed, and what its model gave by itself.
+
+    Args:
+        seed: of what chance decides in the training.
+        metrics: by name, as those of the cell; the intervals are over the photographs alone.
+    """
+
+    seed: int = Field(ge=0)
+    metrics: dict[str, Estimate] = Field(min_length=1)
 
 
 class RiskCurve(Record):
@@ -171,6 +189,7 @@ class Model(Record):
         conditioned: whether the unit is told alpha and sigma as inputs.
         rounds: how often in a row it was trained, each time with the whole schedule.
         networks: run for a photograph.
+        training: which of several trainings that differ in their seeds alone; of all of them the first.
 
     Raises:
         ValueError: a number is out of range, a range does not rise, or the parts do not go together.
@@ -188,13 +207,22 @@ class Model(Record):
     conditioned: bool = False
     rounds: int = Field(default=1, ge=1)
     networks: int = Field(default=1, ge=1)
+    training: int = Field(default=1, ge=1)
 
     @classmethod
     def trained(
-        cls, method: str, condition: AnyCondition, unit: str | None = None, conditioned: bool = False, rounds: int = 1
+        cls,
+        method: str,
+        condition: AnyCondition,
+        unit: str | None = None,
+        conditioned: bool = False,
+        rounds: int = 1,
+        training: int = 1,
     ) -> Self:
         """What is trained for a condition, or for a range of light."""
-        fields = {"method": method, "unit": unit, "conditioned": conditioned, "rounds": rounds}
+        fields = {
+            "method": method, "unit": unit, "conditioned": conditioned, "rounds": rounds, "training": training,
+        }  # fmt: skip
         return cls.model_validate({**fields, "trained_for": condition.name, "trained_lux": condition.lux})
 
     @property
@@ -204,10 +232,12 @@ class Model(Record):
 
     @property
     def folder(self) -> str:
-        """Where it and its predictions are kept: "pretrained", "3lux-joint", "3lux-joint-merged"."""
+        """Where it and its predictions are kept: "pretrained", "3lux-joint", "3lux-joint-merged", and of a further
+        training "3lux-joint-training2"."""
         method = "conditioned" if self.conditioned else self.method
         rounds = f"{self.rounds}-rounds" if self.rounds > 1 else None
-        return "-".join(part for part in (self.trained_for, method, self.unit, rounds) if part)
+        training = f"training{self.training}" if self.training > 1 else None
+        return "-".join(part for part in (self.trained_for, method, self.unit, rounds, training) if part)
 
     @property
     def kind(self) -> str:
@@ -249,9 +279,12 @@ class Cell(Record):
             as "0.90,0.80"; None for a sharp lens.
         alpha_factor, sigma_factor: what the model is told of the noise is so many times the truth, > 0; equal where
             both are wrong.
-        seed: the training's and the noise's seed.
+        seed: of the noise of the evaluated photographs, and of the first training.
         count: photographs evaluated, > 0.
-        metrics: by name, see `METRICS`; "psnr" is that of what the low-level step puts out, against the scene.
+        metrics: by name, see `METRICS`; "psnr" is that of what the low-level step puts out, against the scene,
+            "psnr_affine" that after the gain and offset which bring it nearest. Of several trainings the mean, with an
+            interval over trainings and photographs.
+        trainings: each of several trainings, by rising seeds; empty where there is one or none.
         differences: paired, to named references: a method's key, in "light" the name of the specialist of that light,
             in "wrong_noise" TRUE_NOISE.
         temperature: what the logits were divided by for the calibrated metrics, > 0; None where it was not fitted.
@@ -277,6 +310,7 @@ class Cell(Record):
     seed: int
     count: int = Field(gt=0)
     metrics: dict[str, Estimate] = Field(min_length=1)
+    trainings: tuple[Training, ...] = ()
     differences: tuple[Difference, ...] = ()
     temperature: float | None = Field(default=None, gt=0)
     risk: RiskCurve | None = None
@@ -285,6 +319,11 @@ class Cell(Record):
     @property
     def method(self) -> str:
         return self.model.key
+
+    def to(self, method: str) -> Difference | None:
+        """The difference in top-1 to a method, whichever of its units; None where there is none."""
+        alike = (gap for gap in self.differences if gap.metric == "top1")
+        return next((gap for gap in alike if gap.reference.partition(":")[0] == method), None)
 
     @property
     def difference(self) -> Difference | None:
@@ -316,6 +355,9 @@ class Cell(Record):
         best, among = (self.metrics.get(name) for name in ("top1", "top5"))
         if best and among and among.value < best.value:
             raise ValueError(f"top5 must be at least top1; found {among.value} and {best.value}")
+        _differ("trainings", "seed", (one.seed for one in self.trainings))
+        for name, mean in self.metrics.items():
+            _check_mean(name, mean.value, [one.metrics[name].value for one in self.trainings if name in one.metrics])
         _differ("differences", "(metric, reference)", ((gap.metric, gap.reference) for gap in self.differences))
         for gap in self.differences:
             self._check_difference(gap)
@@ -476,6 +518,11 @@ def read(path: Path | str) -> Study:
 
 def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a JSON number")
+
+
+def _check_mean(name: str, value: float, trainings: Sequence[float]) -> None:
+    if trainings and abs(value - fmean(trainings)) > 1e-6:
+        raise ValueError(f"{name} must be the mean over the trainings, {fmean(trainings)}; found {value}")
 
 
 def _differ(name: str, key: str, found: Iterable[object]) -> None:

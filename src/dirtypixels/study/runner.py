@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from statistics import fmean
 
 import torch
 from rich.console import Console
@@ -14,19 +15,20 @@ from torch import Tensor
 from dirtypixels.data import Captures
 from dirtypixels.deploy.models import note_temperature
 from dirtypixels.deploy.units import build_unit
-from dirtypixels.recipe import AnyUnit, Condition, Light, Method, Recipe
+from dirtypixels.recipe import TRAINED, AnyUnit, Condition, Light, Method, Recipe
 from dirtypixels.restore import classical
 from dirtypixels.study import machine, report, results, tables
 from dirtypixels.study.examples import examples, panels
 from dirtypixels.study.experiment import Experiment
-from dirtypixels.study.predictions import Predictions, metrics_of, predict, steps, told
+from dirtypixels.study.predictions import Predictions, metrics_of, metrics_over, predict, steps, told
 from dirtypixels.study.report import Shown
-from dirtypixels.study.results import TRUE_NOISE, Cell, Difference, Model, Part, Study
-from dirtypixels.study.statistics import paired_difference
+from dirtypixels.study.results import TRUE_NOISE, Cell, Difference, Model, Part, Study, Training
+from dirtypixels.study.statistics import difference_over
 from dirtypixels.tasks import fit_temperature, select
 
-SHARP_ONLY = ("nlm", "bm3d")
-BLURRED_ONLY = ("hqs",)
+SHARP_ONLY = ("nlm", "bm3d", "nlm_finetuned", "bm3d_finetuned")
+BLURRED_ONLY = ("hqs", "hqs_finetuned")
+WITH_UNIT = ("unit", "unit_finetuned", "joint")
 PRETRAINED = Model(method="pretrained")
 
 
@@ -75,7 +77,7 @@ def run(recipe: Recipe, folder: str | Path, command: str, console: Console | Non
     >>> [(cell.model.method, cell.condition, cell.count) for cell in study.cells]
     [('pretrained', '6lux', 8)]
     """
-    if "bm3d" in recipe.methods:
+    if {"bm3d", "bm3d_finetuned"} & set(recipe.methods):
         classical.require_bm3d()
     experiment = Experiment(recipe, folder, console)
     blurred = [c for c in recipe.all_conditions() if c.is_blurred]
@@ -88,7 +90,8 @@ def run(recipe: Recipe, folder: str | Path, command: str, console: Console | Non
     check_units(recipe)
     evaluation = Evaluation(experiment)
     for planned in evaluation.plan:
-        evaluation.predict(planned)
+        for one in evaluation.trainings(planned):
+            evaluation.predict(one)
     study = Study(
         name=recipe.name,
         camera=recipe.camera,
@@ -123,7 +126,7 @@ def plan(recipe: Recipe) -> list[Planned]:
     """Every cell of a study, in order: methods, the grid, models over light, and wrong noise.
 
     Without noise there is nothing to restore or to adapt to; non-local means and BM3D know no blur, and HQS is a
-    deconvolution.
+    deconvolution. A cell holds all trainings of its model, which stands for the first.
     """
     methods = [
         Planned("methods", model, condition, recipe.limits.get(method))
@@ -141,9 +144,15 @@ def plan(recipe: Recipe) -> list[Planned]:
 
 def _models(recipe: Recipe, condition: Condition, method: Method) -> list[Model]:
     """The models of a method for a condition: one for each of the recipe's units where it has a unit."""
-    units = recipe.units_for(condition) if method in ("unit", "joint") else [None]
-    trained = method in ("unit", "finetuned", "joint")
+    units = recipe.units_for(condition) if method in WITH_UNIT else [None]
+    trained = method == "unit" or method in TRAINED
     return [Model.trained(method, condition, unit=unit) if trained else Model(method=method) for unit in units]
+
+
+def trainings(recipe: Recipe, model: Model) -> list[Model]:
+    """A model and those that differ from it in the seed of their training alone; only itself where it has none."""
+    count = recipe.trainings if model.method in TRAINED else 1
+    return [model.model_copy(update={"training": number}) for number in range(1, count + 1)]
 
 
 def light_models(light: Light) -> list[Model]:
@@ -189,9 +198,14 @@ class Evaluation:
         # Parts of a study may evaluate other numbers of photographs under one condition: the most are predicted.
         self._limits: dict[tuple[Model, Condition, float, float], int | None] = {}
         for one in self.plan:
-            key = (one.model, one.condition, one.alpha_factor, one.sigma_factor)
-            limits = (self._limits.get(key, 0), one.limit)
-            self._limits[key] = None if None in limits else max(limit for limit in limits if limit is not None)
+            for model in trainings(self.recipe, one.model):
+                key = (model, one.condition, one.alpha_factor, one.sigma_factor)
+                limits = (self._limits.get(key, 0), one.limit)
+                self._limits[key] = None if None in limits else max(limit for limit in limits if limit is not None)
+
+    def trainings(self, planned: Planned) -> list[Planned]:
+        """A cell's model in each of its trainings."""
+        return [replace(planned, model=model) for model in trainings(self.recipe, planned.model)]
 
     def predict(self, planned: Planned) -> Path | None:
         """Where the predictions of a cell are kept; made if they are not there. None for an ensemble, which has none
@@ -218,7 +232,7 @@ class Evaluation:
             with self.experiment.progress("photographs") as bar:
                 task = bar.add_task(f"{model.folder}, {name}", total=len(given))
                 # Classical methods take long for each photograph; small batches keep the bar moving.
-                batch = 8 if model.method in tables.CONVENTIONAL else 64
+                batch = 8 if model.method.removesuffix("_finetuned") in tables.CONVENTIONAL else 64
                 restore = restore if factors == (1, 1) else told(restore, *factors)
                 made = predict(given, restore, head, batch, lambda done: bar.update(task, completed=done))
             self.experiment.claim()
@@ -249,7 +263,9 @@ class Evaluation:
 
     def cell(self, planned: Planned) -> Cell:
         """The record of a cell, evaluated if it was not yet."""
-        predictions, model, condition = self.predictions(planned), planned.model, planned.condition
+        each = self.trainings(planned)
+        found = [self.predictions(one) for one in each]
+        predictions, model, condition = found[0], planned.model, planned.condition
         temperature = None
         if planned.part == "light":
             temperature = 1.0 if model.method == "ensemble" else self.temperatures[model]
@@ -257,6 +273,13 @@ class Evaluation:
         if model.method == "ensemble":  # its members have their own temperatures, and it none before them
             temperature = None
             del metrics["calibration_error"]
+        by_training: list[Training] = []
+        if len(found) > 1:
+            by_training = [
+                Training(seed=self._seed(one.model), metrics=metrics_of(said, condition.is_clean)[0])
+                for one, said in zip(each, found, strict=True)
+            ]
+            metrics = metrics_over(found, condition.is_clean)
         return Cell(
             part=planned.part,
             model=model,
@@ -268,31 +291,37 @@ class Evaluation:
             seed=self.recipe.seed,
             count=len(predictions),
             metrics=metrics,
-            differences=self._differences(planned, predictions),
+            trainings=tuple(by_training),
+            differences=self._differences(planned, torch.stack([one.right for one in found])),
             temperature=temperature,
             risk=risk,
-            seconds_per_image=predictions.seconds,
+            seconds_per_image=fmean(one.seconds for one in found),
         )
 
+    def _seed(self, model: Model) -> int:
+        return self.recipe.seed + model.training - 1
+
     def _right(self, planned: Planned) -> Tensor:
-        """Where a reference is right; kept, as many cells are compared with it."""
+        """Where a reference is right in each training, (S, N); kept, as many cells are compared with it."""
         if planned not in self._known:
-            self._known[planned] = self.predictions(planned).right
+            self._known[planned] = torch.stack([self.predictions(one).right for one in self.trainings(planned)])
         return self._known[planned]
 
-    def _differences(self, planned: Planned, predictions: Predictions) -> tuple[Difference, ...]:
-        """To the fine-tuned classifier, the specialist of the light, or the same model told the truth."""
+    def _differences(self, planned: Planned, right: Tensor) -> tuple[Difference, ...]:
+        """To the fine-tuned classifier, and of a joint model to the one behind the same unit, frozen; to the specialist
+        of the light; or to the same model told the truth. `right` is (S, N)."""
         alike = [one for one in self.plan if (one.part, one.condition) == (planned.part, planned.condition)]
         if planned.part == "methods":
             found = [(one, one.model.key) for one in alike if one.model.method == "finetuned"]
+            if planned.model.method == "joint":
+                frozen = ("unit_finetuned", planned.model.unit)
+                found += [(one, one.model.key) for one in alike if (one.model.method, one.model.unit) == frozen]
         elif planned.part == "light":
             found = [(one, one.model.name) for one in alike if _is_at_home(one)]
         else:
             found = [(one, TRUE_NOISE) for one in alike if planned.part == "wrong_noise" and one.is_told_the_truth]
         return tuple(
-            paired_difference(predictions.right, self._right(one)[: len(predictions)], name)
-            for one, name in found
-            if one != planned
+            difference_over(right, self._right(one)[:, : right.shape[1]], name) for one, name in found if one != planned
         )
 
 

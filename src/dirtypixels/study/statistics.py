@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from math import sqrt
 from statistics import NormalDist, fmean, stdev
+from typing import NamedTuple
 
 import torch
 from scipy import optimize, stats
@@ -14,6 +15,7 @@ from dirtypixels import checks
 from dirtypixels.study.results import Difference, Estimate
 
 PAIRED_TEST = "McNemar's test, exact binomial, two-sided; interval: Tango (1998) score"
+CROSSED_TEST = "Student's t, two-sided, over trainings and photographs as crossed random effects, Satterthwaite"
 
 
 def topk(logits: Tensor, labels: Tensor, k: int) -> Tensor:
@@ -156,6 +158,192 @@ def paired_difference(
         only_this_right=only_a,
         only_reference_right=only_b,
     )
+
+
+class Crossed(NamedTuple):
+    """The mean of trainings x photographs, its standard error, and the degrees of freedom of that."""
+
+    mean: float
+    error: float
+    degrees: float
+
+    def interval(self, level: float = 0.95) -> tuple[float, float]:
+        """Student's: ``mean +- t(degrees) error``; the mean itself where nothing varies."""
+        _check_level(level)
+        reach = float(stats.t.ppf((1 + level) / 2, self.degrees)) * self.error
+        return self.mean - reach, self.mean + reach
+
+    @property
+    def p_value(self) -> float:
+        """Two-sided, of the hypothesis that the mean is 0."""
+        if self.error == 0:
+            return 1.0 if self.mean == 0 else 0.0
+        return min(1.0, 2 * float(stats.t.sf(abs(self.mean) / self.error, self.degrees)))
+
+
+def crossed(values: Tensor | Sequence[Sequence[float]]) -> Crossed:
+    """The mean over S trainings and N photographs, where another choice of both would have given another one.
+
+    ``d[s, n] = mean + training[s] + photograph[n] + both[s, n]``, all three random, of variances v_s, v_n and v_sn:
+
+    ``var(mean) = v_s / S + v_n / N + v_sn / (S N)``
+
+    They are estimated from the mean squares of the two-way analysis of variance, ``v_sn = MS_sn``,
+    ``v_s = max(MS_s - MS_sn, 0) / N`` and ``v_n = max(MS_n - MS_sn, 0) / S``, so that
+
+    ``var(mean) = (A + B - MS_sn) / (S N)``, A = max(MS_s, MS_sn), B = max(MS_n, MS_sn),
+
+    which is ``(MS_s + MS_n - MS_sn) / (S N)`` where no component is estimated below 0, and never less than what the
+    photographs alone give, ``MS_n / (S N)``. The degrees of freedom are Satterthwaite's,
+
+    ``(A + B - MS_sn)^2 / (A^2 / (S - 1) + B^2 / (N - 1) + MS_sn^2 / ((S - 1) (N - 1)))``
+
+    Few trainings say little of their own variance, and Satterthwaite's approximation is a little bold there: where
+    the trainings differ about as much as chance among the photographs makes the mean, a 95 % interval holds the mean
+    in 87 % of the cases with 2 trainings, 92 % with 3 and 94 % with 5; where they do not differ, in 95 % or more.
+
+    Args:
+        values: (S, N), finite, S >= 2, N >= 2; the same photographs in every training.
+
+    Raises:
+        ValueError: fewer than two trainings or photographs, or a value that is not finite.
+
+    Source: Searle, Casella and McCulloch 1992, Variance Components, ch. 4 (two-way crossed random effects);
+    Satterthwaite 1946. Owen 2007 (Annals of Applied Statistics 1, 386) has a bootstrap for the same.
+
+    >>> mean, error, degrees = crossed([[1.0, 2.0, 3.0], [2.0, 3.0, 5.0]])
+    >>> round(mean, 3), round(error, 3), round(degrees, 2)
+    (2.667, 0.972, 2.65)
+    """
+    found = torch.as_tensor(values, dtype=torch.float64).cpu()
+    checks.has_shape("values", found, ("S", "N"))
+    trainings, photographs = found.shape
+    if trainings < 2 or photographs < 2:
+        raise ValueError(
+            f"values must hold at least 2 trainings of at least 2 photographs; found {trainings} of {photographs}"
+        )
+    checks.is_finite("values", found)
+    mean = found.mean()
+    by_training, by_photograph = found.mean(1, keepdim=True), found.mean(0, keepdim=True)
+    rest = found - by_training - by_photograph + mean
+    free = (trainings - 1, photographs - 1, (trainings - 1) * (photographs - 1))
+    of_training = float(photographs * (by_training - mean).square().sum()) / free[0]
+    of_photograph = float(trainings * (by_photograph - mean).square().sum()) / free[1]
+    of_both = float(rest.square().sum()) / free[2]
+    parts = (max(of_training, of_both), max(of_photograph, of_both), of_both)
+    variance = parts[0] + parts[1] - parts[2]
+    scale = max(parts)  # squares of very small numbers would be 0
+    if scale == 0:
+        return Crossed(float(mean), 0.0, float(free[1]))
+    degrees = (variance / scale) ** 2 / sum((part / scale) ** 2 / n for part, n in zip(parts, free, strict=True))
+    return Crossed(float(mean), sqrt(variance / found.numel()), degrees)
+
+
+def proportion_over(right: Tensor, level: float = 0.95) -> Estimate:
+    """A proportion over trainings and photographs, and its interval: `crossed`, within [0, 1].
+
+    Of a single training it is `wilson`, and where all are right or all are wrong, which has no variance to estimate
+    from, Wilson's for the photographs of one training.
+
+    Args:
+        right: (S, N), bool.
+        level: confidence level in (0, 1); what goes into results.json has the default.
+
+    Raises:
+        TypeError: not bool.
+        ValueError: empty, or level out of range.
+
+    >>> proportion_over(torch.tensor([[True, False, True, True], [True, False, False, True]])).value
+    0.625
+    """
+    _check_outcomes("right", right)
+    trainings, count = right.shape
+    if trainings == 1 or bool((right == right[0, 0]).all()):
+        return wilson(int(right[0].sum()), count, level)
+    found = crossed(right.double())
+    low, high = found.interval(level)
+    return Estimate(value=found.mean, low=max(0.0, low), high=min(1.0, high), unit="fraction")
+
+
+def mean_over(values: Tensor, level: float = 0.95) -> Estimate:
+    """The mean over trainings and photographs and its interval, `crossed`; of a single training `mean_interval`.
+
+    Args:
+        values: (S, N), in dB, finite, N >= 2.
+        level: confidence level in (0, 1); what goes into results.json has the default.
+
+    Raises:
+        ValueError: fewer than two photographs, a value that is not finite, or level out of range.
+
+    >>> mean_over(torch.tensor([[20.0, 22.0, 24.0]])) == mean_interval([20.0, 22.0, 24.0])
+    True
+    """
+    checks.has_shape("values", values, ("S", "N"))
+    if len(values) == 1:
+        return mean_interval(values[0], level)
+    found = crossed(values)
+    low, high = found.interval(level)
+    return Estimate(value=found.mean, low=low, high=high, unit="dB")
+
+
+def difference_over(a_right: Tensor, b_right: Tensor, reference: str = "finetuned", level: float = 0.95) -> Difference:
+    """How much more often a is right than the reference b, on the same photographs, training by training.
+
+    ``d[s, n] = a[s, n] - b[s, n]``, its mean, interval and p-value by `crossed`, within [-1, 1]
+
+    Training s of the one is compared with training s of the other, which have the same seed; what was not trained is
+    compared with each. With a single training of both it is `paired_difference`. Where nothing differs, p is 1 and
+    the interval that of the photographs of one training.
+
+    Args:
+        a_right, b_right: (S, N), bool, or (1, N) for what has a single one; b is the reference's.
+        reference: key of the reference method.
+        level: confidence level in (0, 1); what goes into results.json has the default.
+
+    Raises:
+        TypeError: not bool.
+        ValueError: the shapes do not go together, a tensor is empty, or level is out of range.
+
+    >>> ours, theirs = torch.ones(2, 40).bool(), torch.arange(40) % 4 > torch.tensor([[0], [1]])
+    >>> gain = difference_over(ours, theirs)
+    >>> gain.value, gain.trainings
+    (0.375, (0.25, 0.5))
+    """
+    _check_outcomes("a_right", a_right)
+    _check_outcomes("b_right", b_right)
+    trainings = max(len(a_right), len(b_right))
+    if a_right.shape[1] != b_right.shape[1] or {len(a_right), len(b_right)} - {1, trainings}:
+        raise ValueError(
+            "a_right and b_right must have the same photographs, and as many trainings or one; found "
+            f"{tuple(a_right.shape)} and {tuple(b_right.shape)}"
+        )
+    if trainings == 1:
+        return paired_difference(a_right[0], b_right[0], reference, level)
+    gaps = a_right.double().cpu() - b_right.double().cpu()
+    each = tuple(gaps.mean(1).tolist())
+    if bool((gaps == gaps[0, 0]).all()):
+        one = paired_difference(a_right[0], b_right[0], reference, level)
+        counts: dict[str, object] = {"only_this_right": None, "only_reference_right": None}
+        return one.model_copy(update={**counts, "trainings": each})
+    found = crossed(gaps)
+    low, high = found.interval(level)
+    return Difference(
+        reference=reference,
+        value=found.mean,
+        low=max(-1.0, low),
+        high=min(1.0, high),
+        p_value=found.p_value,
+        test=CROSSED_TEST,
+        trainings=each,
+    )
+
+
+def _check_outcomes(name: str, right: Tensor) -> None:
+    if right.dtype != torch.bool:
+        raise TypeError(f"{name} must be bool; found {right.dtype}")
+    checks.has_shape(name, right, ("S", "N"))
+    if not right.numel():
+        raise ValueError(f"{name} must hold at least one training of one photograph; found {tuple(right.shape)}")
 
 
 def _tango(b: int, c: int, n: int, z: float) -> tuple[float, float]:

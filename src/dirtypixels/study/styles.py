@@ -13,13 +13,15 @@ from matplotlib.colors import to_hex, to_rgb
 from dirtypixels.plotting import BLACK, BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, YELLOW
 from dirtypixels.study.results import Difference, Estimate, Model
 
-# Gray for what is not restored at all.
+# Gray for what is not restored at all; a classifier behind a frozen restoration has another shade of its hue.
 METHOD_COLORS = {
     "pretrained": "#BBBBBB", "nlm": SKY, "bm3d": BLUE, "hqs": PURPLE, "unit": GREEN, "finetuned": ORANGE,
+    "nlm_finetuned": "#BBE3FF", "bm3d_finetuned": "#00285D", "hqs_finetuned": "#9C5073", "unit_finetuned": "#005400",
     "joint": VERMILION,
 }  # fmt: skip
 METHOD_MARKERS = {
-    "pretrained": "o", "nlm": "v", "bm3d": "^", "hqs": "D", "unit": "s", "finetuned": "P", "joint": "X",
+    "pretrained": "o", "nlm": "v", "bm3d": "^", "hqs": "D", "unit": "s", "finetuned": "P",
+    "nlm_finetuned": "p", "bm3d_finetuned": "h", "hqs_finetuned": "d", "unit_finetuned": "8", "joint": "X",
 }  # fmt: skip
 OTHER_COLORS = (BLACK, YELLOW)
 OTHER_MARKERS = ("*", "<", ">")

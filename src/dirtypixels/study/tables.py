@@ -17,6 +17,10 @@ METHOD_NAMES = {
     "hqs": "HQS + pretrained",
     "unit": "Unit + pretrained",
     "finetuned": "Fine-tuned",
+    "nlm_finetuned": "NLM + fine-tuned",
+    "bm3d_finetuned": "BM3D + fine-tuned",
+    "hqs_finetuned": "HQS + fine-tuned",
+    "unit_finetuned": "Unit + fine-tuned",
     "joint": "Joint",
 }
 PLACE_NAMES = {"center": "center", "offaxis": "off-axis", "periphery": "periphery"}
@@ -116,6 +120,20 @@ def cells_of(study: Study, condition: str, method: str) -> list[Cell]:
     return [cell for cell in study.part("methods") if (cell.condition, cell.method) == (condition, method)]
 
 
+def references_of(study: Study) -> list[str]:
+    """The methods that others are compared with in top-1, without their units, in the order of METHOD_NAMES."""
+    cells = study.part("methods")
+    found = {gap.reference.partition(":")[0] for cell in cells for gap in cell.differences if gap.metric == "top1"}
+    order = [*METHOD_NAMES, *sorted(found - set(METHOD_NAMES))]
+    return [method for method in order if method in found]
+
+
+def trainings_of(study: Study) -> str:
+    """How often what is trained was trained: "3", or "2 or 3" where not all of it as often; "no" of none."""
+    counts = sorted({len(cell.trainings) for cell in study.part("methods") if cell.trainings})
+    return " or ".join(map(str, counts)) or "no"
+
+
 def conventional_of(study: Study, condition: str) -> str | None:
     """The conventional method to compare with under a condition: the first of CONVENTIONAL that was run there."""
     return next((method for method in CONVENTIONAL if cells_of(study, condition, method)), None)
@@ -161,13 +179,14 @@ def along(cells: Iterable[Cell], kind: str) -> dict[float, Cell]:
 
 
 def method_table(study: Study) -> Table:
-    """A section for each condition, methods down: the metrics, and the difference to the reference.
+    """A section for each condition, methods down: the metrics, and the difference to each reference.
 
-    A column that no cell fills is left out; a method trained with several seeds has a row for each.
+    A column that no cell fills is left out. Cells that differ in their seed alone have a row each; the trainings of one
+    cell are one row, of their means.
     """
     cells = study.part("methods")
     seeds = {cell.seed for cell in cells}
-    references = {gap.reference for cell in cells for gap in cell.differences}
+    references = references_of(study)
     metrics = [
         name for name in dict.fromkeys(name for cell in cells for name in cell.metrics) if name not in CONFIDENCE
     ]
@@ -178,22 +197,71 @@ def method_table(study: Study) -> Table:
         for cell in (cell for method in methods_of(study) for cell in cells_of(study, condition, method)):
             name = method_name(cell.method) + (f", seed {cell.seed}" if len(seeds) > 1 else "")
             name += f" (first {cell.count:,})" if cell.count < most else ""
-            gain = [entry(cell.difference, len(references) > 1)] if references else []
-            rows.append((name, *(entry(cell.metrics.get(metric)) for metric in metrics), *gain))
+            gains = (entry(cell.to(reference)) for reference in references)
+            rows.append((name, *(entry(cell.metrics.get(metric)) for metric in metrics), *gains))
         sections.append(Section(condition_name(condition), tuple(rows)))
     notes = ["Intervals: Wilson's for top-1 and top-5, Student's t for the PSNR, Tango's for the paired gain."]
+    if any(cell.trainings for cell in cells):
+        notes.append(
+            f"What was trained: the mean over {trainings_of(study)} trainings, with Student's interval over trainings "
+            "and photographs (crossed random effects); each training is in a table of its own."
+        )
     if references:
-        named = method_name(min(references)) if len(references) == 1 else "the named method"
+        named = method_name(references[0]) if len(references) == 1 else "the named method"
         notes.append(f"Gain: top-1 minus that of {named} on the same photographs, in percentage points.")
-    if any(cell.model.method == "unit" for cell in cells):
+    methods = {cell.model.method for cell in cells}
+    if methods & {"unit", "unit_finetuned"}:
         notes.append("Unit: the low-level unit as pretrained for PSNR.")
+    if any(method.endswith("_finetuned") for method in methods):
+        notes.append("+ fine-tuned: the restoration is frozen, and the classifier trained on what it puts out.")
+    if any("psnr_affine" in cell.metrics for cell in cells):
+        notes.append(
+            f"{heading('psnr_affine')}: of the picture after the one gain and the one offset that bring it nearest to "
+            "the scene; brightness and contrast, which training for the task leaves free, do not count."
+        )
     if any(cell.position for cell in cells):
         notes += study.lens
+    gains_on = [f"gain on {_lowered(method_name(one))}" for one in references]
+    if len(references) == 1:
+        gains_on = ["top-1 gain"]
     return Table(
         caption=f"Accuracy on {counted(cells)} photographs, with 95 % intervals.",
-        columns=("Method", *map(heading, metrics), *(["top-1 gain"] if references else [])),
+        columns=("Method", *map(heading, metrics), *gains_on),
         sections=tuple(sections),
         notes=tuple(notes),
+    )
+
+
+def trainings_table(study: Study) -> Table:
+    """Top-1 of every single training, a column for each, and their mean; then their differences to each reference.
+
+    Methods down, a section for each condition; no rows where each method was trained once.
+    """
+    cells = [cell for cell in study.part("methods") if cell.trainings]
+    seeds = sorted({one.seed for cell in cells for one in cell.trainings})
+    sections = []
+    for condition in conditions_of(study):
+        levels, gains = [], []
+        for method in methods_of(study):
+            for cell in (cell for cell in cells_of(study, condition, method) if cell.trainings):
+                found = {one.seed: percent(one.metrics["top1"].value) for one in cell.trainings}
+                levels.append((method_name(method), *(found.get(seed, NOTHING) for seed in seeds), entry(cell.top1)))
+                for gap in (gap for gap in cell.differences if gap.trainings):
+                    each = dict(zip((one.seed for one in cell.trainings), map(points, gap.trainings), strict=True))
+                    name = f"{method_name(method)} minus {method_name(gap.reference)}"
+                    gains.append((name, *(each.get(seed, NOTHING) for seed in seeds), entry(gap)))
+        if levels:
+            sections.append(Section(condition_name(condition), (*levels, *gains)))
+    return Table(
+        caption=f"Top-1 of every training on {counted(cells)} photographs, and the mean with its 95 % interval.",
+        columns=("Method", *(f"seed {seed}" for seed in seeds), "mean"),
+        sections=tuple(sections),
+        notes=(
+            "The seed decides the order, the noise and the mirroring of the training photographs, dropout, and a final "
+            "layer that starts anew. The pretrained classifier and the pretrained unit are the same for all, so the "
+            "chance of pretraining is not in the interval.",
+            "Differences in percentage points, between trainings of the same seed.",
+        ),
     )
 
 
@@ -371,17 +439,21 @@ def points(difference: float) -> str:
     return f"{rounded:+.1f}".replace("-", "−")
 
 
-def entry(value: Estimate | Difference | None, name_reference: bool = False) -> str:
+def entry(value: Estimate | Difference | None) -> str:
     """A number and its interval if it has one, e.g. "74.4 % [73.1, 75.6]"; NOTHING for None."""
     if value is None:
         return NOTHING
     if isinstance(value, Difference):
-        to = f" to {method_name(value.reference)}" if name_reference else ""
-        return f"{points(value.value)}{to} [{points(value.low)}, {points(value.high)}]"
+        return f"{points(value.value)} [{points(value.low)}, {points(value.high)}]"
     fraction = value.unit == "fraction"
     scale = 100 if fraction else 1
     interval = "" if value.low is None else " [" + ", ".join(f"{scale * end:.1f}" for end in value.interval) + "]"
     return f"{scale * value.value:.1f} {'%' if fraction else value.unit}{interval}"
+
+
+def _lowered(name: str) -> str:
+    """A name within a sentence: "Unit + fine-tuned" is "unit + fine-tuned", and "BM3D" stays."""
+    return name if name[:2].isupper() else name[:1].lower() + name[1:]
 
 
 def _pivot(
