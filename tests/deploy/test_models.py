@@ -313,6 +313,13 @@ def test_a_unit_on_several_scales(tmp_path: Path) -> None:
     assert torch.equal(logits(load_model(tmp_path / "model")[0]), logits(model(unit)))
 
 
+def test_a_classifier_that_enlarges_its_images(tmp_path: Path) -> None:
+    torch.manual_seed(5)
+    made = JointModel(None, classifier(NETWORK, None, len(CLASSES), upsample=2)).eval()
+    save_model(made, card(None, upsample=2), tmp_path / "model")
+    assert torch.equal(logits(load_model(tmp_path / "model")[0]), logits(made))
+
+
 def level(value: float) -> Tensor:
     return torch.full((1, 1, 1, 1), value)
 

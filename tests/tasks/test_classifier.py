@@ -96,6 +96,14 @@ def test_raises_for_images_that_do_not_fit(image: torch.Tensor, error: type[Exce
         classifier(SMALL)(image)
 
 
+def test_small_images_are_enlarged_for_the_network() -> None:
+    made, x = classifier(SMALL, num_classes=3, image_size=16, upsample=2).eval(), torch.rand(2, 3, 16, 16)
+    large = torch.nn.functional.interpolate((x - made.mean) / made.std, size=(32, 32), mode="bilinear")
+    torch.testing.assert_close(made(x), made.network(large))
+    with pytest.raises(ValueError, match="image"):
+        made(torch.rand(2, 3, 32, 32))
+
+
 def test_image_size_is_checked_and_builds_transformers() -> None:
     model = classifier("vit_tiny_patch16_224", num_classes=2, image_size=48).eval()
     assert model(torch.rand(1, 3, 48, 48)).shape == (1, 2)
@@ -112,6 +120,7 @@ def test_image_size_is_checked_and_builds_transformers() -> None:
         ({"mean": [0.5] * 3, "std": [0.5, 0.0, 0.5]}, "std must be at least"),
         ({"mean": [0.5, float("nan"), 0.5], "std": [0.5] * 3}, "mean must be finite"),
         ({"mean": [0.5] * 3, "std": [0.5] * 3, "image_size": 0}, "image_size must be at least 1"),
+        ({"mean": [0.5] * 3, "std": [0.5] * 3, "upsample": 0}, "upsample must be at least 1"),
     ],
 )
 def test_raises_for_normalizations_that_are_none(arguments: dict[str, Any], message: str) -> None:

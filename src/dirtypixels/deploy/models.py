@@ -39,6 +39,8 @@ class ModelCard(BaseModel):
     network: str
     classes: tuple[str, ...] = Field(min_length=1)
     image_size: int = Field(ge=1)
+    #: factor by which the classifier enlarges its images
+    upsample: int = Field(default=1, ge=1)
     unit: AnyUnit | Classical | None
     position: Position | None = None
     camera: str
@@ -140,7 +142,7 @@ def load_model(folder: str | Path) -> tuple[JointModel, ModelCard]:
             raise FileNotFoundError(f"model must be a folder with {name}; found none at {str(source)!r}")
     card = _read_card(source / "model.json")
     try:
-        head = classifier(card.network, weights=None, num_classes=len(card.classes))
+        head = classifier(card.network, weights=None, num_classes=len(card.classes), upsample=card.upsample)
         model = JointModel(None if card.unit is None else build_unit(card.unit), head)
     except ValueError as error:
         raise ValueError(f"{str(source / 'model.json')!r} describes a model that cannot be built: {error}") from error

@@ -49,7 +49,8 @@ class Head(Part):
     """The classifier: a network of timm and its weights.
 
     `classes` "imagenet" keeps the rows of the ImageNet classes that the data's folders name by WordNet id, so that the
-    network needs no training; "new" starts a final layer of its own.
+    network needs no training; "new" starts a final layer of its own. `upsample` enlarges the images for the network, by
+    a whole factor, after the low-level unit: networks for photographs see little in 32 pixels.
 
     >>> Head(network="resnet18").weights
     'imagenet'
@@ -58,6 +59,7 @@ class Head(Part):
     network: str = "tf_efficientnet_lite0"
     weights: str | None = "imagenet"
     classes: Literal["imagenet", "new", "all"] = "new"
+    upsample: Count = 1
 
 
 class Pretraining(Part):

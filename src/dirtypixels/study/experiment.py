@@ -300,6 +300,7 @@ class Experiment:
             network=self.recipe.head.network,
             classes=self.training_photos.classes,
             image_size=self.recipe.data.size,
+            upsample=self.recipe.head.upsample,
             unit=unit,
             position=condition.position,
             camera=self.camera.name,
@@ -317,8 +318,11 @@ class Experiment:
         head, classes = self.recipe.head, self.training_photos.classes
         torch.manual_seed(self.recipe.seed + training - 1)
         if head.classes == "imagenet":
-            return JointModel(None, classifier(head.network, head.weights, classes=imagenet_indices(classes)))
-        found = classifier(head.network, head.weights, None if head.classes == "all" else len(classes))
+            return JointModel(
+                None, classifier(head.network, head.weights, classes=imagenet_indices(classes), upsample=head.upsample)
+            )
+        count = None if head.classes == "all" else len(classes)
+        found = classifier(head.network, head.weights, count, upsample=head.upsample)
         if found.network.num_classes != len(classes):
             raise ValueError(
                 f"head.classes 'all' needs data with the {found.network.num_classes} classes of {head.network}; "
