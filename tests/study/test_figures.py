@@ -112,7 +112,7 @@ def test_the_legend_covers_no_axes(tmp_path: Path, drawn: list[Any]) -> None:
     figures.psnr_against_accuracy(synthetic_study(chances=FOUR), tmp_path / "p.png")
     drawn[0].draw_without_rendering()
     box = drawn[0].legends[0].get_window_extent()
-    assert all(box.y0 > axes.get_tightbbox().y1 for axes in drawn[0].axes)
+    assert all(box.y0 > axes.get_tightbbox().y1 for axes in drawn[0].axes if axes.get_visible())
     assert drawn[0].bbox.x0 <= box.x0 < box.x1 <= drawn[0].bbox.x1
 
 
@@ -220,4 +220,4 @@ def test_the_legend_of_all_methods_is_within_the_figure(tmp_path: Path, drawn: l
     drawn[0].draw_without_rendering()
     box = legend.get_window_extent()
     assert drawn[0].bbox.x0 <= box.x0 < box.x1 <= drawn[0].bbox.x1
-    assert all(box.y0 > axes.get_tightbbox().y1 for axes in drawn[0].axes)
+    assert all(box.y0 > axes.get_tightbbox().y1 for axes in drawn[0].axes if axes.get_visible())
