@@ -99,10 +99,13 @@ class Classical(Part):
 
 
 class Network(Part):
-    """What the networks have in common: they see three channels together, and are told nothing of the noise or all.
+    """What the networks have in common: they restore three channels together.
 
-    width: channels of the (first) inner layers.
-    depth: of the network.
+    width: channels of the inner layers, in a U-Net of those of its first level.
+    depth: how many convolutions, or how often a U-Net halves height and width.
+
+    >>> isinstance(UNet(kind="unet"), Network), isinstance(Unit(), Network)
+    (True, False)
     """
 
     kind: str
