@@ -42,6 +42,7 @@ from dirtypixels.train import PatchCaptures, pretrain, pretrain_adam, psnr
 
 PAPER = Unit(color="shared", start="identity", growth=1)
 BASELINE = Unit()
+U_NET = Unit(prior="unet", color="coupled", hidden=16)
 GROUPS: dict[str, dict[str, AnyUnit]] = {
     "depth": {
         "paper's unit": PAPER,
@@ -49,14 +50,15 @@ GROUPS: dict[str, dict[str, AnyUnit]] = {
         "1 layer": BASELINE,
         "2 layers": Unit(layers=2),
         "4 layers": Unit(layers=4),
-        "1 layer, 2 scales": Unit(scales=2),
+        "1 layer, 3 scales": Unit(scales=3),
+        "1 layer, U-Net as prior": U_NET,
     },
     "priors": {
         "CNN, 1 x 1": BASELINE,
         "CNN, 1 x 1, 48 wide": Unit(hidden=48),
         "RBF": Unit(prior="rbf"),
         "CNN, 3 x 3": Unit(prior="cnn3"),
-        "U-Net": Unit(prior="unet"),
+        "U-Net, filters over all colors": U_NET,
     },
     "colors": {
         "opponent": BASELINE,
@@ -66,7 +68,7 @@ GROUPS: dict[str, dict[str, AnyUnit]] = {
         "merged": Unit(color="merged"),
     },
     "others": {
-        "4 layers": Unit(layers=4),
+        "1 layer, U-Net as prior": U_NET,
         "residual CNN": ResidualCNN(kind="residual_cnn"),
         "U-Net on the signal": UNet(kind="unet"),
         "U-Net on the signal, told the noise": UNet(kind="unet", noise_maps=True),
