@@ -249,10 +249,13 @@ def main() -> None:
 
     def measured(row: str, unit: AnyUnit) -> dict[str, Any] | None:
         name = next(first for group in GROUPS.values() for first, other in group.items() if other == unit)
-        restored = kept(name, trained, lambda: quality(unit, camera, args, name), row)
+        setting = trained | {"unit": unit.model_dump(mode="json")}
+        restored = kept(name, setting, lambda: quality(unit, camera, args, name), row)
         if restored is None or args.no_timing:
             return restored
-        return restored | (kept(f"{name}-cost", {"runs": args.runs}, lambda: cost(unit, args), row) or {})
+        return restored | (
+            kept(f"{name}-cost", {"runs": args.runs, "unit": setting["unit"]}, lambda: cost(unit, args), row) or {}
+        )
 
     for group in args.groups:
         every: dict[str, dict[str, Any] | None] = {

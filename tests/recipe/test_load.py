@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import yaml
 from pydantic import ValidationError
 
 from dirtypixels.camera import Camera
-from dirtypixels.recipe import Condition, Recipe, load_recipe
+from dirtypixels.recipe import Condition, Recipe, Unit, in_todays_keys, load_recipe
 
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.yaml"))
 STUDIES = {"demo", "imagenet", "imagenette"}  # those that compare all methods
@@ -206,3 +207,17 @@ def test_a_recipe_survives_json(file: Path) -> None:
     # Studies keep their recipe as JSON and compare it when they go on.
     recipe = load_recipe(file, ["clean_training.epochs=2", "pretraining.folder=patches", "limits.nlm=5"])
     assert Recipe.model_validate_json(recipe.model_dump_json()) == recipe
+
+
+def test_what_the_oldest_published_study_says_of_its_units_means_what_it_meant() -> None:
+    """It has neither color nor start nor growth of its unit; today's defaults are others."""
+    file = Path(__file__).parents[2] / "docs" / "results" / "imagenette" / "results.json"
+    recipe = in_todays_keys(json.loads(file.read_text())["recipe"])
+    assert Unit.model_validate(recipe["unit"]) == Unit(color="shared", start="identity", growth=1)
+    assert recipe["deblur"]["color"] == "merged"
+    assert (recipe["deblur"]["start"], recipe["deblur"]["growth"]) == ("identity", 1)
+
+
+def test_a_units_name_is_not_that_of_a_further_training() -> None:
+    with pytest.raises(ValueError, match="names must not end like a further training's folder"):
+        load_recipe("recipes/glance.yaml", ["units={deep-training2: {layers: 2}}"])

@@ -9,11 +9,12 @@ from torch import Tensor
 from dirtypixels.restore.channels import (
     apply_power,
     color_filters,
+    from_opponent,
     largest_power,
-    mix,
     opponent_matrix,
     power_matrix,
     solve_power,
+    to_opponent,
 )
 from dirtypixels.restore.filters import analyze, dct_filters, synthesize
 from tests.restore.iterating import random
@@ -41,7 +42,8 @@ class TestOpponent:
     def test_color_filters_see_each_opponent_color(self) -> None:
         bank, x = dct_filters(3).double(), random(2, 3, 7, 6)
         found = analyze(x, color_filters(bank))
-        turned = mix(x, opponent_matrix())
+        turned = to_opponent(x)
+        torch.testing.assert_close(from_opponent(turned), x, rtol=0, atol=1e-12)
         expected = torch.cat([analyze(turned[:, c : c + 1], bank) for c in range(3)], 1)
         torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
 
@@ -54,6 +56,13 @@ class TestPower:
         found = torch.fft.irfft2(apply_power(power, torch.fft.rfft2(x)), s=size)
         torch.testing.assert_close(found, synthesize(analyze(x, bank), bank), rtol=0, atol=1e-11)
         torch.testing.assert_close(power, power.transpose(0, 1).conj())
+
+    def test_filters_without_a_constant_leave_none_in_single_precision(self) -> None:
+        """Else the error would grow with the coupling, 4^i from layer to layer."""
+        bank = color_filters(dct_filters(5))
+        assert float(power_matrix(bank, (64, 48))[:, :, 0, 0].abs().max()) < 1e-11
+        exact = power_matrix(bank.double(), (64, 48))
+        torch.testing.assert_close(power_matrix(bank, (64, 48)).to(exact), exact, rtol=0, atol=1e-5)
 
     def test_largest_eigenvalue(self) -> None:
         power = power_matrix(random(5, 3, 3, 3), (7, 6))

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from dirtypixels.observation import Observation
-from dirtypixels.restore import CoarseToFine, Denoiser, UnrolledHQS
+from dirtypixels.restore import CoarseToFine, Deblurrer, Denoiser, UnrolledHQS
 from dirtypixels.restore.border import make_periodic
 from dirtypixels.restore.scales import double, halve
 from dirtypixels.restore.terms import Gaussian
@@ -48,11 +48,13 @@ class TestCoarseToFine:
         for p in (*fine.parameters(), *coarse.parameters()):
             p.data += 0.05 * random(1, *p.shape, seed=3)[0]
         y = random(1, 1, 16, 16)
-        whole = make_periodic(y, 16)
+        whole = make_periodic(y, 32)
         low = halve(whole)
         given = whole + double(coarse(Gaussian(low)) - low)
         expected = fine(Gaussian(given))[..., :16, :16]
-        torch.testing.assert_close(CoarseToFine([fine, coarse])(y), expected, rtol=0, atol=1e-12)
+        made = CoarseToFine([fine, coarse])
+        assert made.gap == 32
+        torch.testing.assert_close(made(y), expected, rtol=0, atol=1e-12)
 
     def test_images_do_not_depend_on_their_batch(self) -> None:
         solver, y = CoarseToFine([UnrolledHQS(color="opponent"), UnrolledHQS(color="opponent")]), random(2, 3, 9, 11)
@@ -65,6 +67,10 @@ class TestCoarseToFine:
         assert torch.autograd.gradcheck(solver, (y,))
 
     def test_raises(self) -> None:
+        with pytest.raises(ValueError, match="x must be even and at least 6 high and wide; found 8 x 4"):
+            halve(random(1, 1, 8, 4))
+        with pytest.raises(TypeError, match="solver must be Unrolled, on one scale, to deblur; found CoarseToFine"):
+            Deblurrer(CoarseToFine([UnrolledHQS()]))  # type: ignore[arg-type]
         with pytest.raises(ValueError, match="number of solvers must be at least 1; found 0"):
             CoarseToFine([])
         with pytest.raises(ValueError, match="y must be an image with a sample at every pixel for several scales"):

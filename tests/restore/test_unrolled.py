@@ -13,12 +13,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from dirtypixels.restore.algorithms import HQS
+from dirtypixels.restore.algorithms import ALGORITHMS, HQS
 from dirtypixels.restore.border import make_periodic
 from dirtypixels.restore.filters import dct_filters
 from dirtypixels.restore.prox import PointwiseCNN, Prox
 from dirtypixels.restore.terms import Gaussian
-from dirtypixels.restore.unrolled import UnrolledHQS
+from dirtypixels.restore.unrolled import Unrolled, UnrolledHQS
 from tests.restore.dense import circular_matrix
 
 Array = npt.NDArray[np.float64]
@@ -414,3 +414,37 @@ def test_a_new_layer_with_a_large_coupling_changes_little() -> None:
         changes.append(float((layer(layer.start(x), term).x - x).square().mean().detach()))
     constant = float(y.mean()) ** 2  # the filters have no constant, so that the data alone decide on it
     assert changes[1] - constant < 0.01 * (changes[0] - constant)
+
+
+@pytest.mark.parametrize("color", ["opponent", "coupled", "own"])
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_another_number_of_channels_is_refused(algorithm: Any, color: Any) -> None:
+    with pytest.raises(ValueError, match=r"x must have 3 channels.*; found 1"):
+        Unrolled(algorithm, color=color)(torch.randn(1, 1, 16, 16))
+
+
+def test_raises_for_tied_layers_that_differ_and_for_filters_over_colors() -> None:
+    for arguments in ({"growth": 4.0}, {"first": PointwiseCNN}):
+        with pytest.raises(ValueError, match="tied iterations must all be alike"):
+            UnrolledHQS(2, tied=True, **arguments)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="filters must have shape"):
+        UnrolledHQS(color="coupled", filters=torch.zeros(8, 3, 5, 5))
+
+
+@pytest.mark.parametrize("color", ["shared", "opponent", "coupled"])
+def test_mixed_precision_leaves_inverse_filtering_exact(color: Any) -> None:
+    torch.manual_seed(0)
+    solver, y = UnrolledHQS(4, color=color, growth=4), torch.randn(1, 3, 24, 24)
+    plain = solver(y)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        mixed = solver(y)
+    mixed.square().mean().backward()
+    assert mixed.dtype == torch.float32
+    torch.testing.assert_close(mixed, plain, rtol=0, atol=1e-6)
+
+
+def test_eight_layers_agree_with_double_precision() -> None:
+    torch.manual_seed(0)
+    solver, y = UnrolledHQS(8, color="opponent", growth=4), torch.randn(1, 3, 24, 24)
+    single = solver(y)
+    torch.testing.assert_close(single, solver.double()(y.double()).float(), rtol=0, atol=1e-4)

@@ -106,7 +106,7 @@ def split_pictures(pictures: Sequence[Tensor], held_out: float = 0.1) -> tuple[l
 class PatchSampler:
     """Random patches of pictures without end: places, flips and transposes are drawn anew for each.
 
-    No picture gives two patches before all have given one.
+    In a call, no picture gives two patches before all have given one.
 
     Args:
         pictures: (3, H, W) each, in [0, 1]; kept in memory, 8 bits a value.

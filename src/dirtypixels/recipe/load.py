@@ -61,15 +61,30 @@ def load_recipe(path: str | Path, changes: tuple[str, ...] | list[str] = ()) -> 
 
 
 def in_todays_keys(content: Any) -> Any:
-    """What an earlier version wrote of a recipe or a unit, in today's keys and with what they meant then.
+    """What an earlier version wrote of a recipe or of a model, in today's keys and with what they meant then.
 
-    >>> in_todays_keys({"algorithm": "hqs", "colour": "shared"})
-    {'start': 'identity', 'growth': 1.0, 'algorithm': 'hqs', 'color': 'shared'}
+    >>> in_todays_keys({"unit": {"layers": 2}, "seed": 0})
+    {'unit': {'color': 'shared', 'start': 'identity', 'growth': 1.0, 'layers': 2}, 'seed': 0}
     """
-    if isinstance(content, dict):
-        named = {_RENAMED.get(key, key): in_todays_keys(value) for key, value in content.items()}
-        return BEFORE_START | named if "algorithm" in named and "start" not in named else named
-    return [in_todays_keys(value) for value in content] if isinstance(content, list) else content
+    if isinstance(content, list):
+        return [in_todays_keys(value) for value in content]
+    if not isinstance(content, dict):
+        return content
+    named = {_RENAMED.get(key, key): in_todays_keys(value) for key, value in content.items()}
+    for one, several in (("unit", "units"), ("deblur", "deblurs")):
+        if isinstance(named.get(one), dict):
+            named[one] = _unit_of_then(named[one], one)
+        if isinstance(named.get(several), dict):
+            named[several] = {name: _unit_of_then(unit, one) for name, unit in named[several].items()}
+    return named
+
+
+def _unit_of_then(unit: Any, place: str) -> Any:
+    """A unit's description with what it meant before it said where it starts."""
+    if not isinstance(unit, dict) or {"start", "kind", "method"} & unit.keys():
+        return unit
+    color = "merged" if place == "deblur" or "weighting" in unit else "shared"
+    return {"color": color} | BEFORE_START | unit
 
 
 def _allowed(error: ErrorDetails, content: Any) -> str:

@@ -152,4 +152,4 @@ class FineTuning(Part):
     #: devices and precision, as Lightning names them
     accelerator: str = "auto"
     devices: int | str = "auto"
-    precision: Literal["32-true", "bf16-mixed", "16-mixed", "64-true"] = "32-true"
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Literal
 
@@ -110,6 +111,14 @@ class Recipe(Part):
     def condition(self, name: str) -> AnyCondition:
         """The condition, or range of light, of a name."""
         return next(c for c in self.all_conditions() if c.name == name)
+
+    @field_validator("units", "deblurs")
+    @classmethod
+    def _names_are_no_trainings(cls, units: dict[str, AnyUnit]) -> dict[str, AnyUnit]:
+        taken = [name for name in units if re.search(r"-training\d+$", name)]
+        if taken:
+            raise ValueError(f"names must not end like a further training's folder, '-training2'; found {taken}")
+        return units
 
     @model_validator(mode="after")
     def _one_unit_or_several(self) -> Recipe:

@@ -26,13 +26,13 @@ class Solver(Part):
     prior: "cnn" is the paper's, with kernels of 1 x 1; "cnn3" has kernels of 3 x 3; "rbf" is separable, with Gaussians
         (shrinkage fields); "l1", "tv" and "hyper_laplacian" are fixed, with `weight`.
     hidden: width of the networks among the priors.
-    start: "zero" starts the first layer's network among the priors near zero, without a skip, and the others near the
-        identity; "identity" all of them there, as in versions before this key.
+    start: of the priors "cnn" and "cnn3": "zero" starts that of the first layer near zero, without a skip, and the
+        others near the identity; "identity" all of them there, as in versions before this key. Tied layers always do.
     color: "opponent" has own weights for brightness and two opponent colors, "coupled" filters over all three channels;
         the paper's are "shared", which treats the channels alike, "own", with weights for each, and "merged", which
         sums their responses.
     beta: starting value of the coupling between image and prior in the first layer.
-    growth: of the coupling from layer to layer.
+    growth: of the coupling from layer to layer; tied layers have one coupling.
     features: size of what the unit learns of the noise level that it is told; 0 for a unit that is told nothing.
     """
 
@@ -83,6 +83,8 @@ class Deblur(Solver):
     'dct'
     """
 
+    start: Literal["zero", "identity"] = "identity"
+    growth: Positive = 1.0
     color: Color = "merged"
     weighting: Literal["none", "image", "pixel", "pixel_exact"] = "image"
 

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import torch
 from scipy.fft import dct
 from torch import Tensor
 
-__all__ = ["apply_power", "color_filters", "largest_power", "mix", "opponent_matrix", "power_matrix", "solve_power"]
+__all__ = [
+    "apply_power",
+    "color_filters",
+    "from_opponent",
+    "largest_power",
+    "opponent_matrix",
+    "power_matrix",
+    "solve_power",
+    "to_opponent",
+]
 
 
 def opponent_matrix(channels: int = 3) -> Tensor:
@@ -23,7 +34,40 @@ def opponent_matrix(channels: int = 3) -> Tensor:
             [ 0.7071,  0.0000, -0.7071],
             [ 0.4082, -0.8165,  0.4082]], dtype=torch.float64)
     """
-    return torch.tensor(dct(np.eye(channels), norm="ortho", axis=0).round(16) + 0.0)
+    return _opponent(channels, torch.float64, torch.device("cpu")).clone()
+
+
+@lru_cache(maxsize=16)
+def _opponent(channels: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Kept, so that no call copies it to a device anew."""
+    with torch.inference_mode(False):
+        return torch.tensor(dct(np.eye(channels), norm="ortho", axis=0).round(16) + 0.0, dtype=dtype, device=device)
+
+
+def to_opponent(x: Tensor) -> Tensor:
+    """`opponent_matrix` times the channels of x, (B, C, H, W).
+
+    >>> to_opponent(torch.ones(1, 3, 1, 1)).flatten()
+    tensor([1.7321, 0.0000, 0.0000])
+    """
+    return _mix(x, _opponent(x.shape[1], _real(x.dtype), x.device))
+
+
+def from_opponent(x: Tensor) -> Tensor:
+    """Inverse of `to_opponent`, and its adjoint.
+
+    >>> from_opponent(torch.tensor([3**0.5, 0, 0]).view(1, 3, 1, 1)).flatten()
+    tensor([1.0000, 1.0000, 1.0000])
+    """
+    return _mix(x, _opponent(x.shape[1], _real(x.dtype), x.device).t())
+
+
+def _mix(x: Tensor, matrix: Tensor) -> Tensor:
+    return torch.einsum("dc,bchw->bdhw", matrix.to(x.dtype), x)
+
+
+def _real(dtype: torch.dtype) -> torch.dtype:
+    return dtype.to_real() if dtype.is_complex else dtype
 
 
 def color_filters(filters: Tensor, channels: int = 3) -> Tensor:
@@ -34,15 +78,6 @@ def color_filters(filters: Tensor, channels: int = 3) -> Tensor:
     torch.Size([72, 3, 5, 5])
     """
     return torch.einsum("ec,kij->ekcij", opponent_matrix(channels).to(filters), filters[:, 0]).flatten(0, 1)
-
-
-def mix(x: Tensor, matrix: Tensor) -> Tensor:
-    """Weighted sums of the channels: (B, C, H, W) and (D, C) to (B, D, H, W).
-
-    >>> mix(torch.ones(1, 3, 1, 1), opponent_matrix()).flatten()
-    tensor([1.7321, 0.0000, 0.0000])
-    """
-    return torch.einsum("dc,bchw->bdhw", matrix.to(x), x)
 
 
 def power_matrix(filters: Tensor, size: tuple[int, int]) -> Tensor:
@@ -63,7 +98,8 @@ def power_matrix(filters: Tensor, size: tuple[int, int]) -> Tensor:
             [1., 1.]])
     """
     reach = filters.shape[-1] - 1
-    swapped = filters.transpose(0, 1)
+    # In double precision, since filters without a constant must leave none: what is left of it grows with the coupling.
+    swapped = filters.double().transpose(0, 1)
     kernel = torch.nn.functional.conv2d(swapped, swapped, padding=reach)
     for dim, length in ((-2, size[0]), (-1, size[1])):
         shape = list(kernel.shape)
@@ -71,7 +107,7 @@ def power_matrix(filters: Tensor, size: tuple[int, int]) -> Tensor:
         place = torch.arange(-reach, reach + 1, device=kernel.device) % length
         kernel = kernel.new_zeros(shape).index_add(dim, place, kernel)
     found: Tensor = torch.fft.rfft2(kernel)
-    return found
+    return found.to(filters.dtype.to_complex())
 
 
 def apply_power(power: Tensor, spectrum: Tensor) -> Tensor:

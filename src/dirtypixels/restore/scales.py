@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
@@ -27,7 +28,10 @@ def halve(x: Tensor) -> Tensor:
     White noise keeps its standard deviation in it, and a constant image doubles its value.
 
     Args:
-        x: H and W even.
+        x: H and W even, at least 6.
+
+    Raises:
+        ValueError: H or W is odd or below 6.
 
     Source: Daubechies 1992, ch. 8 (symlets).
 
@@ -39,8 +43,12 @@ def halve(x: Tensor) -> Tensor:
     """
     batch, channels, height, width = x.shape
     reach = len(_SCALING) - 2
+    if height % 2 or width % 2 or min(height, width) < reach:
+        raise ValueError(f"x must be even and at least {reach} high and wide; found {height} x {width}")
     padded = torch.nn.functional.pad(x.reshape(batch * channels, 1, height, width), (0, reach) * 2, mode="circular")
-    return torch.nn.functional.conv2d(padded, _kernel(x), stride=2).reshape(batch, channels, height // 2, width // 2)
+    return torch.nn.functional.conv2d(padded, _kernel(x.dtype, x.device), stride=2).reshape(
+        batch, channels, height // 2, width // 2
+    )
 
 
 def double(x: Tensor) -> Tensor:
@@ -53,7 +61,9 @@ def double(x: Tensor) -> Tensor:
         tensor(0.5000)
     """
     batch, channels, height, width = x.shape
-    out = torch.nn.functional.conv_transpose2d(x.reshape(batch * channels, 1, height, width), _kernel(x), stride=2)
+    out = torch.nn.functional.conv_transpose2d(
+        x.reshape(batch * channels, 1, height, width), _kernel(x.dtype, x.device), stride=2
+    )
     for dim, size in ((-2, 2 * height), (-1, 2 * width)):
         inside, beyond = out.narrow(dim, 0, size), out.narrow(dim, size, out.shape[dim] - size)
         place = torch.arange(beyond.shape[dim], device=x.device) % size
@@ -61,9 +71,12 @@ def double(x: Tensor) -> Tensor:
     return out.reshape(batch, channels, 2 * height, 2 * width)
 
 
-def _kernel(x: Tensor) -> Tensor:
-    scaling = torch.tensor(_SCALING, dtype=x.dtype, device=x.device)
-    return torch.outer(scaling, scaling)[None, None]
+@lru_cache(maxsize=16)
+def _kernel(dtype: torch.dtype, device: torch.device) -> Tensor:
+    """(1, 1, k, k); kept, so that no call copies it to a device anew."""
+    with torch.inference_mode(False):
+        scaling = torch.tensor(_SCALING, dtype=dtype, device=device)
+        return torch.outer(scaling, scaling)[None, None]
 
 
 class CoarseToFine(nn.Module):
@@ -95,7 +108,8 @@ class CoarseToFine(nn.Module):
         super().__init__()
         checks.in_range("number of solvers", len(solvers), low=1)
         self.solvers = nn.ModuleList(solvers)
-        self.gap = max(solver.gap for solver in solvers)
+        # On the coarsest scale it is as wide as its solver asks for.
+        self.gap = max(solver.gap * 2**scale for scale, solver in enumerate(solvers))
 
     def forward(self, y: Tensor | DataTerm, noise: Noise | None = None) -> Tensor:
         """Restore an image with noise of one variance.
@@ -117,7 +131,8 @@ class CoarseToFine(nn.Module):
         height, width = y.shape[-2:]
         whole = 2 ** (len(self.solvers) - 1)
         down, across = (self.gap + -(size + self.gap) % whole for size in (height, width))
-        return self._restore(make_periodic(y, down, across), 0, noise)[..., :height, :width]
+        with torch.autocast(y.device.type, enabled=False):
+            return self._restore(make_periodic(y, down, across), 0, noise)[..., :height, :width]
 
     def _restore(self, y: Tensor, scale: int, noise: Noise | None) -> Tensor:
         if scale + 1 < len(self.solvers):

@@ -98,6 +98,7 @@ class Deblurrer(nn.Module):
         passes: for what lies beyond the frame, see `border.continue_blurred`, >= 0.
 
     Raises:
+        TypeError: solver is not an Unrolled.
         ValueError: weighting is none of these, or passes is negative.
 
     Source: Diamond et al. 2017, sec. 5.5; weighting and start are ours.
@@ -115,6 +116,8 @@ class Deblurrer(nn.Module):
         super().__init__()
         checks.one_of("weighting", weighting, get_args(Weighting))
         checks.in_range("passes", passes, low=0)
+        if solver is not None and not isinstance(solver, Unrolled):
+            raise TypeError(f"solver must be Unrolled, on one scale, to deblur; found {type(solver).__name__}")
         self.solver = UnrolledHQS(color="merged") if solver is None else solver
         self.weighting, self.passes = weighting, passes
         self.log_start = nn.Parameter(torch.zeros(()))

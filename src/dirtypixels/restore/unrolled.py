@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from dirtypixels import checks
 from dirtypixels.restore.algorithms import ALGORITHMS, Algorithm, AlgorithmName, Color
+from dirtypixels.restore.algorithms.color import ONE_EACH
 from dirtypixels.restore.border import make_periodic
 from dirtypixels.restore.channels import color_filters
 from dirtypixels.restore.filters import dct_filters
@@ -113,14 +114,17 @@ class Unrolled(nn.Module):
             filters = dct_filters(filter_size)
         if gap < filters.shape[-1]:
             raise ValueError(f"gap must be at least the filter_size {filters.shape[-1]}; found {gap}")
+        checks.has_shape("filters", filters, ("K", 1, filters.shape[-1], filters.shape[-1]))
         checks.above_zero("growth", growth)
+        if tied and (growth != 1 or first is not None):
+            raise ValueError("tied iterations must all be alike; found a growth other than 1, or another first prior")
         self.layers, self.gap, self.color = layers, gap, color
         known = {"features": features} if features else {}
         self.embedding = NoiseEmbedding(features) if features else None
         self.iterations = nn.ModuleList()
         if color == "coupled":
             filters = color_filters(filters, channels)
-        each = color in ("own", "opponent")
+        each = color in ONE_EACH
         for i in range(1 if tied else layers):
             make = prox if i or first is None else first
             proxes = [make(len(filters), **known) for _ in range(channels if each else 1)]
@@ -140,12 +144,17 @@ class Unrolled(nn.Module):
         Returns:
             (B, C, H, W).
         """
-        if isinstance(y, DataTerm):
-            return self._iterate(y, noise, start)
-        checks.is_tensor("y", y)
-        checks.has_shape("y", y, ("B", "C", "H", "W"))
-        height, width = y.shape[-2:]
-        return self._iterate(Gaussian(make_periodic(y, self.gap)), noise, start)[..., :height, :width]
+        # Inverse filtering takes full precision: half of it leaves errors that grow with the coupling.
+        device = (
+            (y.y if isinstance(y, DataTerm) else y).device if isinstance(y, DataTerm | Tensor) else torch.device("cpu")
+        )
+        with torch.autocast(device.type, enabled=False):
+            if isinstance(y, DataTerm):
+                return self._iterate(y, noise, start)
+            checks.is_tensor("y", y)
+            checks.has_shape("y", y, ("B", "C", "H", "W"))
+            height, width = y.shape[-2:]
+            return self._iterate(Gaussian(make_periodic(y, self.gap)), noise, start)[..., :height, :width]
 
     def _iterate(self, term: DataTerm, noise: Noise | None, start: Tensor | None) -> Tensor:
         context = None

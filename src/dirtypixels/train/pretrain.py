@@ -177,7 +177,8 @@ def pretrain_adam(
     device = parameters[0].device
     clean, observations = validation[0].to(device), validation[1].to(device)
     parts = [slice(i, i + recipe.batch) for i in range(0, len(clean), recipe.batch)]
-    settings = recipe.model_dump(include={"steps", "rate", "weight_rate", "clip", "ema"})
+    lbfgs = {"folder", "optimizer", "iterations", "patches", "size", "blur_patches", "blur_size"}
+    settings = recipe.model_dump(exclude=lbfgs)
     average = [p.detach().clone() for p in parameters]
     best: dict[str, Tensor] = {}
     curve: list[Point] = []

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from dirtypixels.restore.algorithms import ALGORITHMS, HQS, Color, ColorPrior
-from dirtypixels.restore.channels import apply_power, color_filters, mix, opponent_matrix
+from dirtypixels.restore.channels import apply_power, color_filters, from_opponent, to_opponent
 from dirtypixels.restore.filters import dct_filters
 from dirtypixels.restore.prox import IsotropicTV, Prox, SoftThreshold
 from dirtypixels.restore.terms import Gaussian, Masked
@@ -77,7 +77,7 @@ class TestColor:
     @EVERY
     def test_opponent_is_own_in_opponent_colors(self, name: Any) -> None:
         """With one PSF for all channels the data term does not know which way the channels are turned."""
-        given, turn = blurred(), opponent_matrix().double()
+        given = blurred().double()
         assert given.otf is not None
         # Algorithms whose step follows the largest eigenvalue take one step for all opponent colors.
         alike = 1 if name in ("hqs", "admm") else 0
@@ -89,7 +89,7 @@ class TestColor:
             step.filters.data = banks
             return advance(step, Gaussian(y, otf, torch.full((1, 1, 1, 1), 2.0)))
 
-        expected = mix(restored("own", mix(given.y, turn)), turn.t())
+        expected = from_opponent(restored("own", to_opponent(given.y)))
         torch.testing.assert_close(restored("opponent", given.y), expected, rtol=0, atol=1e-10)
 
     @EVERY

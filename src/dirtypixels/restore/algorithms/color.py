@@ -10,13 +10,13 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from dirtypixels import checks
-from dirtypixels.restore.channels import apply_power, mix, opponent_matrix, power_matrix
+from dirtypixels.restore.channels import apply_power, from_opponent, opponent_matrix, power_matrix, to_opponent
 from dirtypixels.restore.filters import analyze, map_patches, power_spectrum, synthesize
 from dirtypixels.restore.prox import Prox
 
 Color = Literal["shared", "own", "merged", "opponent", "coupled"]
 
-_ONE_EACH = ("own", "opponent")  # a prox, and filters, for each channel or opponent color
+ONE_EACH = ("own", "opponent")  # a prox, and filters, for each channel or opponent color
 _MIXED = ("merged", "opponent", "coupled")  # channels that depend on each other
 
 
@@ -54,11 +54,11 @@ class ColorPrior(nn.Module):
         super().__init__()
         checks.one_of("color", color, get_args(Color))
         given = [prox] if isinstance(prox, Prox) else list(prox) if isinstance(prox, Sequence) else []
-        if not given or not all(isinstance(p, Prox) for p in given) or (color in _ONE_EACH) == isinstance(prox, Prox):
-            wanted = "a sequence of Prox, one for each channel," if color in _ONE_EACH else "one Prox"
+        if not given or not all(isinstance(p, Prox) for p in given) or (color in ONE_EACH) == isinstance(prox, Prox):
+            wanted = "a sequence of Prox, one for each channel," if color in ONE_EACH else "one Prox"
             raise TypeError(f"prox must be {wanted} for color {color!r}; found {type(prox).__name__}")
         self.color = color
-        self.prox: nn.Module = nn.ModuleList(given) if color in _ONE_EACH else given[0]
+        self.prox: nn.Module = nn.ModuleList(given) if color in ONE_EACH else given[0]
 
     @property
     def proxes(self) -> list[Prox]:
@@ -68,17 +68,22 @@ class ColorPrior(nn.Module):
     @property
     def has_one_each(self) -> bool:
         """Whether there are filters and a prox for each channel or opponent color."""
-        return self.color in _ONE_EACH
+        return self.color in ONE_EACH
 
     @property
     def is_mixed(self) -> bool:
         """Whether the channels depend on each other, so that weights must be the same for all."""
         return self.color in _MIXED
 
-    def check(self, channels: int) -> None:
-        """Raise ValueError unless images of so many channels are what this is for."""
-        if self.color in _ONE_EACH and channels != len(self.proxes):
-            raise ValueError(f"x must have {len(self.proxes)} channels, each with its own prox; found {channels}")
+    def check(self, channels: int, filters: Tensor) -> None:
+        """Raise ValueError unless images of so many channels are what this, and filters, are for."""
+        if self.color in ONE_EACH and channels != len(self.proxes):
+            raise ValueError(
+                f"x must have {len(self.proxes)} channels, each with its own prox, for color {self.color!r}; "
+                f"found {channels}"
+            )
+        if self.color == "coupled" and channels != filters.shape[1]:
+            raise ValueError(f"x must have {filters.shape[1]} channels for color 'coupled'; found {channels}")
 
     def joined(self, value: Tensor) -> Tensor:
         """The largest value of the channels where they must have the same one; (B, C, 1, 1) or (B, 1|C, 1, 1)."""
@@ -90,14 +95,14 @@ class ColorPrior(nn.Module):
         if self.color == "coupled":
             return power_matrix(filters, size)
         if self.color == "opponent":
-            turn = self._opponent.to(filters)
+            turn = opponent_matrix(len(filters)).to(filters)
             each = torch.stack([power_matrix(bank, size)[0, 0].real for bank in filters])
             return torch.einsum("ec,ehw,ed->cdhw", turn, each, turn)
         return power_spectrum(filters[:, :, 0].transpose(0, 1) if self.color == "own" else filters, size)
 
     def bank(self, filters: Tensor, c: int) -> Tensor:
         """The filters of channel c, (K, 1, k, k); for "coupled" those of all channels, (K, C, k, k)."""
-        return filters[c] if self.color in _ONE_EACH else filters
+        return filters[c] if self.color in ONE_EACH else filters
 
     def responses(self, filters: Tensor, channels: int) -> int:
         """How many responses there are to an image of so many channels."""
@@ -105,9 +110,10 @@ class ColorPrior(nn.Module):
 
     def analyze(self, x: Tensor, filters: Tensor) -> Tensor:
         """Responses of every channel to its filters, (B, C, H, W) to (B, C K, H, W)."""
+        self.check(x.shape[1], filters)
         if self.color == "coupled":
             return analyze(x, filters)
-        x = mix(x, self._opponent) if self.color == "opponent" else x
+        x = to_opponent(x) if self.color == "opponent" else x
         found = self._each(lambda c, v: analyze(v, self.bank(filters, c)), x[:, :, None])
         return found.flatten(1, 2)
 
@@ -117,7 +123,7 @@ class ColorPrior(nn.Module):
             return synthesize(responses, filters)
         each = responses.reshape(len(responses), -1, len(self.bank(filters, 0)), *responses.shape[-2:])
         found = self._each(lambda c, v: synthesize(v, self.bank(filters, c)), each)[:, :, 0]
-        return mix(found, self._opponent.t()) if self.color == "opponent" else found
+        return from_opponent(found) if self.color == "opponent" else found
 
     def forward(self, v: Tensor, penalty: Tensor, channels: int, context: Tensor | None = None) -> Tensor:
         """``argmin_z G(z) + penalty/2 |z - v|^2``.
@@ -146,6 +152,7 @@ class ColorPrior(nn.Module):
             filters: of C.
             penalty: as for `forward`, and so is context.
         """
+        self.check(x.shape[1], filters)
         if self.color in ("merged", "coupled"):
             known = None if context is None else context.mean(1)
             if self.color == "coupled":
@@ -153,25 +160,20 @@ class ColorPrior(nn.Module):
             # The filters are linear: the sum of the channels' responses is the response to their sum.
             merged = x.sum(1, keepdim=True) if x.shape[1] > 1 else x
             return _pull(self.proxes[0], filters, merged, penalty, known) / x.shape[1]
-        x = mix(x, self._opponent) if self.color == "opponent" else x
+        x = to_opponent(x) if self.color == "opponent" else x
         each = self._each(
             lambda c, v, *known: _pull(self.proxes[c], self.bank(filters, c), v, *known),
             x[:, :, None],
             penalty,
             context,
         )[:, :, 0]
-        return mix(each, self._opponent.t()) if self.color == "opponent" else each
-
-    @property
-    def _opponent(self) -> Tensor:
-        return opponent_matrix(len(self.proxes))
+        return from_opponent(each) if self.color == "opponent" else each
 
     def _each(self, fn: Callable[..., Tensor], v: Tensor, *known: Tensor | None) -> Tensor:
         """`fn` of the channels one by one, v being (B, C, K, H, W), with what is known of each: (1|B, 1|C, ...)."""
         batch, channels = v.shape[:2]
         spread = [t if t is None or t.ndim == 0 else t.expand(batch, channels, *t.shape[2:]) for t in known]
-        if self.color in _ONE_EACH:
-            self.check(channels)
+        if self.color in ONE_EACH:
             parts = [
                 fn(c, v[:, c], *(t if t is None or t.ndim == 0 else t[:, c] for t in spread)) for c in range(channels)
             ]
