@@ -59,6 +59,21 @@ def test_the_imagenet_recipe_is_the_papers() -> None:
     assert recipe.clean_training is None  # the weights of ImageNet are used as they come
 
 
+@pytest.mark.parametrize("name", ["imagenette", "light"])
+def test_published_numbers_come_from_their_recipe(name: str) -> None:
+    results = RECIPES[0].parents[1] / "docs" / "results" / name / "results.json"
+    published = in_todays_keys(json.loads(results.read_text(encoding="utf-8"))["recipe"])
+    found = load_recipe(RECIPES[0].parent / f"{name}.yaml")
+    assert _without_folders(Recipe.model_validate(published)) == _without_folders(found)
+
+
+def _without_folders(recipe: Recipe) -> dict[str, object]:
+    parts = recipe.model_dump()
+    for part, key in (("data", "root"), ("pretraining", "folder")):
+        del parts[part][key]
+    return parts
+
+
 def test_what_is_not_said_has_a_default(file: Path) -> None:
     recipe = load_recipe(file)
     assert (recipe.seed, recipe.camera, recipe.transfer) == (0, "nexus-6p-rear", "linear")
