@@ -2,6 +2,7 @@
 
     python -m benchmarks.calibrated_camera RECIPE --camera NAME --measured PROFILE -o FOLDER [--conditions NAME ...]
     python -m benchmarks.calibrated_camera --join FILE ... -o FOLDER
+    python -m benchmarks.calibrated_camera --gains FILE ... -o FOLDER
 
 Everybody who trains for a real camera trains on captures simulated from its measured profile, and runs the model on
 captures of the camera. Here both are known: for each condition of the recipe the classifier and the joint model are
@@ -161,6 +162,29 @@ def table(contents: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def gains(contents: list[dict[str, Any]]) -> str:
+    """Markdown of every training of the joint model against the fine-tuned classifier, of studies and of these runs."""
+    found = []
+    for content in contents:
+        hardware = content["hardware"].split(", ")[-1]
+        for cell in content.get("cells", []):
+            for gap in cell["differences"]:
+                compared = (cell["part"], cell["model"]["method"], gap["reference"], gap["metric"])
+                if compared == ("methods", "joint", "finetuned", "top1"):
+                    epochs = content["recipe"]["finetuning"]["epochs"]
+                    found.append((cell["condition"], epochs, hardware, cell["seed"], "own", gap))
+        for row in content.get("rows", []):
+            if row["method"] == "joint":
+                known = row["condition"], content["epochs"], hardware, content["seed"]
+                found += [(*known, kind, row[f"gain_{kind}"]) for kind in ("own", "measured")]
+    lines = ["| condition | epochs | hardware | seed | profile | joint less fine-tuned, points |"]
+    lines.append("| --- | ---: | --- | ---: | --- | ---: |")
+    for *known, gap in sorted(found, key=lambda one: one[:4]):
+        value, low, high = (f"{100 * gap[key]:+.1f}" for key in ("value", "low", "high"))
+        lines.append(f"| {' | '.join(map(str, known))} | {value} [{low}, {high}] |")
+    return "\n".join(lines) + "\n"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("recipe", type=Path, nargs="?")
@@ -169,8 +193,14 @@ def main() -> None:
     parser.add_argument("--conditions", nargs="+", default=[], help="names of conditions; all noisy ones if not given")
     parser.add_argument("--set", action="append", default=[], dest="changes", metavar="KEY=VALUE")
     parser.add_argument("--join", nargs="+", type=Path, default=[], help="results of several runs, for one table")
+    parser.add_argument("--gains", nargs="+", type=Path, default=[], help="results to list joint less fine-tuned of")
     parser.add_argument("-o", "--out", required=True, type=Path)
     args = parser.parse_args()
+    if args.gains:
+        text = gains([json.loads(path.read_text(encoding="utf-8")) for path in args.gains])
+        print(text)
+        write_text(args.out / "gains.md", text)
+        return
     if args.join:
         contents = [json.loads(path.read_text(encoding="utf-8")) for path in args.join]
     else:

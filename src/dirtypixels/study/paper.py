@@ -40,8 +40,8 @@ PAPER: dict[str, dict[str, tuple[float, float]]] = {
 """Top-1 and top-5 by condition and method: Diamond et al. 2017, Table 2."""
 
 COMPARED = tuple(condition for condition in PAPER if "+" not in condition)
-"""The conditions whose numbers may stand next to the paper's, those without blur: its PSFs are not public, and how much a
-PSF blurs depends on the pixels under it. The gap is no detail: its pretrained classifier has 61.1 % at 6 lux off-axis,
+"""The conditions whose numbers may stand next to the paper's, those without blur: its PSFs are not public, and how much
+a PSF blurs depends on the pixels under it. The gap is no detail: its pretrained classifier has 61.1 % at 6 lux off-axis,
 2.5 points less than without blur; ours, behind another lens at 112 px, 30.7 %, 24.8 points less.
 """
 PAPER_PRETRAINED = {condition: PAPER[condition]["pretrained"] for condition in COMPARED}
@@ -49,7 +49,7 @@ PAPER_PRETRAINED = {condition: PAPER[condition]["pretrained"] for condition in C
 
 
 def paper_table(study: Study) -> Table:
-    """Top-1 and top-5 of this study and of the paper's Table 2, for the methods that both have in conditions without blur.
+    """Top-1 and top-5 of this study and of the paper's Table 2, for the methods that both have without blur.
 
     The last row of a condition is the joint model minus the fine-tuned classifier. A table with no rows where nothing
     matches.
@@ -93,8 +93,8 @@ def _notes(study: Study) -> list[str]:
         )
     if any(cell.condition in PAPER and cell.position for cell in study.part("methods")):
         notes.append(
-            "Conditions with blur are left out: the paper used PSFs calibrated on its camera, which are not public, and "
-            "photographs of another size, so the same place in the field is not the same blur."
+            "Conditions with blur are left out: the paper used PSFs calibrated on its camera, which are not public, "
+            "and photographs of another size, so the same place in the field is not the same blur."
         )
     if len({cell.seed for cell in study.part("methods")}) > 1:
         notes.append("Ours is the mean over the seeds.")
