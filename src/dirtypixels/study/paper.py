@@ -41,7 +41,7 @@ PAPER: dict[str, dict[str, tuple[float, float]]] = {
 
 COMPARED = tuple(condition for condition in PAPER if "+" not in condition)
 """The conditions whose numbers may stand next to the paper's, those without blur: its PSFs are not public, and how much
-a PSF blurs depends on the pixels under it. The gap is no detail: its pretrained classifier has 61.1 % at 6 lux off-axis,
+a PSF blurs depends on the pixels under it. The gap is no detail: its pretrained one has 61.1 % at 6 lux off-axis,
 2.5 points less than without blur; ours, behind another lens at 112 px, 30.7 %, 24.8 points less.
 """
 PAPER_PRETRAINED = {condition: PAPER[condition]["pretrained"] for condition in COMPARED}

@@ -290,7 +290,7 @@ def grid_table(study: Study, paper: Mapping[str, tuple[float, float]] | None = N
     if known:
         notes.append(
             "Paper: Diamond et al. 2017, the pretrained row of Table 2, for the conditions without blur that it has, "
-            "since its PSFs are not public; Inception-v4 on ImageNet with 1000 classes, so the levels cannot be compared."
+            "since its PSFs are not public; Inception-v4 on ImageNet with 1000 classes, so levels are not comparable."
         )
     return Table(
         caption=f"The pretrained classifier on {counted(cells)} photographs, with 95 % intervals.",
