@@ -279,12 +279,12 @@ def test_a_unit_is_built_as_its_recipe_says() -> None:
 def test_a_model_from_before_the_spelling_changed_loads(saved: Path) -> None:
     content = json.loads((saved / "model.json").read_text())
     content["unit"]["colour"] = content["unit"].pop("color")
-    content["recipe"] = {"finetuning": {"optimiser": "adamw"}, "deblur": {"colour": "merged"}}
+    content["recipe"] = {"finetuning": {"optimiser": "adamw"}, "deblur": {"colour": "own", "start": "zero"}}
     (saved / "model.json").write_text(json.dumps(content))
     found, said = load_model(saved)
     assert torch.equal(logits(found), logits(model()))
     assert said.unit == UNIT
-    assert said.recipe == {"finetuning": {"optimizer": "adamw"}, "deblur": {"color": "merged"}}
+    assert said.recipe == {"finetuning": {"optimizer": "adamw"}, "deblur": {"color": "own", "start": "zero"}}
 
 
 def test_a_unit_from_before_its_start_was_chosen_is_the_same_unit(tmp_path: Path) -> None:

@@ -235,7 +235,7 @@ def test_raises_where_it_does_not_converge_and_hands_out_the_last_iterate(algori
         ({"beta": -1.0}, "beta must be above 0; found -1"),
         ({"tolerance": 0.0}, "tolerance must be above 0; found 0"),
         ({"iterations": 0}, "iterations must be at least 1; found 0"),
-        ({"color": "lab"}, "color must be one of 'shared', 'own', 'merged'; found 'lab'"),
+        ({"color": "lab"}, "color must be one of 'shared', 'own', 'merged', 'opponent', 'coupled'; found 'lab'"),
     ],
 )
 def test_raises_for_arguments_out_of_range(arguments: dict[str, Any], message: str) -> None:

@@ -135,7 +135,7 @@ def test_names_of_parameters_stay() -> None:
         ({"features": -1}, "features must be at least 0; found -1"),
         ({"filters": torch.zeros(2, 1, 17, 17)}, "gap must be at least the filter_size 17; found 16"),
         ({"filters": torch.zeros(2, 3, 3, 3)}, "filters must have shape (K, 1, 3, 3); found (2, 3, 3, 3)"),
-        ({"color": "lab"}, "color must be one of 'shared', 'own', 'merged'; found 'lab'"),
+        ({"color": "lab"}, "color must be one of 'shared', 'own', 'merged', 'opponent', 'coupled'; found 'lab'"),
     ],
 )
 def test_raises_for_arguments_out_of_range(arguments: dict[str, Any], message: str) -> None:

@@ -162,7 +162,9 @@ class Unrolled(nn.Module):
             if noise is None:
                 raise ValueError("noise must be given to a solver with features; found none")
             context = self.embedding(*noise)
-        state = self._layer(0).start(term.start() if start is None else start)
+        first = self._layer(0)
+        first.prior.check(term.y.shape[1], first.filters)
+        state = first.start(term.start() if start is None else start)
         for i in range(self.layers):
             state = self._layer(i)(state, term, context)
         image: Tensor = state.x

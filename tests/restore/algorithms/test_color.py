@@ -77,7 +77,7 @@ class TestColor:
     @EVERY
     def test_opponent_is_own_in_opponent_colors(self, name: Any) -> None:
         """With one PSF for all channels the data term does not know which way the channels are turned."""
-        given = blurred().double()
+        given = blurred()
         assert given.otf is not None
         # Algorithms whose step follows the largest eigenvalue take one step for all opponent colors.
         alike = 1 if name in ("hqs", "admm") else 0

@@ -78,10 +78,7 @@ class ColorPrior(nn.Module):
     def check(self, channels: int, filters: Tensor) -> None:
         """Raise ValueError unless images of so many channels are what this, and filters, are for."""
         if self.color in ONE_EACH and channels != len(self.proxes):
-            raise ValueError(
-                f"x must have {len(self.proxes)} channels, each with its own prox, for color {self.color!r}; "
-                f"found {channels}"
-            )
+            raise ValueError(f"x must have {len(self.proxes)} channels, each with its own prox; found {channels}")
         if self.color == "coupled" and channels != filters.shape[1]:
             raise ValueError(f"x must have {filters.shape[1]} channels for color 'coupled'; found {channels}")
 
