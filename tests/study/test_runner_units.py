@@ -14,7 +14,7 @@ from dirtypixels.study import runner
 from dirtypixels.study.results import Cell, Study
 from dirtypixels.study.tables import method_table
 
-PAPER = {"filter_size": 3, "hidden": 4}
+PAPER = {"filter_size": 3, "hidden": 4, "color": "shared"}
 RECIPE: dict[str, Any] = {
     "name": "units",
     "conditions": [{"name": "6lux", "lux": 6}, {"name": "6lux+offaxis", "lux": 6, "position": "offaxis"}],
