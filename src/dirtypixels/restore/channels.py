@@ -50,7 +50,7 @@ def to_opponent(x: Tensor) -> Tensor:
     >>> to_opponent(torch.ones(1, 3, 1, 1)).flatten()
     tensor([1.7321, 0.0000, 0.0000])
     """
-    return _mix(x, _opponent(x.shape[1], _real(x.dtype), x.device))
+    return torch.einsum("dc,bchw->bdhw", _opponent(x.shape[1], x.dtype, x.device), x)
 
 
 def from_opponent(x: Tensor) -> Tensor:
@@ -59,15 +59,7 @@ def from_opponent(x: Tensor) -> Tensor:
     >>> from_opponent(torch.tensor([3**0.5, 0, 0]).view(1, 3, 1, 1)).flatten()
     tensor([1.0000, 1.0000, 1.0000])
     """
-    return _mix(x, _opponent(x.shape[1], _real(x.dtype), x.device).t())
-
-
-def _mix(x: Tensor, matrix: Tensor) -> Tensor:
-    return torch.einsum("dc,bchw->bdhw", matrix.to(x.dtype), x)
-
-
-def _real(dtype: torch.dtype) -> torch.dtype:
-    return dtype.to_real() if dtype.is_complex else dtype
+    return torch.einsum("cd,bchw->bdhw", _opponent(x.shape[1], x.dtype, x.device), x)
 
 
 def color_filters(filters: Tensor, channels: int = 3) -> Tensor:

@@ -24,10 +24,11 @@ from dirtypixels.restore.filters import gradient_filters
 from dirtypixels.restore.prox import HyperLaplacian, IsotropicTV
 from dirtypixels.restore.terms import Gaussian
 
-__all__ = ["Gradients", "bm3d", "hqs_deconvolution", "non_local_means", "require_bm3d"]
+__all__ = ["METHODS", "Gradients", "Method", "bm3d", "hqs_deconvolution", "non_local_means", "require_bm3d"]
 
 Picture = npt.NDArray[np.float64]
 Gradients = Literal["hyper_laplacian", "tv"]
+Method = Literal["nlm", "bm3d", "hqs"]
 
 _STRENGTH: dict[Gradients, float] = {"hyper_laplacian": 0.25, "tv": 2.0}
 _FIRST_COUPLING, _COUPLING_GROWTH = 100.0, 2.0
@@ -192,6 +193,14 @@ def hqs_deconvolution(
             layer.log_beta.fill_(math.log(_FIRST_COUPLING) + i * math.log(_COUPLING_GROWTH))
             state = layer(state, term)
         return capture.crop(state.x).clamp(0.0, 1.0)
+
+
+METHODS: dict[str, Callable[[Observation], Tensor]] = {
+    "nlm": non_local_means,
+    "bm3d": bm3d,
+    "hqs": hqs_deconvolution,
+}
+"""The methods by the keys that recipes have for them."""
 
 
 def _in_stabilized_domain(obs: Observation, denoise: Callable[[Picture], Picture]) -> Tensor:

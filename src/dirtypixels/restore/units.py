@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Literal, get_args
 
 import torch
@@ -17,13 +16,6 @@ from dirtypixels.restore.terms import DataTerm, Gaussian, Majorized, Masked, Wei
 from dirtypixels.restore.unrolled import Unrolled, UnrolledHQS
 
 Weighting = Literal["none", "image", "pixel", "pixel_exact"]
-Method = Literal["nlm", "bm3d", "hqs"]
-
-_METHODS: dict[Method, Callable[[Observation], Tensor]] = {
-    "nlm": classical.non_local_means,
-    "bm3d": classical.bm3d,
-    "hqs": classical.hqs_deconvolution,
-}
 _USUAL_VARIANCE = 0.01  # what a data term of weight 1 stands for, in units of the signal squared
 
 
@@ -165,10 +157,10 @@ class ClassicalUnit(nn.Module):
         torch.Size([2, 43])
     """
 
-    def __init__(self, method: Method) -> None:
+    def __init__(self, method: classical.Method) -> None:
         super().__init__()
-        checks.one_of("method", method, _METHODS)
-        self.method: Method = method
+        checks.one_of("method", method, classical.METHODS)
+        self.method: classical.Method = method
 
     def forward(self, obs: Observation) -> Tensor:
         """(B, C, H, W), linear, same size as the signal, in [0, 1].
@@ -176,4 +168,4 @@ class ClassicalUnit(nn.Module):
         Raises:
             As the method's function.
         """
-        return _METHODS[self.method](obs)
+        return classical.METHODS[self.method](obs)

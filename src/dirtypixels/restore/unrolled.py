@@ -144,17 +144,14 @@ class Unrolled(nn.Module):
         Returns:
             (B, C, H, W).
         """
-        # Inverse filtering takes full precision: half of it leaves errors that grow with the coupling.
-        device = (
-            (y.y if isinstance(y, DataTerm) else y).device if isinstance(y, DataTerm | Tensor) else torch.device("cpu")
-        )
-        with torch.autocast(device.type, enabled=False):
-            if isinstance(y, DataTerm):
-                return self._iterate(y, noise, start)
+        if not isinstance(y, DataTerm):
             checks.is_tensor("y", y)
             checks.has_shape("y", y, ("B", "C", "H", "W"))
             height, width = y.shape[-2:]
-            return self._iterate(Gaussian(make_periodic(y, self.gap)), noise, start)[..., :height, :width]
+            return self.forward(Gaussian(make_periodic(y, self.gap)), noise, start)[..., :height, :width]
+        # Inverse filtering takes full precision: half of it leaves errors that grow with the coupling.
+        with torch.autocast(y.y.device.type, enabled=False):
+            return self._iterate(y, noise, start)
 
     def _iterate(self, term: DataTerm, noise: Noise | None, start: Tensor | None) -> Tensor:
         context = None

@@ -54,13 +54,9 @@ class Experiment:
     def progress(self, unit: str = "") -> Progress:
         """A progress bar on the study's console, or one that shows nothing."""
         columns = (
-            TextColumn("  {task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn(unit),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-        )
+            TextColumn("  {task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn(unit),
+            TimeElapsedColumn(), TimeRemainingColumn(),
+        )  # fmt: skip
         return Progress(*columns, console=self.console or Console(quiet=True), transient=False)
 
     @cached_property

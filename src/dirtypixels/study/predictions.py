@@ -105,12 +105,7 @@ def steps(experiment: Experiment, model: Model) -> tuple[Restore, nn.Module]:
             return unit, experiment.pretrained().head.to(experiment.device)
         made = _trained(experiment, model, condition).to(experiment.device).eval()
         return made.image, made.head
-    restore: dict[str, Restore] = {
-        "pretrained": lambda obs: obs.signal,
-        "nlm": classical.non_local_means,
-        "bm3d": classical.bm3d,
-        "hqs": classical.hqs_deconvolution,
-    }
+    restore: dict[str, Restore] = {"pretrained": lambda obs: obs.signal, **classical.METHODS}
     return restore[model.method], experiment.pretrained().head.to(experiment.device)
 
 
